@@ -1,0 +1,75 @@
+package io.assay.engine.kernel;
+
+import java.lang.foreign.MemorySegment;
+
+/**
+ * The hot loops, in one implementation: {@code portable} (plain Java, the oracle and the fallback),
+ * {@code cpu} (C++), later {@code cuda}. All implementations pass one contract test.
+ *
+ * <p>Every method checks sizes, strides and types against its segments before it touches memory and
+ * throws {@link IllegalArgumentException} naming argument, value and limit. Work of size zero is
+ * done at once and writes nothing. Results have the same bits for every thread count. Methods may be
+ * called from several threads; each call uses at most the threads this object was opened with.
+ */
+public interface Kernels extends AutoCloseable {
+  /** Largest number of tokens that {@link #tokenSwapTopk} keeps. */
+  int MAX_KEPT = 256;
+
+  /** {@code portable}, {@code cpu} or {@code cuda}. */
+  String implementation();
+
+  /** Instruction set in use: {@code java}, {@code scalar}, {@code avx2}, {@code avx512}, {@code neon}. */
+  String tier();
+
+  /** Scores all tokens as swaps and keeps the best; see {@link TokenSwap}. */
+  void tokenSwapTopk(TokenSwap args);
+
+  /**
+   * For each row: log-probability of its target, log-sum-exp, arg max (lowest id among equals) and
+   * margin between the best and the second logit, by online log-sum-exp. NaN logits make all four
+   * outputs of the row NaN (arg max -1).
+   *
+   * @param logProb out [R], nats
+   * @param lse out [R]
+   * @param argMax out, int32 [R]
+   * @param margin out [R], not negative; +infinity where V is 1
+   */
+  void headRows(
+      HeadRows rows,
+      MemorySegment logProb,
+      MemorySegment lse,
+      MemorySegment argMax,
+      MemorySegment margin);
+
+  /**
+   * Gradient of a weighted sum of target log-probabilities with respect to the hidden rows:
+   * {@code gradient[r] = weight[r] * (W[target[r]] - sum_v exp(logit[r,v] - lse[r]) W[v])}.
+   *
+   * @param lse [R], as {@link #headRows} gave it
+   * @param weight [R]
+   * @param gradient out [R,d]
+   */
+  void headBackward(HeadRows rows, MemorySegment lse, MemorySegment weight, Matrix gradient);
+
+  /**
+   * One AdamW step in place (Loshchilov and Hutter 2019, algorithm 2, as PyTorch applies it): {@code
+   * p -= lr*decay*p; m = b1*m + (1-b1)*g; v = b2*v + (1-b2)*g*g; p -= lr * (m/(1-b1^t)) /
+   * (sqrt(v/(1-b2^t)) + eps)}. All four vectors are F32 or all F64, of equal length and disjoint.
+   *
+   * @param step t, from 1
+   */
+  void adamw(
+      Matrix parameters,
+      Matrix gradients,
+      Matrix firstMoments,
+      Matrix secondMoments,
+      AdamW settings,
+      long step);
+
+  /** Hyperparameters of {@link #adamw}. */
+  record AdamW(double learningRate, double beta1, double beta2, double epsilon, double weightDecay) {}
+
+  /** Releases threads and native handles; a second call does nothing. */
+  @Override
+  void close();
+}

@@ -1,0 +1,342 @@
+package io.assay.engine.graph;
+
+import io.assay.engine.InputException;
+import io.assay.engine.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.PriorityQueue;
+import java.util.Set;
+
+/**
+ * A computation as ONNX defines it: named values, produced by inputs, constants and nodes.
+ *
+ * <p>A graph is an immutable value. Every derivation returns a new graph that shares the constant
+ * tensors, so that ten derived graphs cost one copy of the weights. Value names are unique; nodes
+ * are held in topological order.
+ */
+public final class Graph {
+  private final String name;
+  private final Map<String, Long> opsets;
+  private final List<String> inputs;
+  private final List<String> outputs;
+  private final List<Node> nodes;
+  private final Map<String, Tensor> constants;
+  private final Map<String, TensorType> types;
+  private final Map<String, Node> producers = new HashMap<>();
+  private final Map<String, List<Node>> users = new HashMap<>();
+  private final List<String> captures;
+
+  private Graph(Builder b, List<Node> sorted, List<String> captures) {
+    this.name = b.name;
+    this.opsets = Collections.unmodifiableMap(new LinkedHashMap<>(b.opsets));
+    this.inputs = List.copyOf(b.inputs);
+    this.outputs = List.copyOf(b.outputs);
+    this.nodes = List.copyOf(sorted);
+    this.constants = Collections.unmodifiableMap(new LinkedHashMap<>(b.constants));
+    this.types = Collections.unmodifiableMap(new LinkedHashMap<>(b.types));
+    this.captures = List.copyOf(captures);
+    for (Node node : nodes) {
+      for (String output : node.outputs()) {
+        if (!output.isEmpty()) {
+          producers.put(output, node);
+        }
+      }
+      for (String used : Builder.reads(node)) {
+        users.computeIfAbsent(used, _ -> new ArrayList<>()).add(node);
+      }
+    }
+  }
+
+  public String name() {
+    return name;
+  }
+
+  /** Operator set versions by domain; the default domain is the empty string. */
+  public Map<String, Long> opsets() {
+    return opsets;
+  }
+
+  public List<String> inputs() {
+    return inputs;
+  }
+
+  public List<String> outputs() {
+    return outputs;
+  }
+
+  /** The nodes in topological order. */
+  public List<Node> nodes() {
+    return nodes;
+  }
+
+  /** The constant values (initialisers), in the order in which they were added. */
+  public Map<String, Tensor> constants() {
+    return constants;
+  }
+
+  /** Constant {@code value}, or null if that value is computed or unknown. */
+  public Tensor constant(String value) {
+    return constants.get(value);
+  }
+
+  /** Type of a value, or null where it is not known; those of inputs always are. */
+  public TensorType type(String value) {
+    return types.get(value);
+  }
+
+  /** The known types, those of constants included. */
+  public Map<String, TensorType> types() {
+    return types;
+  }
+
+  /** The node that computes {@code value}, or null for inputs, constants and unknown names. */
+  public Node producer(String value) {
+    return producers.get(value);
+  }
+
+  /** The nodes that read {@code value}, also from inside a body attribute, in graph order. */
+  public List<Node> users(String value) {
+    return Collections.unmodifiableList(users.getOrDefault(value, List.of()));
+  }
+
+  /** Whether the graph has a value of this name. */
+  public boolean has(String value) {
+    return producers.containsKey(value) || constants.containsKey(value) || inputs.contains(value);
+  }
+
+  /** Outer values that a body graph (attribute of If, Loop, Scan) reads; empty for whole graphs. */
+  public List<String> captures() {
+    return captures;
+  }
+
+  public static Builder builder(String name) {
+    return new Builder(name);
+  }
+
+  /** A builder that starts with everything that this graph has. */
+  public Builder edit() {
+    Builder b = new Builder(name);
+    b.opsets.putAll(opsets);
+    b.inputs.addAll(inputs);
+    b.outputs.addAll(outputs);
+    b.nodes.addAll(nodes);
+    b.constants.putAll(constants);
+    b.types.putAll(types);
+    b.names.addAll(producers.keySet());
+    b.names.addAll(constants.keySet());
+    b.names.addAll(inputs);
+    return b;
+  }
+
+  @Override
+  public String toString() {
+    return name + "(" + inputs + " -> " + outputs + ", " + nodes.size() + " nodes)";
+  }
+
+  /** Collects the parts of a graph; {@link #build} checks and orders them. */
+  public static final class Builder {
+    private final String name;
+    private final Map<String, Long> opsets = new LinkedHashMap<>();
+    private final Set<String> inputs = new LinkedHashSet<>();
+    private final Set<String> outputs = new LinkedHashSet<>();
+    private final List<Node> nodes = new ArrayList<>();
+    private final Map<String, Tensor> constants = new LinkedHashMap<>();
+    private final Map<String, TensorType> types = new LinkedHashMap<>();
+    private final Set<String> names = new HashSet<>();
+    private final Set<String> reserved = new HashSet<>();
+    private final Map<String, Integer> counters = new HashMap<>();
+
+    private Builder(String name) {
+      this.name = name;
+    }
+
+    /** States the version of an operator domain; an empty domain is the default one. */
+    public Builder opset(String domain, long version) {
+      opsets.put(domain, version);
+      return this;
+    }
+
+    /** Adds an input. */
+    public Builder input(String value, TensorType type) {
+      define(value);
+      inputs.add(value);
+      types.put(value, type);
+      return this;
+    }
+
+    /** Makes a value an output; outputs keep the order in which they are named. */
+    public Builder output(String value) {
+      outputs.add(value);
+      return this;
+    }
+
+    /** Forgets the outputs named so far. */
+    public Builder clearOutputs() {
+      outputs.clear();
+      return this;
+    }
+
+    /** Adds a constant and returns its name. */
+    public String constant(String value, Tensor tensor) {
+      define(value);
+      constants.put(value, tensor);
+      types.put(value, TensorType.of(tensor.dtype(), tensor.shape()));
+      return value;
+    }
+
+    /** States the type of a value. */
+    public Builder type(String value, TensorType type) {
+      types.put(value, type);
+      return this;
+    }
+
+    /** Adds a node. Nodes may come in any order. */
+    public Builder node(Node node) {
+      for (String output : node.outputs()) {
+        if (!output.isEmpty()) {
+          define(output);
+        }
+      }
+      nodes.add(node);
+      return this;
+    }
+
+    /** Adds a node of the default domain with one output, and returns the output's name. */
+    public String op(String value, String op, Map<String, Object> attributes, String... inputs) {
+      node(new Node(value, "", op, List.of(inputs), List.of(value), attributes));
+      return value;
+    }
+
+    /** Replaces all nodes by others, whose outputs may be the same values. */
+    public Builder nodes(List<Node> others) {
+      for (Node node : nodes) {
+        names.removeAll(node.outputs());
+      }
+      nodes.clear();
+      others.forEach(this::node);
+      return this;
+    }
+
+    /** A value name that is not in use, {@code hint} itself if possible; it is reserved. */
+    public String fresh(String hint) {
+      String candidate = hint;
+      while (!names.add(candidate)) {
+        candidate = hint + "." + counters.merge(hint, 1, Integer::sum);
+      }
+      reserved.add(candidate);
+      return candidate;
+    }
+
+    private void define(String value) {
+      if (value.isEmpty()) {
+        throw new InputException("graph " + name + " has a value without a name; name it");
+      }
+      if (!reserved.remove(value) && !names.add(value)) {
+        throw new InputException(
+            "graph " + name + " defines the value " + value + " twice; value names must be unique");
+      }
+    }
+
+    /**
+     * The graph.
+     *
+     * @throws InputException if a value is read that nothing produces, or nodes form a cycle
+     */
+    public Graph build() {
+      Graph graph = buildBody();
+      if (!graph.captures.isEmpty()) {
+        String value = graph.captures.getFirst();
+        List<Node> readers = graph.users(value);
+        throw new InputException(
+            "graph "
+                + name
+                + " reads the value "
+                + value
+                + (readers.isEmpty() ? " as an output" : " in node " + label(readers.getFirst()))
+                + ", but nothing produces it");
+      }
+      return graph;
+    }
+
+    /** A graph that may read outer values: the body of a control flow node. */
+    Graph buildBody() {
+      Map<String, Integer> producer = new HashMap<>();
+      for (int i = 0; i < nodes.size(); i++) {
+        for (String output : nodes.get(i).outputs()) {
+          if (!output.isEmpty()) {
+            producer.put(output, i);
+          }
+        }
+      }
+      Set<String> captured = new LinkedHashSet<>();
+      int[] missing = new int[nodes.size()];
+      List<List<Integer>> followers = new ArrayList<>();
+      for (int i = 0; i < nodes.size(); i++) {
+        followers.add(new ArrayList<>());
+      }
+      PriorityQueue<Integer> ready = new PriorityQueue<>();
+      for (int i = 0; i < nodes.size(); i++) {
+        for (String used : reads(nodes.get(i))) {
+          Integer from = producer.get(used);
+          if (from != null) {
+            followers.get(from).add(i);
+            missing[i]++;
+          } else if (!inputs.contains(used) && !constants.containsKey(used)) {
+            captured.add(used);
+          }
+        }
+        if (missing[i] == 0) {
+          ready.add(i);
+        }
+      }
+      List<Node> sorted = new ArrayList<>(nodes.size());
+      while (!ready.isEmpty()) {
+        int i = ready.remove();
+        sorted.add(nodes.get(i));
+        for (int follower : followers.get(i)) {
+          if (--missing[follower] == 0) {
+            ready.add(follower);
+          }
+        }
+      }
+      if (sorted.size() < nodes.size()) {
+        int stuck = 0;
+        while (missing[stuck] == 0) {
+          stuck++;
+        }
+        throw new InputException(
+            "graph " + name + " has a cycle before node " + label(nodes.get(stuck)));
+      }
+      for (String output : outputs) {
+        if (!producer.containsKey(output)
+            && !inputs.contains(output)
+            && !constants.containsKey(output)) {
+          captured.add(output);
+        }
+      }
+      return new Graph(this, sorted, List.copyOf(captured));
+    }
+
+    /** Names that a node reads, each once: its inputs and what its bodies take from outside. */
+    private static Set<String> reads(Node node) {
+      Set<String> reads = new LinkedHashSet<>(node.inputs());
+      for (Object attribute : node.attributes().values()) {
+        if (attribute instanceof Graph body) {
+          reads.addAll(body.captures);
+        }
+      }
+      reads.remove("");
+      return reads;
+    }
+
+    private static String label(Node node) {
+      return (node.name().isEmpty() ? node.output(0) : node.name()) + " (" + node.qualifiedOp() + ")";
+    }
+  }
+}

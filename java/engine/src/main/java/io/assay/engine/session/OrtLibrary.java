@@ -1,0 +1,183 @@
+package io.assay.engine.session;
+
+import ai.onnxruntime.OrtEnvironment;
+import ai.onnxruntime.OrtLoggingLevel;
+import ai.onnxruntime.OrtProvider;
+import io.assay.engine.InputException;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.SymbolLookup;
+import java.net.URL;
+import java.nio.channels.Channels;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+
+/**
+ * Loads ONNX Runtime, once for the process.
+ *
+ * <p>Left to itself the runtime unpacks its libraries (28 MB) into the temporary folder at each
+ * start and leaves them there when the process is killed. Here they are unpacked once per version
+ * into {@code $XDG_CACHE_HOME/assay} (else {@code ~/.cache/assay}), and the runtime is pointed
+ * there. A property {@code onnxruntime.native.path} set by the user comes first; a cache that cannot
+ * be written leaves the runtime to its own way.
+ */
+public final class OrtLibrary {
+  private static final String PATH_PROPERTY = "onnxruntime.native.path";
+  private static final String[] LIBRARIES = {"onnxruntime", "onnxruntime4j_jni"};
+
+  private static OrtEnvironment environment;
+
+  private OrtLibrary() {}
+
+  /** The runtime's version, such as {@code 1.29.0}. */
+  public static String version() {
+    return environment().getVersion();
+  }
+
+  /** The runtime's one environment; it lives as long as the process and logs errors only. */
+  static synchronized OrtEnvironment environment() {
+    if (environment == null) {
+      boolean mine = System.getProperty(PATH_PROPERTY) == null;
+      Path folder = mine ? unpack(cacheFolder()) : null;
+      if (folder != null) {
+        System.setProperty(PATH_PROPERTY, folder.toString());
+      }
+      try {
+        environment = OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR, "assay");
+      } finally {
+        if (folder != null) {
+          System.clearProperty(PATH_PROPERTY);
+        }
+      }
+    }
+    return environment;
+  }
+
+  /**
+   * Checks that graphs can run on {@code device}.
+   *
+   * @throws InputException if not: it names each missing library and where it was looked for
+   */
+  public static void require(Device device) {
+    if (device.kind() == Device.Kind.CPU) {
+      return;
+    }
+    List<String> missing = new ArrayList<>();
+    if (!canOpen("libcuda.so.1")) {
+      missing.add("the driver library libcuda.so.1 (looked for on the system's library path)");
+    }
+    environment();
+    if (!OrtEnvironment.getAvailableProviders().contains(OrtProvider.CUDA)) {
+      List<String> places = new ArrayList<>();
+      places.add("the onnxruntime jar");
+      String set = System.getProperty(PATH_PROPERTY);
+      if (set != null) {
+        places.add(set);
+      }
+      String path = System.getenv("LD_LIBRARY_PATH");
+      places.add("LD_LIBRARY_PATH " + (path == null || path.isEmpty() ? "(not set)" : path));
+      missing.add(
+          "the provider library "
+              + System.mapLibraryName("onnxruntime_providers_cuda")
+              + " and a runtime built with it (looked for in "
+              + String.join(", ", places)
+              + ")");
+    }
+    if (!missing.isEmpty()) {
+      throw new InputException(
+          "the device "
+              + device
+              + " cannot be used, for "
+              + String.join(" and ", missing)
+              + (missing.size() == 1 ? " is missing" : " are missing")
+              + "; install what is missing or use the device cpu");
+    }
+  }
+
+  private static boolean canOpen(String library) {
+    try (Arena arena = Arena.ofConfined()) {
+      SymbolLookup.libraryLookup(library, arena);
+      return true;
+    } catch (IllegalArgumentException e) {
+      return false;
+    }
+  }
+
+  /** {@code <cache>/assay/onnxruntime-<version>-<os-arch>}. */
+  private static Path cacheFolder() {
+    String cache = System.getenv("XDG_CACHE_HOME");
+    Path base =
+        cache != null && Path.of(cache).isAbsolute()
+            ? Path.of(cache)
+            : Path.of(System.getProperty("user.home"), ".cache");
+    String version = OrtEnvironment.class.getPackage().getImplementationVersion();
+    return base.resolve("assay/onnxruntime-" + version + "-" + platform());
+  }
+
+  /** Name of the platform's folder in the runtime's jar: {@code linux-x64}. */
+  private static String platform() {
+    String os = System.getProperty("os.name").toLowerCase(Locale.ROOT);
+    String arch = System.getProperty("os.arch").toLowerCase(Locale.ROOT);
+    return (os.contains("mac") ? "osx" : os.contains("win") ? "win" : "linux")
+        + "-"
+        + (arch.equals("amd64") || arch.equals("x86_64") ? "x64" : arch);
+  }
+
+  /**
+   * Makes sure that {@code folder} holds the runtime's libraries, each whole or absent at any time.
+   *
+   * @return the folder, or null where the libraries or the folder cannot be had
+   */
+  static Path unpack(Path folder) {
+    try {
+      if (folder.getFileSystem().supportedFileAttributeViews().contains("posix")) {
+        Files.createDirectories(
+            folder, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
+      } else {
+        Files.createDirectories(folder);
+      }
+      for (String library : LIBRARIES) {
+        String file = System.mapLibraryName(library);
+        URL source =
+            OrtEnvironment.class.getResource("/ai/onnxruntime/native/" + platform() + "/" + file);
+        if (source == null) {
+          return null;
+        }
+        unpack(source, folder.resolve(file));
+      }
+      return folder;
+    } catch (IOException | UncheckedIOException | SecurityException e) {
+      return null;
+    }
+  }
+
+  private static void unpack(URL source, Path target) throws IOException {
+    var connection = source.openConnection();
+    connection.setUseCaches(false);
+    try (InputStream in = connection.getInputStream()) {
+      long size = connection.getContentLengthLong();
+      if (Files.isRegularFile(target) && Files.size(target) == size) {
+        return;
+      }
+      Path part = Files.createTempFile(target.getParent(), target.getFileName() + ".", ".part");
+      try {
+        try (FileChannel out = FileChannel.open(part, StandardOpenOption.WRITE)) {
+          in.transferTo(Channels.newOutputStream(out));
+          out.force(true);
+        }
+        Files.move(part, target, StandardCopyOption.ATOMIC_MOVE);
+      } finally {
+        Files.deleteIfExists(part);
+      }
+    }
+  }
+}

@@ -1,0 +1,412 @@
+package io.assay.engine.session;
+
+import ai.onnxruntime.NodeInfo;
+import ai.onnxruntime.OnnxTensor;
+import ai.onnxruntime.OrtEnvironment;
+import ai.onnxruntime.OrtException;
+import ai.onnxruntime.OrtLoggingLevel;
+import ai.onnxruntime.OrtSession;
+import ai.onnxruntime.TensorInfo;
+import io.assay.engine.InputException;
+import io.assay.engine.graph.Graph;
+import io.assay.engine.tensor.DType;
+import io.assay.engine.tensor.Tensor;
+import java.lang.foreign.Arena;
+import java.util.Arrays;
+import java.util.Collection;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.locks.ReentrantReadWriteLock;
+
+/**
+ * A graph compiled for a device by ONNX Runtime.
+ *
+ * <p>Constants of 1 KiB and more are read where the graph holds them: all sessions of one model
+ * share its weights, which must stay mapped until the last of them is closed. Operators run one
+ * after the other, each on the threads of the options; results do not depend on time.
+ *
+ * <p>A session may be used from several threads. {@link #close} waits for runs under way.
+ */
+public final class Session implements AutoCloseable {
+  /** What the session knows of an input or output; a dimension of -1 is free. */
+  private record Slot(DType dtype, long[] shape) {
+    boolean isFixed() {
+      return Arrays.stream(shape).allMatch(d -> d >= 0);
+    }
+
+    boolean accepts(Tensor t) {
+      if (t.dtype() != dtype || t.rank() != shape.length) {
+        return false;
+      }
+      for (int i = 0; i < shape.length; i++) {
+        if (shape[i] >= 0 && shape[i] != t.dim(i)) {
+          return false;
+        }
+      }
+      return true;
+    }
+
+    @Override
+    public String toString() {
+      return dtype + Arrays.toString(shape).replace("-1", "?");
+    }
+  }
+
+  /** The native objects, and the weights that they point at. */
+  private record Native(
+      OrtSession session,
+      OrtSession.SessionOptions options,
+      Map<String, OnnxTensor> weights,
+      Map<String, Tensor> memory) {}
+
+  private final Graph graph;
+  private final Map<String, Slot> inputs;
+  private final Map<String, Slot> outputs;
+  private final ReentrantReadWriteLock lock = new ReentrantReadWriteLock();
+
+  /** Null once closed. */
+  private Native handles;
+
+  private Session(Graph graph, Native handles) throws OrtException {
+    this.graph = graph;
+    this.handles = handles;
+    this.inputs = slots(graph, handles.session().getInputInfo());
+    this.outputs = slots(graph, handles.session().getOutputInfo());
+  }
+
+  /**
+   * Compiles a graph.
+   *
+   * @throws InputException if the device cannot be used, if the runtime refuses the graph (its
+   *     message is kept), or if a constant has more than 2 GB
+   */
+  public static Session compile(Graph graph, SessionOptions options) {
+    OrtLibrary.require(options.device());
+    OrtEnvironment environment = OrtLibrary.environment();
+    Map<String, Tensor> memory = new LinkedHashMap<>();
+    byte[] proto = proto(graph, memory);
+    memory.replaceAll((name, t) -> OrtTensors.alignedWeight(t));
+    Map<String, OnnxTensor> weights = new LinkedHashMap<>();
+    OrtSession.SessionOptions settings = new OrtSession.SessionOptions();
+    OrtSession session = null;
+    try {
+      configure(settings, options);
+      for (Map.Entry<String, Tensor> e : memory.entrySet()) {
+        weights.put(e.getKey(), OrtTensors.wrap(environment, e.getKey(), e.getValue()));
+      }
+      if (!weights.isEmpty()) {
+        settings.addExternalInitializers(Map.copyOf(weights));
+      }
+      session = environment.createSession(proto, settings);
+      return new Session(graph, new Native(session, settings, weights, memory));
+    } catch (OrtException e) {
+      release(session, settings, weights);
+      throw new InputException(
+          "the graph " + graph.name() + " cannot be compiled: " + words(e), e);
+    } catch (RuntimeException | Error e) {
+      release(session, settings, weights);
+      throw e;
+    }
+  }
+
+  private static void configure(OrtSession.SessionOptions settings, SessionOptions options)
+      throws OrtException {
+    settings.setSessionLogLevel(OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL);
+    settings.setExecutionMode(OrtSession.SessionOptions.ExecutionMode.SEQUENTIAL);
+    settings.setIntraOpNumThreads(options.threads());
+    settings.setInterOpNumThreads(1);
+    settings.setDeterministicCompute(true);
+    settings.addConfigEntry("session.disable_prepacking", options.prepack() ? "0" : "1");
+    // Threads that wait for the next operator spin; between runs they must leave the processor to
+    // the kernels.
+    settings.addConfigEntry("session.force_spinning_stop", "1");
+    if (options.device().kind() == Device.Kind.CUDA) {
+      settings.addCUDA(options.device().index());
+    }
+  }
+
+  private static void release(
+      OrtSession session, OrtSession.SessionOptions settings, Map<String, OnnxTensor> weights) {
+    if (session != null) {
+      try {
+        session.close();
+      } catch (OrtException e) {
+        throw new IllegalStateException("a session could not be released: " + words(e), e);
+      }
+    }
+    settings.close();
+    weights.values().forEach(OnnxTensor::close);
+  }
+
+  private static Map<String, Slot> slots(Graph graph, Map<String, NodeInfo> infos) {
+    Map<String, Slot> slots = new LinkedHashMap<>();
+    infos.forEach(
+        (name, info) -> {
+          DType dtype =
+              info.getInfo() instanceof TensorInfo t ? OrtTensors.dtype(t.type) : null;
+          if (dtype == null) {
+            throw new InputException(
+                "the graph "
+                    + graph.name()
+                    + " has the input or output "
+                    + name
+                    + " of an unsupported type ("
+                    + info.getInfo()
+                    + "); tensors of floats, integers and booleans can be run");
+          }
+          slots.put(name, new Slot(dtype, ((TensorInfo) info.getInfo()).getShape()));
+        });
+    return slots;
+  }
+
+  private static byte[] proto(Graph graph, Map<String, Tensor> memory) {
+    throw new UnsupportedOperationException("comes with Graph.toProto");
+  }
+
+  /** Name of the compiled graph. */
+  public String name() {
+    return graph.name();
+  }
+
+  /** Operations of one run: {@code Graph.operations} of the compiled graph. */
+  public long operations() {
+    throw new UnsupportedOperationException("comes with Graph.operations");
+  }
+
+  /** Whether {@link #close} was called. */
+  public boolean isClosed() {
+    lock.readLock().lock();
+    try {
+      return handles == null;
+    } finally {
+      lock.readLock().unlock();
+    }
+  }
+
+  /**
+   * Runs the graph once.
+   *
+   * @param values all inputs, by name
+   * @return all outputs, by name, in memory of their own
+   * @throws InputException if an input is missing, unknown, or of another type or shape than the
+   *     graph takes
+   * @throws SessionException if the runtime fails, with its message
+   * @throws IllegalStateException after {@link #close}
+   */
+  public Map<String, Tensor> run(Map<String, Tensor> values) {
+    check(values, inputs, "input", inputs.keySet());
+    Map<String, Tensor> aligned = new LinkedHashMap<>(values);
+    aligned.replaceAll((name, t) -> OrtTensors.aligned(t));
+    // Outputs of known shape are written where they will stay; the others are copied out.
+    Map<String, Tensor> results = new LinkedHashMap<>();
+    Map<String, Tensor> pinned = new LinkedHashMap<>();
+    outputs.forEach(
+        (name, slot) -> {
+          Tensor t = slot.isFixed() ? allocate(slot) : null;
+          results.put(name, t);
+          if (t != null) {
+            pinned.put(name, t);
+          }
+        });
+    Map<String, OnnxTensor> in = Map.of();
+    Map<String, OnnxTensor> out = Map.of();
+    lock.readLock().lock();
+    try {
+      OrtSession session = open();
+      in = wrap(aligned);
+      out = wrap(pinned);
+      Set<String> others = new LinkedHashSet<>(outputs.keySet());
+      others.removeAll(pinned.keySet());
+      try (OrtSession.Result result = session.run(in, others, out)) {
+        for (String name : others) {
+          results.put(name, OrtTensors.read((OnnxTensor) result.get(name).orElseThrow()));
+        }
+      }
+      return results;
+    } catch (OrtException e) {
+      throw failure(e);
+    } finally {
+      lock.readLock().unlock();
+      in.values().forEach(OnnxTensor::close);
+      out.values().forEach(OnnxTensor::close);
+    }
+  }
+
+  private static Tensor allocate(Slot slot) {
+    return Tensor.allocate(Arena.ofAuto(), slot.dtype(), slot.shape());
+  }
+
+  /**
+   * Ties the graph to memory: each {@link Binding#run} reads {@code values} and writes {@code
+   * results}, without a copy.
+   *
+   * @param values all inputs, by name; off-heap and aligned to their element
+   * @param results the outputs wanted, by name; off-heap, aligned to their element, and apart from
+   *     the inputs and from each other
+   * @throws InputException if a name is missing or unknown, or a type or shape is not what the graph
+   *     has
+   * @throws IllegalArgumentException if memory is on the heap, misaligned, read-only (results) or
+   *     overlaps
+   */
+  public Binding bind(Map<String, Tensor> values, Map<String, Tensor> results) {
+    check(values, inputs, "input", inputs.keySet());
+    check(results, outputs, "output", Set.of());
+    if (results.isEmpty()) {
+      throw new InputException(
+          "no output of the graph " + name() + " is bound; bind one of " + outputs.keySet());
+    }
+    Map<String, Tensor> ins = new LinkedHashMap<>(values);
+    Map<String, Tensor> outs = new LinkedHashMap<>(results);
+    requireBindable(ins, outs);
+    lock.readLock().lock();
+    try {
+      open();
+      return new Binding(this, wrap(ins), wrap(outs), List.of(ins, outs));
+    } catch (OrtException e) {
+      throw failure(e);
+    } finally {
+      lock.readLock().unlock();
+    }
+  }
+
+  private void requireBindable(Map<String, Tensor> ins, Map<String, Tensor> outs) {
+    ins.forEach(this::requireInPlace);
+    outs.forEach(
+        (name, t) -> {
+          requireInPlace(name, t);
+          if (t.data().isReadOnly()) {
+            throw new IllegalArgumentException("the memory bound to " + name + " is read-only");
+          }
+          requireApart(name, t, ins);
+          requireApart(name, t, outs);
+        });
+  }
+
+  private void requireInPlace(String name, Tensor t) {
+    if (!OrtTensors.inPlace(t)) {
+      throw new IllegalArgumentException(
+          "the memory bound to "
+              + name
+              + " of the graph "
+              + name()
+              + " must be off-heap and aligned to "
+              + t.dtype().bytes()
+              + " bytes; use Tensor.allocate");
+    }
+  }
+
+  private static void requireApart(String name, Tensor t, Map<String, Tensor> others) {
+    others.forEach(
+        (other, o) -> {
+          if (o != t && t.elements() > 0 && t.data().asOverlappingSlice(o.data()).isPresent()) {
+            throw new IllegalArgumentException(
+                "the memory bound to the output " + name + " overlaps that of " + other);
+          }
+        });
+  }
+
+  /** The run of a {@link Binding}. */
+  void runPinned(Map<String, OnnxTensor> in, Map<String, OnnxTensor> out) {
+    lock.readLock().lock();
+    try {
+      open().run(in, Set.of(), out).close();
+    } catch (OrtException e) {
+      throw failure(e);
+    } finally {
+      lock.readLock().unlock();
+    }
+  }
+
+  /** Runtime values over {@code tensors}; none is left behind if one fails. */
+  private static Map<String, OnnxTensor> wrap(Map<String, Tensor> tensors) throws OrtException {
+    Map<String, OnnxTensor> wrapped = new LinkedHashMap<>();
+    try {
+      for (Map.Entry<String, Tensor> e : tensors.entrySet()) {
+        wrapped.put(
+            e.getKey(), OrtTensors.wrap(OrtLibrary.environment(), e.getKey(), e.getValue()));
+      }
+      return wrapped;
+    } catch (OrtException | RuntimeException e) {
+      wrapped.values().forEach(OnnxTensor::close);
+      throw e;
+    }
+  }
+
+  private void check(
+      Map<String, Tensor> values,
+      Map<String, Slot> slots,
+      String what,
+      Collection<String> required) {
+    for (Map.Entry<String, Tensor> e : values.entrySet()) {
+      Slot slot = slots.get(e.getKey());
+      if (slot == null) {
+        throw new InputException(
+            "the graph "
+                + name()
+                + " has no "
+                + what
+                + " "
+                + e.getKey()
+                + "; it has "
+                + slots.keySet());
+      }
+      if (!slot.accepts(e.getValue())) {
+        throw new InputException(
+            "the "
+                + what
+                + " "
+                + e.getKey()
+                + " of the graph "
+                + name()
+                + " is "
+                + slot
+                + ", not "
+                + e.getValue());
+      }
+    }
+    for (String name : required) {
+      if (!values.containsKey(name)) {
+        throw new InputException(
+            "the " + what + " " + name + " of the graph " + name() + " is missing; give a "
+                + slots.get(name));
+      }
+    }
+  }
+
+  private OrtSession open() {
+    if (handles == null) {
+      throw new IllegalStateException("the session of the graph " + name() + " is closed");
+    }
+    return handles.session();
+  }
+
+  private SessionException failure(OrtException e) {
+    return new SessionException("the graph " + name() + " failed: " + words(e), e);
+  }
+
+  /** The runtime's message on one line. */
+  private static String words(OrtException e) {
+    return String.valueOf(e.getMessage()).strip().replaceAll("\\s+", " ");
+  }
+
+  /**
+   * Waits for runs under way, then releases the session, not the weights; a second call does
+   * nothing.
+   */
+  @Override
+  public void close() {
+    lock.writeLock().lock();
+    try {
+      if (handles != null) {
+        Native h = handles;
+        handles = null;
+        release(h.session(), h.options(), h.weights());
+      }
+    } finally {
+      lock.writeLock().unlock();
+    }
+  }
+}

@@ -1,8 +1,11 @@
 package io.assay.engine.graph;
 
 import io.assay.engine.InputException;
+import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
+import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.Collections;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -47,7 +50,7 @@ public final class Graph {
           producers.put(output, node);
         }
       }
-      for (String used : Builder.reads(node)) {
+      for (String used : reads(node)) {
         users.computeIfAbsent(used, _ -> new ArrayList<>()).add(node);
       }
     }
@@ -115,6 +118,116 @@ public final class Graph {
     return captures;
   }
 
+  /** Reads an ONNX file; weights in it and beside it are mapped, not copied.
+   *
+   * <p>Constant nodes become constants, and the model's own functions are inlined.
+   *
+   * @throws InputException if the file is not a whole, valid ONNX model, refers to data outside of
+   *     its folder, or uses what Assay does not support
+   */
+  public static Graph read(Path onnx) {
+    return OnnxReader.read(onnx);
+  }
+
+  /**
+   * Writes the graph as an ONNX file. If the constants exceed 1 GiB they go to a second file beside
+   * it, named after it with {@code .data} appended.
+   *
+   * @throws java.io.UncheckedIOException if a file cannot be written
+   */
+  public void write(Path onnx) {
+    OnnxWriter.write(this, onnx, OnnxWriter.EMBEDDED_BYTES);
+  }
+
+  /**
+   * The graph as an ONNX message for a runtime in this process. Constants of 1 KiB or more are
+   * declared as external data and put into {@code externalOut} instead, by name.
+   */
+  public byte[] toProto(Map<String, Tensor> externalOut) {
+    return OnnxWriter.toProto(this, externalOut);
+  }
+
+  /** The same graph with further outputs. */
+  public Graph expose(String... values) {
+    Builder b = edit();
+    for (String value : values) {
+      requireValue(value);
+      b.output(value);
+    }
+    return b.build();
+  }
+
+  /**
+   * The part that computes {@code to}, started at {@code from}: those values become inputs (also
+   * constants may, for weights that are trained), in addition to the inputs that are still needed.
+   *
+   * @throws InputException if a value is unknown, or the type of one in {@code from} is
+   */
+  public Graph slice(Collection<String> from, Collection<String> to) {
+    return Derivations.slice(this, from, to);
+  }
+
+  /**
+   * All nodes that read {@code value} read {@code by} instead, save those that {@code by} is
+   * computed from. Outputs stay as they are.
+   */
+  public Graph replace(String value, String by) {
+    return Derivations.replace(this, value, by);
+  }
+
+  /**
+   * The users of {@code value} read a gathered copy: {@code Gather(Concat(value, bank), rows)}.
+   *
+   * <p>New inputs, with k = {@link RowPatch#axes}: {@code VALUE.patch.rows}, I64, of the value's
+   * first k dimensions, indexes the value's leading dimensions taken as one, followed by the bank;
+   * {@code VALUE.patch.bank}, of shape {@code [bank, remaining dimensions of the value]}, absent
+   * for a bank of size 0. An output of that value still shows it unpatched.
+   *
+   * @throws InputException if the value's rank is unknown or smaller than k
+   */
+  public Graph patch(String value, RowPatch patch) {
+    return Derivations.patch(this, value, patch);
+  }
+
+  /**
+   * The same computation in another float type, {@code F32} or {@code F64}: inputs, constants and
+   * casts of the one become the other. Other types stay.
+   */
+  public Graph withFloat(DType dtype) {
+    return Derivations.withFloat(this, dtype);
+  }
+
+  /**
+   * Floating point operations of the products, 2 for each multiply-add, of a specialised graph;
+   * MatMul, Gemm, FusedMatMul, Conv and Einsum count, everything else is left out.
+   */
+  public long operations() {
+    return Operations.count(this);
+  }
+
+  void requireValue(String value) {
+    if (!has(value)) {
+      throw new InputException("graph " + name + " has no value named " + value);
+    }
+  }
+
+  /** Names that a node reads, each once: its inputs and what its bodies take from outside. */
+  static Set<String> reads(Node node) {
+    Set<String> reads = new LinkedHashSet<>(node.inputs());
+    for (Object attribute : node.attributes().values()) {
+      if (attribute instanceof Graph body) {
+        reads.addAll(body.captures);
+      }
+    }
+    reads.remove("");
+    return reads;
+  }
+
+  /** A node as messages show it. */
+  static String label(Node node) {
+    return (node.name().isEmpty() ? node.output(0) : node.name()) + " (" + node.qualifiedOp() + ")";
+  }
+
   public static Builder builder(String name) {
     return new Builder(name);
   }
@@ -160,6 +273,28 @@ public final class Graph {
     public Builder opset(String domain, long version) {
       opsets.put(domain, version);
       return this;
+    }
+
+    /** Whether a value of this name has been added. */
+    public boolean has(String value) {
+      return names.contains(value) && !reserved.contains(value);
+    }
+
+    /** Makes sure that a function's operator set is the model's. */
+    void opsetOf(String domain, long version, String function) {
+      Long known = opsets.putIfAbsent(domain, version);
+      if (known != null && known != version) {
+        throw new InputException(
+            "function "
+                + function
+                + " uses version "
+                + version
+                + " of the operators '"
+                + domain
+                + "' and the model version "
+                + known
+                + "; export it inlined");
+      }
     }
 
     /** Adds an input. */
@@ -323,20 +458,5 @@ public final class Graph {
       return new Graph(this, sorted, List.copyOf(captured));
     }
 
-    /** Names that a node reads, each once: its inputs and what its bodies take from outside. */
-    private static Set<String> reads(Node node) {
-      Set<String> reads = new LinkedHashSet<>(node.inputs());
-      for (Object attribute : node.attributes().values()) {
-        if (attribute instanceof Graph body) {
-          reads.addAll(body.captures);
-        }
-      }
-      reads.remove("");
-      return reads;
-    }
-
-    private static String label(Node node) {
-      return (node.name().isEmpty() ? node.output(0) : node.name()) + " (" + node.qualifiedOp() + ")";
-    }
   }
 }

@@ -1,0 +1,31 @@
+package io.assay.audit.arca;
+
+/** Follows a run and may end it early. Methods are called on the thread that runs the audit. */
+public interface ArcaListener {
+  /** Watches nothing and never cancels. */
+  ArcaListener NONE = new ArcaListener() {};
+
+  /**
+   * State of a run.
+   *
+   * @param updates coordinate updates done, over all audits
+   * @param updatesAtMost updates if no audit still running succeeds
+   * @param finished audits that ended
+   * @param audits audits in all
+   * @param successes audits that succeeded
+   * @param best highest objective J seen so far, nats; -infinity at first
+   */
+  record Progress(
+      long updates, long updatesAtMost, int finished, int audits, int successes, double best) {}
+
+  /** Called after each coordinate update of the audits that advance together. */
+  default void progress(Progress progress) {}
+
+  /** Called when an audit ends. */
+  default void finished(ArcaResult.Audit audit) {}
+
+  /** Asked between updates; true ends the run with the audits finished so far. */
+  default boolean cancelled() {
+    return false;
+  }
+}

@@ -86,7 +86,7 @@ public final class Engine implements AutoCloseable {
   }
 
   /**
-   * Runs graphs once, on one thread of the processor: what {@code Graph.specialise} folds constants
+   * Runs graphs once, on one thread of the processor: what {@link Graph#specialise} folds constants
    * with. It needs no closing and may be used after the engine.
    */
   public Evaluator evaluator() {

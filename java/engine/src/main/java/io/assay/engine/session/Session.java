@@ -87,7 +87,7 @@ public final class Session implements AutoCloseable {
     OrtLibrary.require(options.device());
     OrtEnvironment environment = OrtLibrary.environment();
     Map<String, Tensor> memory = new LinkedHashMap<>();
-    byte[] proto = proto(graph, memory);
+    byte[] proto = graph.toProto(memory);
     memory.replaceAll((name, t) -> OrtTensors.alignedWeight(t));
     Map<String, OnnxTensor> weights = new LinkedHashMap<>();
     OrtSession.SessionOptions settings = new OrtSession.SessionOptions();
@@ -120,6 +120,10 @@ public final class Session implements AutoCloseable {
     settings.setInterOpNumThreads(1);
     settings.setDeterministicCompute(true);
     settings.addConfigEntry("session.disable_prepacking", options.prepack() ? "0" : "1");
+    if (!options.prepack()) {
+      // It would write a copy of each weight that is read through a Transpose or a Cast.
+      settings.addConfigEntry("optimization.disable_specified_optimizers", "ConstantFolding");
+    }
     // Threads that wait for the next operator spin; between runs they must leave the processor to
     // the kernels.
     settings.addConfigEntry("session.force_spinning_stop", "1");
@@ -162,18 +166,14 @@ public final class Session implements AutoCloseable {
     return slots;
   }
 
-  private static byte[] proto(Graph graph, Map<String, Tensor> memory) {
-    throw new UnsupportedOperationException("comes with Graph.toProto");
-  }
-
   /** Name of the compiled graph. */
   public String name() {
     return graph.name();
   }
 
-  /** Operations of one run: {@code Graph.operations} of the compiled graph. */
+  /** Operations of one run: {@link Graph#operations} of the compiled graph. */
   public long operations() {
-    throw new UnsupportedOperationException("comes with Graph.operations");
+    return graph.operations();
   }
 
   /** Whether {@link #close} was called. */

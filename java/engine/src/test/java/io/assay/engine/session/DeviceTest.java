@@ -1,0 +1,75 @@
+package io.assay.engine.session;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import io.assay.engine.Engine;
+import io.assay.engine.EngineOptions;
+import io.assay.engine.InputException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class DeviceTest {
+  @Test
+  void readsWhatItWrites() {
+    assertEquals(Device.CPU, Device.parse("cpu"));
+    assertEquals(new Device(Device.Kind.CUDA, 0), Device.parse("cuda"));
+    assertEquals(new Device(Device.Kind.CUDA, 1), Device.parse("cuda:1"));
+    for (String text : List.of("cpu", "cuda:0", "cuda:17")) {
+      assertEquals(text, Device.parse(text).toString());
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"", "gpu", "CPU", "cuda:", "cuda:-1", "cuda:x", "cuda:99999999999", "cpu:0"})
+  void refusesOtherText(String text) {
+    String message = assertThrows(InputException.class, () -> Device.parse(text)).getMessage();
+    assertTrue(message.contains("'" + text + "'"), message);
+    assertTrue(message.contains("cuda:N"), message);
+  }
+
+  @Test
+  void missingCudaNamesLibraryAndPlaces() {
+    EngineOptions cuda = EngineOptions.defaults().withDevice(Device.parse("cuda"));
+    String message = null;
+    try (Engine engine = Engine.open(cuda)) {
+      assumeTrue(false, "the runtime has CUDA here, on " + engine.device());
+    } catch (InputException e) {
+      message = e.getMessage();
+    }
+    assertTrue(message.contains("onnxruntime_providers_cuda"), message);
+    assertTrue(message.contains("LD_LIBRARY_PATH"), message);
+    assertTrue(message.contains("the onnxruntime jar"), message);
+    assertTrue(message.contains("device cpu"), message);
+  }
+
+  @Test
+  void librariesAreUnpackedOnceAndRepaired(@TempDir Path temp) throws Exception {
+    Path folder = temp.resolve("cache/onnxruntime");
+    assertEquals(folder, OrtLibrary.unpack(folder));
+    Path library = folder.resolve(System.mapLibraryName("onnxruntime"));
+    Path jni = folder.resolve(System.mapLibraryName("onnxruntime4j_jni"));
+    long size = Files.size(library);
+    Object first = Files.readAttributes(jni, "fileKey,lastModifiedTime");
+    Files.write(library, new byte[3]);
+    assertEquals(folder, OrtLibrary.unpack(folder));
+    assertEquals(size, Files.size(library), "a cut file must be unpacked again");
+    assertEquals(first, Files.readAttributes(jni, "fileKey,lastModifiedTime"));
+    try (var files = Files.list(folder)) {
+      assertEquals(2, files.count(), "no temporary file may stay");
+    }
+  }
+
+  @Test
+  void cacheThatCannotBeWrittenIsDoneWithout(@TempDir Path temp) throws Exception {
+    Path file = Files.writeString(temp.resolve("file"), "in the way");
+    assertEquals(null, OrtLibrary.unpack(file.resolve("below")));
+  }
+}

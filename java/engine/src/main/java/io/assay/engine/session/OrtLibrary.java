@@ -8,7 +8,11 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
+import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.Linker;
 import java.lang.foreign.SymbolLookup;
+import java.lang.foreign.ValueLayout;
+import java.lang.invoke.MethodHandle;
 import java.net.URL;
 import java.nio.channels.Channels;
 import java.nio.channels.FileChannel;
@@ -33,6 +37,9 @@ import java.util.Locale;
 public final class OrtLibrary {
   private static final String PATH_PROPERTY = "onnxruntime.native.path";
   private static final String[] LIBRARIES = {"onnxruntime", "onnxruntime4j_jni"};
+
+  /** {@code int malloc_trim(size_t)} of the GNU C library, or null. */
+  private static final MethodHandle TRIM = findTrim();
 
   private static OrtEnvironment environment;
 
@@ -110,6 +117,32 @@ public final class OrtLibrary {
     } catch (IllegalArgumentException e) {
       return false;
     }
+  }
+
+  /**
+   * Returns memory that native code has freed to the system. The GNU C library otherwise keeps much
+   * of what lay between live blocks; elsewhere this does nothing.
+   */
+  static void trim() {
+    if (TRIM != null) {
+      try {
+        int released = (int) TRIM.invokeExact(0L);
+      } catch (Throwable e) {
+        throw new AssertionError("malloc_trim throws nothing", e);
+      }
+    }
+  }
+
+  private static MethodHandle findTrim() {
+    Linker linker = Linker.nativeLinker();
+    return linker
+        .defaultLookup()
+        .find("malloc_trim")
+        .map(
+            f ->
+                linker.downcallHandle(
+                    f, FunctionDescriptor.of(ValueLayout.JAVA_INT, ValueLayout.JAVA_LONG)))
+        .orElse(null);
   }
 
   /** {@code <cache>/assay/onnxruntime-<version>-<os-arch>}. */

@@ -62,6 +62,12 @@ public final class Session implements AutoCloseable {
       Map<String, OnnxTensor> weights,
       Map<String, Tensor> memory) {}
 
+  /**
+   * While it compiles, the runtime copies the weights of a graph and frees the copies; from this
+   * size on the C library is then told to give them back to the system.
+   */
+  private static final long TRIM_BYTES = 1 << 20;
+
   private final Graph graph;
   private final Map<String, Slot> inputs;
   private final Map<String, Slot> outputs;
@@ -97,10 +103,11 @@ public final class Session implements AutoCloseable {
       for (Map.Entry<String, Tensor> e : memory.entrySet()) {
         weights.put(e.getKey(), OrtTensors.wrap(environment, e.getKey(), e.getValue()));
       }
-      if (!weights.isEmpty()) {
-        settings.addExternalInitializers(Map.copyOf(weights));
-      }
+      share(settings, weights);
       session = environment.createSession(proto, settings);
+      if (memory.values().stream().mapToLong(t -> t.data().byteSize()).sum() > TRIM_BYTES) {
+        OrtLibrary.trim();
+      }
       return new Session(graph, new Native(session, settings, weights, memory));
     } catch (OrtException e) {
       release(session, settings, weights);
@@ -112,6 +119,21 @@ public final class Session implements AutoCloseable {
     }
   }
 
+  /**
+   * Hands the weights over. Two calls are needed: the first gives a constant without data its value,
+   * of which the runtime would then make a copy for this session; the second lets it use the value
+   * where it lies.
+   */
+  private static void share(OrtSession.SessionOptions settings, Map<String, OnnxTensor> weights)
+      throws OrtException {
+    if (!weights.isEmpty()) {
+      settings.addExternalInitializers(Map.copyOf(weights));
+    }
+    for (Map.Entry<String, OnnxTensor> e : weights.entrySet()) {
+      settings.addInitializer(e.getKey(), e.getValue());
+    }
+  }
+
   private static void configure(OrtSession.SessionOptions settings, SessionOptions options)
       throws OrtException {
     settings.setSessionLogLevel(OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL);
@@ -120,10 +142,9 @@ public final class Session implements AutoCloseable {
     settings.setInterOpNumThreads(1);
     settings.setDeterministicCompute(true);
     settings.addConfigEntry("session.disable_prepacking", options.prepack() ? "0" : "1");
-    if (!options.prepack()) {
-      // It would write a copy of each weight that is read through a Transpose or a Cast.
-      settings.addConfigEntry("optimization.disable_specified_optimizers", "ConstantFolding");
-    }
+    // Folding would write a copy of each weight that is read through a Transpose or a Cast; graphs
+    // fold their shape arithmetic themselves.
+    settings.addConfigEntry("optimization.disable_specified_optimizers", "ConstantFolding");
     // Threads that wait for the next operator spin; between runs they must leave the processor to
     // the kernels.
     settings.addConfigEntry("session.force_spinning_stop", "1");

@@ -1,0 +1,236 @@
+package io.assay.engine.model;
+
+import io.assay.engine.InputException;
+import io.assay.engine.graph.Graph;
+import io.assay.engine.tensor.DType;
+import io.assay.engine.tensor.Tensor;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.ArrayList;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/**
+ * A model: its graph, the names of its hook points, and its tokenizer if it has one.
+ *
+ * <p>Weights are mapped from their files and stay so as long as a graph or a session uses them.
+ */
+public final class Model implements AutoCloseable {
+  private final String name;
+  private final List<Path> files;
+  private final Graph graph;
+  private final Hooks hooks;
+  private final Tokenizer tokenizer;
+  private final Decoder decoder;
+  private final int widened;
+  private String sha256;
+
+  private Model(
+      String name,
+      List<Path> files,
+      Graph graph,
+      Hooks hooks,
+      Tokenizer tokenizer,
+      Decoder decoder,
+      int widened) {
+    this.name = name;
+    this.files = List.copyOf(files);
+    this.graph = graph;
+    this.hooks = hooks;
+    this.tokenizer = tokenizer;
+    this.decoder = decoder;
+    this.widened = widened;
+  }
+
+  /** Loads a model in float32; see {@link #load(Path, DType)}. */
+  public static Model load(Path path) {
+    return load(path, DType.F32);
+  }
+
+  /**
+   * Loads a Hugging Face folder of the GPT-2 family, or an ONNX file.
+   *
+   * @param dtype float type to compute in, {@code F32} or {@code F64}
+   * @throws InputException if the path holds no model that Assay can read
+   */
+  public static Model load(Path path, DType dtype) {
+    if (dtype != DType.F32 && dtype != DType.F64) {
+      throw new InputException("models compute in F32 or F64, not in " + dtype);
+    }
+    if (Files.isDirectory(path)) {
+      return loadFolder(path, dtype);
+    }
+    if (!Files.isRegularFile(path)) {
+      throw new InputException("there is no model at " + path + "; give a folder or an .onnx file");
+    }
+    if (!path.getFileName().toString().endsWith(".onnx")) {
+      throw new InputException(path + " is neither a folder nor an .onnx file");
+    }
+    return loadOnnx(path, dtype);
+  }
+
+  private static Model loadFolder(Path folder, DType dtype) {
+    Path file = folder.resolve("config.json");
+    if (!Files.exists(file)) {
+      throw new InputException("the folder " + folder + " has no config.json");
+    }
+    Gpt2Config config = Gpt2Config.read(file);
+    Gpt2Weights weights = Gpt2Weights.read(folder, config, dtype);
+    Tokenizer tokenizer = TokenizerFiles.find(folder).orElse(null);
+    List<Path> files = new ArrayList<>(weights.files());
+    files.addFirst(file);
+    return gpt2(nameOf(folder), files, config, weights, tokenizer);
+  }
+
+  private static Model loadOnnx(Path file, DType dtype) {
+    Graph graph = Graph.read(file);
+    if (dtype == DType.F64) {
+      graph = graph.withFloat(dtype);
+    }
+    Path folder = file.toAbsolutePath().getParent();
+    Tokenizer tokenizer = TokenizerFiles.find(folder).orElse(null);
+    return new Model(
+        nameOf(file), List.of(file), graph, new Hooks(Map.of()), tokenizer, null, 0);
+  }
+
+  private static String nameOf(Path path) {
+    String name = path.toAbsolutePath().normalize().getFileName().toString();
+    return name.endsWith(".onnx") ? name.substring(0, name.length() - ".onnx".length()) : name;
+  }
+
+  private static Model gpt2(
+      String name, List<Path> files, Gpt2Config config, Gpt2Weights weights, Tokenizer tokenizer) {
+    Graph graph = Gpt2Graph.whole(name, config, weights);
+    return new Model(
+        name,
+        files,
+        graph,
+        Hooks.ofNames(graph),
+        tokenizer,
+        new Decoder.Gpt2(name, config, weights),
+        weights.widened());
+  }
+
+  /** See {@link LanguageModel#of(String, int, Map)}. */
+  static Model of(String name, int heads, Map<String, Tensor> tensors) {
+    Gpt2Weights weights = Gpt2Weights.of(name, tensors);
+    return gpt2(name, List.of(), weights.config(name, heads), weights, null);
+  }
+
+  /** See {@link LanguageModel#of(String, Tensor, Tensor)}. */
+  static Model table(String name, Tensor embedding, Tensor head) {
+    if (embedding.rank() != 2 || embedding.dtype() != head.dtype()) {
+      throw new InputException(
+          "the embedding of " + name + " is " + embedding + " and its head " + head
+              + "; give two matrices of one type");
+    }
+    Gpt2Weights.requireShape(name, "head", head, embedding.shape());
+    Decoder.Table decoder = new Decoder.Table(name, embedding, head);
+    Graph graph = TableGraph.whole(decoder);
+    return new Model(name, List.of(), graph, Hooks.ofNames(graph), null, decoder, 0);
+  }
+
+  public String name() {
+    return name;
+  }
+
+  /**
+   * SHA-256, in hexadecimal, of the files that define what the model computes (configuration and
+   * weights, in this order); of a model in memory, of its weights in the order of their names.
+   */
+  public synchronized String sha256() {
+    if (sha256 == null) {
+      sha256 = hash();
+    }
+    return sha256;
+  }
+
+  private String hash() {
+    MessageDigest digest;
+    try {
+      digest = MessageDigest.getInstance("SHA-256");
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException("every Java has SHA-256", e);
+    }
+    for (Path file : files) {
+      try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ);
+          Arena arena = Arena.ofConfined()) {
+        update(digest, channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size(), arena));
+      } catch (IOException e) {
+        throw new InputException("the file " + file + " cannot be read: " + e.getMessage(), e);
+      }
+    }
+    if (files.isEmpty()) {
+      graph.constants().entrySet().stream()
+          .sorted(Map.Entry.comparingByKey())
+          .forEach(e -> update(digest, e.getValue().data()));
+    }
+    return HexFormat.of().formatHex(digest.digest());
+  }
+
+  private static void update(MessageDigest digest, MemorySegment data) {
+    long chunk = 1 << 26;
+    for (long at = 0; at < data.byteSize(); at += chunk) {
+      digest.update(data.asSlice(at, Math.min(chunk, data.byteSize() - at)).asByteBuffer());
+    }
+  }
+
+  /**
+   * The whole computation: of a model that Assay builds, {@code input_ids} I64 [batch, sequence] to
+   * {@code logits} [batch, sequence, vocabulary].
+   */
+  public Graph graph() {
+    return graph;
+  }
+
+  /**
+   * The whole computation with a cache of keys and values: further inputs {@code past.L.key} and
+   * {@code past.L.value} [row, head, position, head width], which may have no positions, and outputs
+   * {@code present.L.key} and {@code present.L.value}, the past followed by the new positions. Empty
+   * for a model that Assay does not build.
+   */
+  public Optional<Graph> cached() {
+    return decoder instanceof Decoder.Gpt2 g
+        ? Optional.of(Gpt2Graph.cached(name, g.config(), g.weights()))
+        : Optional.empty();
+  }
+
+  public Hooks hooks() {
+    return hooks;
+  }
+
+  public Optional<Tokenizer> tokenizer() {
+    return Optional.ofNullable(tokenizer);
+  }
+
+  /** Number of weights that were stored in 16 bits and are held in more. */
+  public int widened() {
+    return widened;
+  }
+
+  /** The model's shape, where Assay builds it. */
+  public Optional<Gpt2Config> gpt2() {
+    return decoder instanceof Decoder.Gpt2 g ? Optional.of(g.config()) : Optional.empty();
+  }
+
+  Optional<Decoder> decoder() {
+    return Optional.ofNullable(decoder);
+  }
+
+  /** Releases the tokenizer; a second call does nothing. */
+  @Override
+  public void close() {
+    if (tokenizer instanceof TokenizerFiles t) {
+      t.close();
+    }
+  }
+}

@@ -7,7 +7,8 @@ import java.util.Map;
 
 /**
  * A session together with the memory that it reads and writes. {@link #run} reads the input tensors'
- * memory as it then is and writes the output tensors' memory; nothing is copied or allocated.
+ * memory as it then is and writes the output tensors' memory; nothing is copied or allocated (but an
+ * output that is an input itself is copied).
  *
  * <p>A binding is used by one thread at a time; several bindings of one session may run at once. The
  * arenas of the tensors must outlive it.
@@ -16,6 +17,9 @@ public final class Binding implements AutoCloseable {
   private final Session session;
   private final Map<String, OnnxTensor> inputs;
   private final Map<String, OnnxTensor> outputs;
+
+  /** Outputs that are an input or a constant itself, with their source. */
+  private final Map<Tensor, Tensor> copies;
 
   /** The tensors themselves: they keep automatic memory alive as long as the runtime points at it. */
   private final List<Map<String, Tensor>> memory;
@@ -26,10 +30,12 @@ public final class Binding implements AutoCloseable {
       Session session,
       Map<String, OnnxTensor> inputs,
       Map<String, OnnxTensor> outputs,
+      Map<Tensor, Tensor> copies,
       List<Map<String, Tensor>> memory) {
     this.session = session;
     this.inputs = inputs;
     this.outputs = outputs;
+    this.copies = copies;
     this.memory = memory;
   }
 
@@ -44,6 +50,7 @@ public final class Binding implements AutoCloseable {
       throw new IllegalStateException("this binding of the graph " + session.name() + " is closed");
     }
     session.runPinned(inputs, outputs);
+    copies.forEach((to, from) -> to.data().copyFrom(from.data()));
   }
 
   /** The bound tensor of an input or output, or null if there is none of that name. */

@@ -1,8 +1,10 @@
 package io.assay.engine.session;
 
 import ai.onnxruntime.OrtEnvironment;
+import ai.onnxruntime.OrtException;
 import ai.onnxruntime.OrtLoggingLevel;
 import ai.onnxruntime.OrtProvider;
+import ai.onnxruntime.OrtSession;
 import io.assay.engine.InputException;
 import java.io.IOException;
 import java.io.InputStream;
@@ -84,29 +86,33 @@ public final class OrtLibrary {
     }
     environment();
     if (!OrtEnvironment.getAvailableProviders().contains(OrtProvider.CUDA)) {
-      List<String> places = new ArrayList<>();
-      places.add("the onnxruntime jar");
-      String set = System.getProperty(PATH_PROPERTY);
-      if (set != null) {
-        places.add(set);
-      }
       String path = System.getenv("LD_LIBRARY_PATH");
-      places.add("LD_LIBRARY_PATH " + (path == null || path.isEmpty() ? "(not set)" : path));
       missing.add(
-          "the provider library "
+          "the library "
               + System.mapLibraryName("onnxruntime_providers_cuda")
-              + " and a runtime built with it (looked for in "
-              + String.join(", ", places)
-              + ")");
+              + " with a runtime built for it (looked for in the onnxruntime jar, in "
+              + PATH_PROPERTY
+              + " ("
+              + System.getProperty(PATH_PROPERTY, "not set")
+              + ") and in LD_LIBRARY_PATH ("
+              + (path == null || path.isEmpty() ? "not set" : path)
+              + "))");
+    } else if (missing.isEmpty()) {
+      try (OrtSession.SessionOptions options = new OrtSession.SessionOptions()) {
+        options.addCUDA(device.index());
+      } catch (OrtException e) {
+        missing.add("a library that the CUDA provider needs (" + Session.words(e) + ")");
+      }
     }
     if (!missing.isEmpty()) {
       throw new InputException(
           "the device "
               + device
-              + " cannot be used, for "
-              + String.join(" and ", missing)
-              + (missing.size() == 1 ? " is missing" : " are missing")
-              + "; install what is missing or use the device cpu");
+              + " cannot be used without "
+              + String.join(" and without ", missing)
+              + "; install what is missing and set "
+              + PATH_PROPERTY
+              + " to the folder of a CUDA build of ONNX Runtime, or use the device cpu");
     }
   }
 

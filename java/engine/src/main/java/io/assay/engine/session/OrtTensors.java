@@ -67,7 +67,8 @@ final class OrtTensors {
     return inPlace(t) ? t : ALIGNED.computeIfAbsent(t, OrtTensors::copy);
   }
 
-  private static Tensor copy(Tensor t) {
+  /** A copy that the runtime can use. */
+  static Tensor copy(Tensor t) {
     Tensor copy = Tensor.allocate(Arena.ofAuto(), t.dtype(), t.shape());
     MemorySegment.copy(t.data(), 0, copy.data(), 0, t.data().byteSize());
     return copy;

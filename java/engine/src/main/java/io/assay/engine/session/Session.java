@@ -14,6 +14,7 @@ import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.util.Arrays;
 import java.util.Collection;
+import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -71,6 +72,13 @@ public final class Session implements AutoCloseable {
   private final Graph graph;
   private final Map<String, Slot> inputs;
   private final Map<String, Slot> outputs;
+
+  /**
+   * Outputs that are an input or a constant itself. The runtime leaves their pinned memory as it
+   * is, so they are copied here.
+   */
+  private final Set<String> direct = new LinkedHashSet<>();
+
   private final ReentrantReadWriteLock lock = new ReentrantReadWriteLock();
 
   /** Null once closed. */
@@ -81,6 +89,7 @@ public final class Session implements AutoCloseable {
     this.handles = handles;
     this.inputs = slots(graph, handles.session().getInputInfo());
     this.outputs = slots(graph, handles.session().getOutputInfo());
+    outputs.keySet().stream().filter(v -> graph.producer(v) == null).forEach(direct::add);
   }
 
   /**
@@ -224,23 +233,30 @@ public final class Session implements AutoCloseable {
     // Outputs of known shape are written where they will stay; the others are copied out.
     Map<String, Tensor> results = new LinkedHashMap<>();
     Map<String, Tensor> pinned = new LinkedHashMap<>();
+    Set<String> others = new LinkedHashSet<>();
     outputs.forEach(
         (name, slot) -> {
-          Tensor t = slot.isFixed() ? allocate(slot) : null;
-          results.put(name, t);
-          if (t != null) {
+          Tensor t = null;
+          if (direct.contains(name)) {
+            t = OrtTensors.copy(source(name, values));
+          } else if (slot.isFixed()) {
+            t = Tensor.allocate(Arena.ofAuto(), slot.dtype(), slot.shape());
             pinned.put(name, t);
+          } else {
+            others.add(name);
           }
+          results.put(name, t);
         });
     Map<String, OnnxTensor> in = Map.of();
     Map<String, OnnxTensor> out = Map.of();
     lock.readLock().lock();
     try {
       OrtSession session = open();
+      if (pinned.isEmpty() && others.isEmpty()) {
+        return results;
+      }
       in = wrap(aligned);
       out = wrap(pinned);
-      Set<String> others = new LinkedHashSet<>(outputs.keySet());
-      others.removeAll(pinned.keySet());
       try (OrtSession.Result result = session.run(in, others, out)) {
         for (String name : others) {
           results.put(name, OrtTensors.read((OnnxTensor) result.get(name).orElseThrow()));
@@ -256,8 +272,10 @@ public final class Session implements AutoCloseable {
     }
   }
 
-  private static Tensor allocate(Slot slot) {
-    return Tensor.allocate(Arena.ofAuto(), slot.dtype(), slot.shape());
+  /** The input or constant that is the output {@code name} itself. */
+  private Tensor source(String name, Map<String, Tensor> values) {
+    Tensor input = values.get(name);
+    return input != null ? input : graph.constant(name);
   }
 
   /**
@@ -285,7 +303,21 @@ public final class Session implements AutoCloseable {
     lock.readLock().lock();
     try {
       open();
-      return new Binding(this, wrap(ins), wrap(outs), List.of(ins, outs));
+      Map<String, Tensor> pinned = new LinkedHashMap<>(outs);
+      pinned.keySet().removeAll(direct);
+      Map<Tensor, Tensor> copies = new IdentityHashMap<>();
+      outs.forEach(
+          (name, t) -> {
+            if (direct.contains(name)) {
+              Tensor source = source(name, ins);
+              if (!Arrays.equals(t.shape(), source.shape())) {
+                throw new InputException(
+                    "the output " + name + " of the graph " + name() + " is " + source + ", not " + t);
+              }
+              copies.put(t, source);
+            }
+          });
+      return new Binding(this, wrap(ins), wrap(pinned), copies, List.of(ins, outs));
     } catch (OrtException e) {
       throw failure(e);
     } finally {
@@ -333,7 +365,10 @@ public final class Session implements AutoCloseable {
   void runPinned(Map<String, OnnxTensor> in, Map<String, OnnxTensor> out) {
     lock.readLock().lock();
     try {
-      open().run(in, Set.of(), out).close();
+      OrtSession session = open();
+      if (!out.isEmpty()) {
+        session.run(in, Set.of(), out).close();
+      }
     } catch (OrtException e) {
       throw failure(e);
     } finally {
@@ -409,7 +444,7 @@ public final class Session implements AutoCloseable {
   }
 
   /** The runtime's message on one line. */
-  private static String words(OrtException e) {
+  static String words(OrtException e) {
     return String.valueOf(e.getMessage()).strip().replaceAll("\\s+", " ");
   }
 

@@ -47,6 +47,7 @@ class DeviceTest {
     assertTrue(message.contains("onnxruntime_providers_cuda"), message);
     assertTrue(message.contains("LD_LIBRARY_PATH"), message);
     assertTrue(message.contains("the onnxruntime jar"), message);
+    assertTrue(message.contains("onnxruntime.native.path"), message);
     assertTrue(message.contains("device cpu"), message);
   }
 

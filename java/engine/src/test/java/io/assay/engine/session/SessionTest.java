@@ -13,6 +13,7 @@ import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
@@ -171,6 +172,66 @@ class SessionTest {
         Tensor y = s.run(Map.of("x", Tensor.ofFloats(new float[512], 512))).get("y");
         assertEquals(-1, plain.data().mismatch(y.data()));
       }
+    }
+  }
+
+  @Test
+  void outputMayBeAnInputOrAConstant() {
+    Tensor small = Tensor.ofFloats(new float[] {8, 9}, 2);
+    Tensor large = bytes(DType.I64, 2, 300);
+    Graph g =
+        graph(
+            b -> {
+              b.input("x", TensorType.of(DType.F32, 2));
+              b.constant("small", small);
+              b.constant("large", large);
+              b.op("y", "Neg", Map.of(), "x");
+              b.type("y", TensorType.of(DType.F32, 2));
+              // Nodes that the runtime may take for the value they read.
+              b.op("same", "Identity", Map.of(), "small");
+              b.type("same", TensorType.of(DType.F32, 2));
+              b.constant("shape", Tensor.ofLongs(new long[] {2, 1}, 2));
+              b.op("column", "Reshape", Map.of(), "x", "shape");
+              b.type("column", TensorType.of(DType.F32, 2, 1));
+              b.output("x").output("small").output("large").output("y");
+              b.output("same").output("column");
+            });
+    Tensor x = Tensor.ofFloats(new float[] {1, 2}, 2);
+    try (Session s = Session.compile(g, OPTIONS)) {
+      Map<String, Tensor> out = s.run(Map.of("x", x));
+      assertEquals(g.outputs(), List.copyOf(out.keySet()));
+      assertArrayEquals(new double[] {8, 9}, out.get("same").toDoubles());
+      assertArrayEquals(new double[] {1, 2}, out.get("column").toDoubles());
+      assertArrayEquals(new double[] {1, 2}, out.get("x").toDoubles());
+      assertArrayEquals(new double[] {8, 9}, out.get("small").toDoubles());
+      assertArrayEquals(large.toLongs(), out.get("large").toLongs());
+      assertArrayEquals(new double[] {-1, -2}, out.get("y").toDoubles());
+      Map<String, Tensor> bound = new HashMap<>();
+      out.forEach((n, t) -> bound.put(n, Tensor.allocate(Arena.ofAuto(), t.dtype(), t.shape())));
+      try (Binding binding = s.bind(Map.of("x", x), bound)) {
+        x.set(0, 5);
+        binding.run();
+      }
+      assertArrayEquals(new double[] {5, 2}, bound.get("x").toDoubles());
+      assertArrayEquals(new double[] {8, 9}, bound.get("small").toDoubles());
+      assertArrayEquals(large.toLongs(), bound.get("large").toLongs());
+      assertArrayEquals(new double[] {-5, -2}, bound.get("y").toDoubles());
+      assertArrayEquals(new double[] {8, 9}, bound.get("same").toDoubles());
+      assertArrayEquals(new double[] {5, 2}, bound.get("column").toDoubles());
+    }
+  }
+
+  @Test
+  void graphMayHaveNoInputs() {
+    Graph g =
+        graph(
+            b -> {
+              b.constant("c", Tensor.ofLongs(new long[] {3, 4}, 2));
+              b.op("y", "Neg", Map.of(), "c");
+              b.output("y");
+            });
+    try (Session s = Session.compile(g, OPTIONS)) {
+      assertArrayEquals(new long[] {-3, -4}, s.run(Map.of()).get("y").toLongs());
     }
   }
 

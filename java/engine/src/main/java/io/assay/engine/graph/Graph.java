@@ -190,6 +190,21 @@ public final class Graph {
   }
 
   /**
+   * Fixes the shapes of inputs, infers those of all values, and folds what is then constant: shape
+   * arithmetic and other values that do not depend on inputs or float weights (constants of rank 1
+   * and more). Afterwards {@link #type} is static for every value, and nothing unused is left.
+   *
+   * <p>Inputs not named get their shape from the symbols that the named ones bind.
+   *
+   * @param inputShapes shapes by input name
+   * @param evaluator runs the parts that are folded
+   * @throws InputException if shapes contradict each other or leave a dimension open
+   */
+  public Graph specialise(Map<String, long[]> inputShapes, Evaluator evaluator) {
+    return new Specialiser(this, inputShapes, evaluator).run();
+  }
+
+  /**
    * The same computation in another float type, {@code F32} or {@code F64}: inputs, constants and
    * casts of the one become the other. Other types stay.
    */

@@ -1,0 +1,145 @@
+package io.assay.engine.graph;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertSame;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.assay.engine.InputException;
+import io.assay.engine.graph.TensorType.Dim;
+import io.assay.engine.tensor.DType;
+import io.assay.engine.tensor.Tensor;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.FieldSource;
+
+class SpecialiseTest {
+  static final List<String> MODELS = Fixtures.GPT2;
+
+  private final Ort ort = new Ort();
+
+  /**
+   * The oracle is the runtime: each value's real type and shape, and the model's real result. In
+   * double precision, where the runtime's own fusions of the two graphs do not show.
+   */
+  @ParameterizedTest
+  @FieldSource("MODELS")
+  void everyShapeIsTheRealOneAndTheResultTheSame(String model) {
+    Graph g = Fixtures.graph(model).withFloat(DType.F64);
+    Map<String, long[]> shapes = Fixtures.shapes(g);
+    Map<String, Tensor> inputs = Fixtures.inputs(g, shapes, 5);
+    Graph fixed = g.specialise(shapes, ort);
+    assertTrue(ort.runs <= 40, ort.runs + " evaluations");
+
+    Set<String> shapeArithmetic = Set.of("Shape", "Range", "ConstantOfShape", "Size", "CumSum");
+    for (Node node : fixed.nodes()) {
+      assertTrue(!shapeArithmetic.contains(node.op()), node.toString());
+    }
+    Graph all =
+        fixed.expose(
+            fixed.nodes().stream()
+                .flatMap(n -> n.outputs().stream())
+                .filter(v -> !v.isEmpty())
+                .toArray(String[]::new));
+    Map<String, Tensor> values = ort.evaluate(all, inputs);
+    values.forEach(
+        (value, tensor) ->
+            assertEquals(
+                TensorType.of(tensor.dtype(), tensor.shape()), fixed.type(value), value));
+    assertEquals(g.inputs(), fixed.inputs());
+    assertEquals(g.outputs(), fixed.outputs());
+    Fixtures.assertSame(ort.evaluate(g, inputs), ort.evaluate(fixed, inputs), 1e-12);
+    assertTrue(fixed.operations() > 2L * 15 * 24 * 24 * 4 * 2);
+  }
+
+  @Test
+  void weightsAreSharedAndNeverFolded() {
+    Graph.Builder b = Graph.builder("g").opset("", 17);
+    b.input("x", new TensorType(DType.F32, List.of(Dim.symbol("n"), Dim.of(2))));
+    b.constant("w", Tensor.ofFloats(new float[] {1, 2, 3, 4}, 2, 2));
+    b.constant("two", Tensor.scalar(DType.F32, 2));
+    b.constant("i", Tensor.ofLongs(new long[] {4}, 1));
+    b.op("wt", "Transpose", Map.of("perm", List.of(1L, 0L)), "w");
+    b.op("half", "Reciprocal", Map.of(), "two");
+    b.op("j", "Neg", Map.of(), "i");
+    b.op("m", "MatMul", Map.of(), "x", "wt");
+    b.op("y", "Mul", Map.of(), "m", "half");
+    Graph g = b.output("y").output("j").build();
+    Graph fixed = g.specialise(Map.of("x", new long[] {3, 2}), ort);
+    assertEquals(
+        List.of("Transpose", "MatMul", "Mul"), fixed.nodes().stream().map(Node::op).toList());
+    assertSame(g.constant("w"), fixed.constant("w"));
+    assertEquals(0.5, fixed.constant("half").get(0));
+    assertArrayEquals(new long[] {-4}, fixed.constant("j").toLongs());
+    assertEquals(1, ort.runs);
+    assertEquals(Set.of("w", "half", "j"), fixed.constants().keySet());
+    assertEquals(2 * 3 * 2 * 2, fixed.operations());
+  }
+
+  @Test
+  void shapesWithStartAndEndAreCut() {
+    Graph.Builder b = Graph.builder("g").opset("", 17);
+    b.input("x", new TensorType(DType.F32, List.of(Dim.symbol("a"), Dim.symbol("b"), Dim.of(7))));
+    b.op("s", "Shape", Map.of("start", -2L, "end", -1L), "x");
+    b.op("t", "Shape", Map.of(), "x");
+    b.op("u", "Shape", Map.of("start", 2L, "end", 1L), "x");
+    b.op("n", "Size", Map.of(), "x");
+    Graph g = b.output("s").output("t").output("u").output("n").build();
+    Graph fixed = g.specialise(Map.of("x", new long[] {3, 5, 7}), ort);
+    assertArrayEquals(new long[] {5}, fixed.constant("s").toLongs());
+    assertArrayEquals(new long[] {3, 5, 7}, fixed.constant("t").toLongs());
+    assertArrayEquals(new long[0], fixed.constant("u").toLongs());
+    assertArrayEquals(new long[] {105}, fixed.constant("n").toLongs());
+    assertEquals(0, ort.runs);
+  }
+
+  @Test
+  void symbolsBindAcrossInputs() {
+    Graph.Builder b = Graph.builder("g").opset("", 17);
+    TensorType type = new TensorType(DType.F32, List.of(Dim.symbol("n"), Dim.of(2)));
+    b.input("x", type).input("z", type);
+    b.op("y", "Add", Map.of(), "x", "z");
+    Graph g = b.output("y").build();
+    Graph fixed = g.specialise(Map.of("x", new long[] {3, 2}), ort);
+    assertEquals(TensorType.of(DType.F32, 3, 2), fixed.type("z"));
+    assertNotNull(fixed.type("y"));
+    refused(g, Map.of(), "input x", "needs a shape");
+    refused(g, Map.of("x", new long[] {3, 4}), "input x", "[3, 4]");
+    refused(g, Map.of("x", new long[] {3}), "input x");
+    refused(g, Map.of("x", new long[] {-3, 2}), "input x");
+    refused(g, Map.of("x", new long[] {3, 2}, "z", new long[] {4, 2}), "does not fit input");
+    refused(g, Map.of("q", new long[] {3}), "no input q");
+  }
+
+  private void refused(Graph g, Map<String, long[]> shapes, String... words) {
+    String message =
+        assertThrows(InputException.class, () -> g.specialise(shapes, ort)).getMessage();
+    for (String word : words) {
+      assertTrue(message.contains(word), message);
+    }
+  }
+
+  @Test
+  void operatorsWithoutARuleAndContradictionsAreNamed() {
+    Graph.Builder b = Graph.builder("g").opset("", 17);
+    b.input("x", TensorType.of(DType.F32, 3, 2));
+    b.op("n", "NoSuchThing", Map.of(), "x");
+    refused(b.output("n").build(), Map.of(), "n (NoSuchThing)");
+
+    Graph.Builder c = Graph.builder("g").opset("", 17);
+    c.input("x", TensorType.of(DType.F32, 3, 2));
+    c.op("m", "MatMul", Map.of(), "x", "x");
+    refused(c.output("m").build(), Map.of(), "m (MatMul)", "F32[3,2]");
+
+    Graph.Builder d = Graph.builder("g").opset("", 17);
+    d.input("x", TensorType.of(DType.F32, 3, 2));
+    d.input("s", TensorType.of(DType.I64, 1));
+    d.op("r", "Reshape", Map.of(), "x", "s");
+    refused(d.output("r").build(), Map.of(), "r (Reshape)", "value of its input 1 (s)");
+  }
+}

@@ -1,5 +1,6 @@
 package io.assay.engine.kernel;
 
+import io.assay.engine.InputException;
 import java.lang.foreign.MemorySegment;
 
 /**
@@ -14,6 +15,18 @@ import java.lang.foreign.MemorySegment;
 public interface Kernels extends AutoCloseable {
   /** Largest number of tokens that {@link #tokenSwapTopk} keeps. */
   int MAX_KEPT = 256;
+
+  /**
+   * The best implementation for the CPU.
+   *
+   * @param threads most threads that one call uses, at least 1
+   */
+  static Kernels open(int threads) {
+    if (threads < 1) {
+      throw new InputException("threads is " + threads + "; at least 1 is needed");
+    }
+    return new PortableKernels(threads);
+  }
 
   /** {@code portable}, {@code cpu} or {@code cuda}. */
   String implementation();

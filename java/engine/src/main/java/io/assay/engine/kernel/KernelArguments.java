@@ -1,0 +1,232 @@
+package io.assay.engine.kernel;
+
+import io.assay.engine.tensor.DType;
+import io.assay.engine.tensor.Tensor;
+import java.lang.foreign.MemorySegment;
+
+/** The checks that every implementation makes before it touches memory. */
+final class KernelArguments {
+  private KernelArguments() {}
+
+  /** Element type of all float arguments beside a table of this type. */
+  static DType real(DType table) {
+    return table == DType.F64 ? DType.F64 : DType.F32;
+  }
+
+  static void check(TokenSwap a) {
+    table("embedding", a.embedding());
+    long vocabulary = a.embedding().rows();
+    long width = a.embedding().columns();
+    DType real = real(a.embedding().dtype());
+    if (a.head() != null) {
+      table("head", a.head());
+      shape("head", a.head(), vocabulary, width);
+      type("head", a.head(), a.embedding().dtype());
+    }
+    long audits = a.gradient().rows();
+    shape("gradient", a.gradient(), audits, width);
+    type("gradient", a.gradient(), real);
+    if (a.alpha() != null || a.lse() != null) {
+      if (a.hidden() == null) {
+        throw new IllegalArgumentException("hidden is null; alpha and lse need it");
+      }
+    }
+    if (a.hidden() != null) {
+      shape("hidden", a.hidden(), audits, width);
+      type("hidden", a.hidden(), real);
+    }
+    if (a.kept() < 1 || a.kept() > Kernels.MAX_KEPT) {
+      throw new IllegalArgumentException(
+          "kept is " + a.kept() + "; 1 to " + Kernels.MAX_KEPT + " tokens can be kept");
+    }
+    optional("alpha", a.alpha(), audits, real.bytes());
+    optional("bias", a.bias(), vocabulary, real.bytes());
+    optional("unigram", a.unigram(), vocabulary, real.bytes());
+    optional("allowed", a.allowed(), (vocabulary + 7) / 8, 1);
+    if ((a.forbiddenOffsets() == null) != (a.forbiddenIds() == null)) {
+      throw new IllegalArgumentException(
+          "forbiddenOffsets and forbiddenIds must both be given or both be null");
+    }
+    if (a.forbiddenOffsets() != null) {
+      checkForbidden(a, audits, vocabulary);
+    }
+    long kept = Math.multiplyExact(audits, (long) a.kept());
+    vector("ids", a.ids(), kept, Integer.BYTES);
+    vector("scores", a.scores(), kept, real.bytes());
+    vector("found", a.found(), audits, Integer.BYTES);
+    vector("nans", a.nans(), audits, Long.BYTES);
+    optional("lse", a.lse(), audits, real.bytes());
+  }
+
+  private static void checkForbidden(TokenSwap a, long audits, long vocabulary) {
+    vector("forbiddenOffsets", a.forbiddenOffsets(), audits + 1, Long.BYTES);
+    long previous = a.forbiddenOffsets().get(Tensor.LONG, 0);
+    if (previous < 0) {
+      throw new IllegalArgumentException("forbiddenOffsets[0] is " + previous + "; it must be >= 0");
+    }
+    for (long i = 1; i <= audits; i++) {
+      long offset = a.forbiddenOffsets().get(Tensor.LONG, i * Long.BYTES);
+      if (offset < previous) {
+        throw new IllegalArgumentException(
+            "forbiddenOffsets[" + i + "] is " + offset + ", below its predecessor " + previous);
+      }
+      vector("forbiddenIds", a.forbiddenIds(), offset, Integer.BYTES);
+      for (long j = previous; j < offset; j++) {
+        int id = a.forbiddenIds().get(Tensor.INT, j * Integer.BYTES);
+        if (id < 0 || id >= vocabulary) {
+          throw new IllegalArgumentException(
+              "forbiddenIds[" + j + "] is " + id + "; the vocabulary has " + vocabulary + " tokens");
+        }
+        if (j > previous && id <= a.forbiddenIds().get(Tensor.INT, (j - 1) * Integer.BYTES)) {
+          throw new IllegalArgumentException(
+              "forbiddenIds[" + j + "] is " + id + "; the ids of an audit must ascend");
+        }
+      }
+      previous = offset;
+    }
+  }
+
+  static void check(HeadRows a) {
+    table("head", a.head());
+    shape("hidden", a.hidden(), a.hidden().rows(), a.head().columns());
+    type("hidden", a.hidden(), real(a.head().dtype()));
+    optional("bias", a.bias(), a.head().rows(), real(a.head().dtype()).bytes());
+    vector("targets", a.targets(), a.hidden().rows(), Integer.BYTES);
+    for (long r = 0; r < a.hidden().rows(); r++) {
+      int target = a.targets().get(Tensor.INT, r * Integer.BYTES);
+      if (target < 0 || target >= a.head().rows()) {
+        throw new IllegalArgumentException(
+            "targets["
+                + r
+                + "] is "
+                + target
+                + "; the vocabulary has "
+                + a.head().rows()
+                + " tokens");
+      }
+    }
+  }
+
+  static void checkOutputs(
+      HeadRows a,
+      MemorySegment logProb,
+      MemorySegment lse,
+      MemorySegment argMax,
+      MemorySegment margin) {
+    check(a);
+    long rows = a.hidden().rows();
+    int real = real(a.head().dtype()).bytes();
+    vector("logProb", logProb, rows, real);
+    vector("lse", lse, rows, real);
+    vector("argMax", argMax, rows, Integer.BYTES);
+    vector("margin", margin, rows, real);
+  }
+
+  static void checkBackward(HeadRows a, MemorySegment lse, MemorySegment weight, Matrix gradient) {
+    check(a);
+    long rows = a.hidden().rows();
+    DType real = real(a.head().dtype());
+    vector("lse", lse, rows, real.bytes());
+    vector("weight", weight, rows, real.bytes());
+    shape("gradient", gradient, rows, a.head().columns());
+    type("gradient", gradient, real);
+    apart("gradient", gradient.data(), "hidden", a.hidden().data());
+  }
+
+  static void checkAdamw(Matrix p, Matrix g, Matrix m, Matrix v, Kernels.AdamW s, long step) {
+    if (p.dtype() != DType.F32 && p.dtype() != DType.F64) {
+      throw new IllegalArgumentException("parameters are " + p.dtype() + "; F32 or F64 is needed");
+    }
+    Matrix[] all = {p, g, m, v};
+    String[] names = {"parameters", "gradients", "firstMoments", "secondMoments"};
+    for (int i = 0; i < all.length; i++) {
+      shape(names[i], all[i], p.rows(), p.columns());
+      type(names[i], all[i], p.dtype());
+      for (int j = 0; j < i; j++) {
+        apart(names[i], all[i].data(), names[j], all[j].data());
+      }
+    }
+    if (step < 1) {
+      throw new IllegalArgumentException("step is " + step + "; steps count from 1");
+    }
+    range("beta1", s.beta1());
+    range("beta2", s.beta2());
+    if (!(s.epsilon() >= 0)) {
+      throw new IllegalArgumentException("epsilon is " + s.epsilon() + "; it must be >= 0");
+    }
+    if (!Double.isFinite(s.learningRate()) || !Double.isFinite(s.weightDecay())) {
+      throw new IllegalArgumentException(
+          "learningRate is "
+              + s.learningRate()
+              + " and weightDecay "
+              + s.weightDecay()
+              + "; both must be finite");
+    }
+  }
+
+  private static void range(String name, double beta) {
+    if (!(beta >= 0 && beta < 1)) {
+      throw new IllegalArgumentException(name + " is " + beta + "; it must be in [0,1)");
+    }
+  }
+
+  private static void table(String name, Matrix m) {
+    if (m.dtype() != DType.F32
+        && m.dtype() != DType.F64
+        && m.dtype() != DType.F16
+        && m.dtype() != DType.BF16) {
+      throw new IllegalArgumentException(
+          name + " is a table of " + m.dtype() + "; F32, F16, BF16 or F64 is needed");
+    }
+    if (m.rows() < 1 || m.rows() > Integer.MAX_VALUE) {
+      throw new IllegalArgumentException(
+          name + " has " + m.rows() + " rows; a vocabulary has 1 to " + Integer.MAX_VALUE);
+    }
+  }
+
+  private static void shape(String name, Matrix m, long rows, long columns) {
+    if (m.rows() != rows || m.columns() != columns) {
+      throw new IllegalArgumentException(
+          name
+              + " is ["
+              + m.rows()
+              + ","
+              + m.columns()
+              + "]; ["
+              + rows
+              + ","
+              + columns
+              + "] is needed");
+    }
+  }
+
+  private static void type(String name, Matrix m, DType dtype) {
+    if (m.dtype() != dtype) {
+      throw new IllegalArgumentException(name + " is " + m.dtype() + "; " + dtype + " is needed");
+    }
+  }
+
+  private static void optional(String name, MemorySegment s, long elements, int bytes) {
+    if (s != null) {
+      vector(name, s, elements, bytes);
+    }
+  }
+
+  private static void vector(String name, MemorySegment s, long elements, int bytes) {
+    long needed = Math.multiplyExact(elements, (long) bytes);
+    if (s == null || s.byteSize() < needed) {
+      throw new IllegalArgumentException(
+          name
+              + (s == null ? " is null" : " has " + s.byteSize() + " bytes")
+              + "; "
+              + needed
+              + " are needed");
+    }
+  }
+
+  private static void apart(String name, MemorySegment a, String other, MemorySegment b) {
+    if (a.byteSize() > 0 && b.byteSize() > 0 && a.asOverlappingSlice(b).isPresent()) {
+      throw new IllegalArgumentException(name + " overlaps " + other + "; they must be apart");
+    }
+  }
+}

@@ -2,23 +2,41 @@ package io.assay.engine;
 
 import io.assay.engine.graph.Evaluator;
 import io.assay.engine.graph.Graph;
+import io.assay.engine.model.LanguageModel;
+import io.assay.engine.model.Model;
 import io.assay.engine.session.Device;
 import io.assay.engine.session.OrtLibrary;
 import io.assay.engine.session.Session;
 import io.assay.engine.session.SessionOptions;
+import io.assay.engine.tensor.DType;
+import java.nio.file.InvalidPathException;
+import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 
 /**
  * The place where everything runs: a device, a number of threads, and what was opened on them.
  *
+ * {@snippet :
+ * try (Engine engine = Engine.open()) {
+ *   LanguageModel model = engine.languageModel("models/gpt2");
+ *   ...
+ * }
+ * }
+ *
  * <p>Any number of engines may be open at once, and one engine may be used from several threads.
- * Closing it closes the sessions that it compiled.
+ * Closing it closes the sessions that it compiled and the models that it loaded.
  */
 public final class Engine implements AutoCloseable {
   private final EngineOptions options;
   private final List<Session> sessions = new ArrayList<>();
+  private final Map<Source, Model> models = new HashMap<>();
   private boolean closed;
+
+  /** What a model was loaded from, and as what. */
+  private record Source(Path path, DType dtype) {}
 
   private Engine(EngineOptions options) {
     this.options = options;
@@ -85,6 +103,42 @@ public final class Engine implements AutoCloseable {
     throw closedError();
   }
 
+  /** {@link #model(Path, DType)} in float32. */
+  public Model model(String path) {
+    return model(path(path), DType.F32);
+  }
+
+  /**
+   * The model at a path: a Hugging Face folder of the GPT-2 family, or an ONNX file. It is loaded
+   * once, and closed with the engine.
+   *
+   * @param dtype float type to compute in, {@code F32} or {@code F64}
+   * @throws InputException if the path holds no model that Assay can read
+   * @throws IllegalStateException after {@link #close}
+   */
+  public Model model(Path path, DType dtype) {
+    Source source = new Source(path.toAbsolutePath().normalize(), dtype);
+    synchronized (models) {
+      requireOpen();
+      return models.computeIfAbsent(source, s -> Model.load(path, dtype));
+    }
+  }
+
+  /** {@link #languageModel(Path, DType)} in float32. */
+  public LanguageModel languageModel(String path) {
+    return languageModel(path(path), DType.F32);
+  }
+
+  /**
+   * The decoder at a path, as audits of language models use it; see {@link #model(Path, DType)}.
+   *
+   * @throws InputException if the path holds no model, or none that is a decoder
+   * @throws IllegalStateException after {@link #close}
+   */
+  public LanguageModel languageModel(Path path, DType dtype) {
+    return LanguageModel.of(model(path, dtype));
+  }
+
   /**
    * Runs graphs once, on one thread of the processor: what {@link Graph#specialise} folds constants
    * with. It needs no closing and may be used after the engine.
@@ -95,6 +149,14 @@ public final class Engine implements AutoCloseable {
         return session.run(inputs);
       }
     };
+  }
+
+  private static Path path(String text) {
+    try {
+      return Path.of(text);
+    } catch (InvalidPathException e) {
+      throw new InputException("the model's path is not a path: " + e.getMessage(), e);
+    }
   }
 
   private synchronized void requireOpen() {
@@ -108,8 +170,8 @@ public final class Engine implements AutoCloseable {
   }
 
   /**
-   * Closes the sessions that were compiled here, after their runs under way; a second call does
-   * nothing.
+   * Closes the sessions that were compiled here, after their runs under way, and then the models; a
+   * second call does nothing.
    */
   @Override
   public void close() {
@@ -120,5 +182,9 @@ public final class Engine implements AutoCloseable {
       sessions.clear();
     }
     children.forEach(Session::close);
+    synchronized (models) {
+      models.values().forEach(Model::close);
+      models.clear();
+    }
   }
 }

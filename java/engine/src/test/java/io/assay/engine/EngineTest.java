@@ -3,17 +3,20 @@ package io.assay.engine;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.assay.engine.graph.Graph;
 import io.assay.engine.graph.TensorType;
+import io.assay.engine.model.Model;
 import io.assay.engine.session.Binding;
 import io.assay.engine.session.Device;
 import io.assay.engine.session.Session;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.Arena;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -22,6 +25,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 class EngineTest {
   private static final EngineOptions ONE_THREAD = EngineOptions.defaults().withThreads(1);
@@ -136,6 +140,24 @@ class EngineTest {
       engine.close();
       assertTrue(first.get() + second.get() > 0);
     }
+  }
+
+  @Test
+  void modelsAreLoadedOnceAndClosedWithTheEngine(@TempDir Path folder) throws Exception {
+    Path file = folder.resolve("shift.onnx");
+    shift(3).write(file);
+    Engine engine = Engine.open(ONE_THREAD);
+    Model model = engine.model(file.toString());
+    assertEquals("shift", model.name());
+    assertSame(model, engine.model(folder.resolve("./shift.onnx").toString()));
+    assertArrayEquals(new double[] {4, 5}, run(engine.compile(model.graph()), 1, 2));
+    String refused =
+        assertThrows(InputException.class, () -> engine.languageModel(file.toString())).getMessage();
+    assertTrue(refused.contains("shift"), refused);
+    assertThrows(InputException.class, () -> engine.model(folder.resolve("none").toString()));
+    assertThrows(InputException.class, () -> engine.model("\0"));
+    engine.close();
+    assertThrows(IllegalStateException.class, () -> engine.model(file.toString()));
   }
 
   @Test

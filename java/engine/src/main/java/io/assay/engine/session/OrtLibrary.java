@@ -56,7 +56,8 @@ public final class OrtLibrary {
   static synchronized OrtEnvironment environment() {
     if (environment == null) {
       boolean mine = System.getProperty(PATH_PROPERTY) == null;
-      Path folder = mine ? unpack(cacheFolder()) : null;
+      Path cache = mine ? cacheFolder() : null;
+      Path folder = cache == null ? null : unpack(cache);
       if (folder != null) {
         System.setProperty(PATH_PROPERTY, folder.toString());
       }
@@ -151,15 +152,26 @@ public final class OrtLibrary {
         .orElse(null);
   }
 
-  /** {@code <cache>/assay/onnxruntime-<version>-<os-arch>}. */
-  private static Path cacheFolder() {
+  /** {@code <cache>/assay/onnxruntime-<version>-<os-arch>}, or null where no version is known. */
+  static Path cacheFolder() {
+    String version = jarVersion();
+    if (version == null) {
+      return null;
+    }
     String cache = System.getenv("XDG_CACHE_HOME");
     Path base =
         cache != null && Path.of(cache).isAbsolute()
             ? Path.of(cache)
             : Path.of(System.getProperty("user.home"), ".cache");
-    String version = OrtEnvironment.class.getPackage().getImplementationVersion();
     return base.resolve("assay/onnxruntime-" + version + "-" + platform());
+  }
+
+  /** From the jar's manifest, or as a module from its name. */
+  private static String jarVersion() {
+    Module module = OrtEnvironment.class.getModule();
+    return module.isNamed()
+        ? module.getDescriptor().rawVersion().orElse(null)
+        : OrtEnvironment.class.getPackage().getImplementationVersion();
   }
 
   /** Name of the platform's folder in the runtime's jar: {@code linux-x64}. */

@@ -69,6 +69,15 @@ class DeviceTest {
   }
 
   @Test
+  void cacheFolderCarriesTheVersionAndThePropertyIsLeftAlone() {
+    String name = "onnxruntime-" + OrtLibrary.version() + "-";
+    Path folder = OrtLibrary.cacheFolder();
+    assertTrue(folder.getFileName().toString().startsWith(name), folder.toString());
+    assertTrue(Files.isRegularFile(folder.resolve(System.mapLibraryName("onnxruntime"))));
+    assertEquals(null, System.getProperty("onnxruntime.native.path"));
+  }
+
+  @Test
   void cacheThatCannotBeWrittenIsDoneWithout(@TempDir Path temp) throws Exception {
     Path file = Files.writeString(temp.resolve("file"), "in the way");
     assertEquals(null, OrtLibrary.unpack(file.resolve("below")));

@@ -1,0 +1,97 @@
+package io.assay.app;
+
+import io.assay.engine.Engine;
+import io.assay.engine.EngineOptions;
+import io.assay.engine.InputException;
+import io.assay.engine.session.Device;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import picocli.CommandLine;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** The options of every command that runs something, and what follows from them. */
+final class Common {
+  @Spec(Spec.Target.MIXEE)
+  private CommandSpec command;
+
+  @Option(
+      names = "--device",
+      paramLabel = "cpu|cuda[:n]",
+      defaultValue = "cpu",
+      description = "Where graphs run (default: cpu).")
+  private String device;
+
+  @Option(
+      names = "--threads",
+      paramLabel = "N",
+      description = "Threads to use (default: the processor's cores).")
+  private Integer threads;
+
+  @Option(names = "--json", description = "Print one JSON object and nothing else.")
+  private boolean json;
+
+  @Option(names = "--quiet", description = "Print results only.")
+  private boolean quiet;
+
+  /** The engine that the options ask for. */
+  Engine engine() {
+    return Engine.open(engineOptions());
+  }
+
+  EngineOptions engineOptions() {
+    EngineOptions options = EngineOptions.defaults().withDevice(Device.parse(device));
+    return threads == null ? options : options.withThreads(threads);
+  }
+
+  boolean json() {
+    return json;
+  }
+
+  /** Where results go. */
+  PrintWriter out() {
+    return command.commandLine().getOut();
+  }
+
+  /** Where diagnostics go. */
+  PrintWriter err() {
+    return command.commandLine().getErr();
+  }
+
+  /** Says something on the way; not with {@code --quiet} or {@code --json}. */
+  void say(String line) {
+    if (!quiet && !json) {
+      out().println(line);
+    }
+  }
+
+  /** Says something that may matter, on standard error. */
+  void warn(String line) {
+    if (!quiet) {
+      err().println("assay: " + line);
+    }
+  }
+
+  /** Whether a progress bar would be seen: a person at a terminal who did not ask for silence. */
+  boolean showsProgress() {
+    return !quiet && !json && System.console() != null && System.console().isTerminal();
+  }
+
+  /** The folder of this name, made if it is not there. */
+  static Path folder(Path path) {
+    try {
+      return Files.createDirectories(path);
+    } catch (IOException e) {
+      throw new InputException("the folder " + path + " cannot be made; choose another --out", e);
+    }
+  }
+
+  /** A command that is only a group says so when it is called without a verb. */
+  static int needsVerb(CommandSpec spec) {
+    throw new CommandLine.ParameterException(
+        spec.commandLine(), "a verb is missing: " + String.join(", ", spec.subcommands().keySet()));
+  }
+}

@@ -1,0 +1,92 @@
+package io.assay.app;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.assay.engine.EngineOptions;
+import io.assay.engine.model.Model;
+import java.nio.file.Path;
+import java.time.LocalDateTime;
+import java.time.format.DateTimeFormatter;
+import java.util.concurrent.ThreadLocalRandom;
+
+/** What every run reports about itself, as one JSON object of fixed outer shape. */
+final class Envelope {
+  static final ObjectMapper JSON = new ObjectMapper();
+  private static final DateTimeFormatter STAMP = DateTimeFormatter.ofPattern("yyyyMMdd-HHmmss");
+
+  private final long start = System.nanoTime();
+  private final String method;
+  private final String run;
+  private final ObjectNode spec = JSON.createObjectNode();
+  private final ObjectNode device = JSON.createObjectNode();
+  private final ObjectNode model = JSON.createObjectNode();
+  private final ObjectNode metrics = JSON.createObjectNode();
+  private final ObjectNode result = JSON.createObjectNode();
+
+  /**
+   * Starts the clock of a run.
+   *
+   * @param method command and verb, such as {@code arca.reverse}
+   */
+  Envelope(String method) {
+    this.method = method;
+    this.run =
+        "%s-%s-%04x"
+            .formatted(
+                method.replace('.', '-'),
+                STAMP.format(LocalDateTime.now()),
+                ThreadLocalRandom.current().nextInt(1 << 16));
+  }
+
+  /** Name of this run: method, time, four random digits. */
+  String run() {
+    return run;
+  }
+
+  ObjectNode spec() {
+    return spec;
+  }
+
+  ObjectNode metrics() {
+    return metrics;
+  }
+
+  ObjectNode result() {
+    return result;
+  }
+
+  void device(EngineOptions options) {
+    device
+        .put("name", options.device().toString())
+        .put("threads", options.threads())
+        .put("java", Runtime.version().toString());
+  }
+
+  void model(Model audited) {
+    model.put("name", audited.name()).put("sha256", audited.sha256());
+  }
+
+  /** Seconds since this run began. */
+  double seconds() {
+    return (System.nanoTime() - start) / 1e9;
+  }
+
+  /** The whole object; {@code report} may be null. */
+  String text(Path report) {
+    ObjectNode root = JSON.createObjectNode();
+    root.put("assay", Version.text()).put("run", run).put("method", method);
+    root.set("spec", spec);
+    root.set("device", device);
+    root.set("model", model);
+    root.put("seconds", seconds());
+    root.set("metrics", metrics);
+    root.set("result", result);
+    root.put("report", report == null ? null : report.toString());
+    try {
+      return JSON.writeValueAsString(root);
+    } catch (JsonProcessingException e) {
+      throw new IllegalStateException("a tree of plain values is always JSON", e);
+    }
+  }
+}

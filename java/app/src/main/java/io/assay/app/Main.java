@@ -1,0 +1,110 @@
+package io.assay.app;
+
+import io.assay.engine.InputException;
+import java.io.PrintWriter;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.ParameterException;
+
+/**
+ * The command line of Assay.
+ *
+ * <p>Exit status: 0 done, 1 a self-test or verification that does not hold, 2 the user's input is
+ * wrong, 3 a run that failed, 130 interrupted. Whatever goes wrong is said in one sentence on
+ * standard error; with the environment variable {@code ASSAY_TRACE} set, a failed run also shows
+ * where.
+ */
+@Command(
+    name = "assay",
+    description = {
+      "Audits language models: finds prompts that make a model say what nobody asked for.",
+      ""
+    },
+    synopsisSubcommandLabel = "COMMAND",
+    subcommands = {
+      ModelsCommand.class,
+      DoctorCommand.class
+    },
+    footer = {
+      "",
+      "A model is a folder with config.json and model.safetensors (GPT-2 family) or an .onnx file.",
+      "",
+      "  assay demo                                     see an audit from end to end",
+      "  assay models info MODEL                        what a model is",
+      "  assay arca reverse MODEL --target ' bad'       prompts that the model continues so",
+      "",
+      "Exit status: 0 done, 1 a verification does not hold, 2 wrong input, 3 a run failed,",
+      "130 interrupted. `assay COMMAND --help` explains a command."
+    })
+public final class Main implements Runnable {
+  private static final int WRONG_INPUT = 2;
+  private static final int FAILED = 3;
+
+  @CommandLine.Mixin private Help help;
+
+  @CommandLine.Spec private CommandLine.Model.CommandSpec spec;
+
+  private Main() {}
+
+  @Override
+  public void run() {
+    throw new ParameterException(
+        spec.commandLine(),
+        "a command is missing: " + String.join(", ", spec.subcommands().keySet()));
+  }
+
+  public static void main(String[] args) {
+    System.exit(run(args, new PrintWriter(System.out, true), new PrintWriter(System.err, true)));
+  }
+
+  /** Runs one command and returns its exit status. */
+  static int run(String[] args, PrintWriter out, PrintWriter err) {
+    CommandLine line =
+        new CommandLine(new Main())
+            .setOut(out)
+            .setErr(err)
+            .setCaseInsensitiveEnumValuesAllowed(true)
+            .setUsageHelpAutoWidth(false)
+            .setUsageHelpWidth(100)
+            .setParameterExceptionHandler(Main::wrongArguments)
+            .setExecutionExceptionHandler((e, command, parsed) -> failed(e, err));
+    try {
+      return line.execute(args);
+    } catch (OutOfMemoryError e) {
+      err.println(
+          "assay: the memory of this Java is used up; give it more, for example with"
+              + " ASSAY_JAVA_OPTS=-Xmx8g");
+      return FAILED;
+    } catch (Error e) {
+      return failed(e, err);
+    } finally {
+      out.flush();
+      err.flush();
+    }
+  }
+
+  private static int wrongArguments(ParameterException e, String[] args) {
+    CommandLine command = e.getCommandLine();
+    String name = command.getCommandSpec().qualifiedName();
+    String text = oneLine(e.getMessage());
+    command.getErr().println(name + ": " + text + "; `" + name + " --help` shows what it takes");
+    return WRONG_INPUT;
+  }
+
+  private static int failed(Throwable e, PrintWriter err) {
+    if (e instanceof InputException) {
+      err.println("assay: " + oneLine(e.getMessage()));
+      return WRONG_INPUT;
+    }
+    String text = e.getMessage() == null ? e.getClass().getSimpleName() : e.getMessage();
+    err.println("assay: the run failed: " + oneLine(text));
+    if (System.getenv("ASSAY_TRACE") != null) {
+      e.printStackTrace(err);
+    }
+    return FAILED;
+  }
+
+  private static String oneLine(String text) {
+    return text.strip().replaceAll("\\s*\\R\\s*", " ");
+  }
+}

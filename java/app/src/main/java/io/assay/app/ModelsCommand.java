@@ -1,0 +1,21 @@
+package io.assay.app;
+
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Spec;
+
+/** Looks at models and runs them. */
+@Command(
+    name = "models",
+    description = "Looks into models and runs them on your own tensors.",
+    subcommands = {ModelsInfo.class, ModelsHooks.class})
+final class ModelsCommand implements Runnable {
+  @Mixin private Help help;
+  @Spec private CommandSpec spec;
+
+  @Override
+  public void run() {
+    Common.needsVerb(spec);
+  }
+}

@@ -1,0 +1,82 @@
+package io.assay.app;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.assay.engine.graph.Graph;
+import io.assay.engine.model.Gpt2Config;
+import io.assay.engine.model.Model;
+import io.assay.engine.tensor.Tensor;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Parameters;
+
+/** Says what a model is. */
+@Command(name = "info", description = "Says what a model is: shape, inputs, outputs, tokenizer.")
+final class ModelsInfo implements Callable<Integer> {
+  @Mixin private Help help;
+  @Mixin private Common common;
+
+  @Parameters(paramLabel = "MODEL", description = "Folder of a GPT-2 model, or an .onnx file.")
+  private Path path;
+
+  @Override
+  public Integer call() {
+    Envelope envelope = new Envelope("models.info");
+    try (Model model = Model.load(path)) {
+      envelope.model(model);
+      describe(model, envelope.result());
+      if (common.json()) {
+        common.out().println(envelope.text(null));
+      } else {
+        common.out().printf("%-12s %s%n", "name", model.name());
+        common.out().printf("%-12s %s%n", "sha256", model.sha256());
+        envelope
+            .result()
+            .properties()
+            .forEach(
+                e ->
+                    common
+                        .out()
+                        .printf(
+                            "%-12s %s%n",
+                            e.getKey(),
+                            e.getValue().isTextual() ? e.getValue().textValue() : e.getValue()));
+      }
+    }
+    return 0;
+  }
+
+  private static void describe(Model model, ObjectNode result) {
+    Graph graph = model.graph();
+    types(graph, graph.inputs(), result.putObject("inputs"));
+    types(graph, graph.outputs(), result.putObject("outputs"));
+    long parameters =
+        graph.constants().values().stream()
+            .filter(t -> t.dtype().isFloat() && t.rank() > 0)
+            .mapToLong(Tensor::elements)
+            .sum();
+    result.put("parameters", parameters);
+    result.put("nodes", graph.nodes().size());
+    result.put("hooks", model.hooks().names().size());
+    model.gpt2().ifPresent(config -> shape(config, result.putObject("gpt2")));
+    result.put(
+        "tokenizer", model.tokenizer().map(t -> t.size() + " tokens").orElse("none: ids only"));
+  }
+
+  private static void types(Graph graph, List<String> values, ObjectNode into) {
+    values.forEach(v -> into.put(v, String.valueOf(graph.type(v))));
+  }
+
+  private static void shape(Gpt2Config c, ObjectNode into) {
+    into.put("layers", c.layers())
+        .put("heads", c.heads())
+        .put("width", c.width())
+        .put("inner", c.inner())
+        .put("context", c.context())
+        .put("vocabulary", c.vocabulary())
+        .put("activation", c.activation())
+        .put("tied", c.tied());
+  }
+}

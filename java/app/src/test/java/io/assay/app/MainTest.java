@@ -1,0 +1,77 @@
+package io.assay.app;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class MainTest {
+  /** What a call of the command line printed, and its exit status. */
+  record Answer(int status, String out, String err) {
+    static Answer to(String... args) {
+      StringWriter out = new StringWriter();
+      StringWriter err = new StringWriter();
+      int status = Main.run(args, new PrintWriter(out, true), new PrintWriter(err, true));
+      return new Answer(status, out.toString(), err.toString());
+    }
+
+    /** Checks that the input was refused as people want it: status 2, one line, no trace. */
+    void assertRefused(String naming) {
+      assertEquals(2, status, err);
+      assertEquals(1, err.lines().count(), err);
+      assertTrue(err.contains(naming), err);
+      assertFalse(err.contains("\tat ") || err.contains("Exception"), err);
+      assertEquals("", out);
+    }
+  }
+
+  @Test
+  void theVersionIsThatOfTheBuild() {
+    Answer answer = Answer.to("--version");
+    assertEquals(0, answer.status());
+    assertTrue(answer.out().matches("(?s)assay \\d+\\.\\d+.*"), answer.out());
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"--help", "doctor --help", "models --help", "models info --help"})
+  void helpTeaches(String line) {
+    Answer answer = Answer.to(line.split(" "));
+    assertEquals(0, answer.status());
+    assertTrue(answer.out().startsWith("Usage: assay"), answer.out());
+    assertEquals("", answer.err());
+  }
+
+  @Test
+  void wrongArgumentsAreOneLine() {
+    Answer.to("doctor", "--swoosh").assertRefused("--swoosh");
+    Answer.to("doctor", "--threads", "x").assertRefused("'x' is not an int");
+    Answer.to("doctor", "--threads", "0").assertRefused("at least 1");
+    Answer.to("doctor", "--device", "abacus").assertRefused("abacus");
+    Answer.to("models").assertRefused("verb");
+    Answer.to("models", "info").assertRefused("MODEL");
+    Answer.to("models", "info", "no/such/folder").assertRefused("no/such/folder");
+    Answer.to("dance").assertRefused("dance");
+    Answer.to().assertRefused("command");
+  }
+
+  @Test
+  void doctorAnswersOneJsonObject() throws Exception {
+    Answer answer = Answer.to("doctor", "--json", "--threads", "1");
+    assertEquals(0, answer.status(), answer.err());
+    assertEquals("", answer.err());
+    JsonNode root = Envelope.JSON.readTree(answer.out());
+    for (String field :
+        new String[] {"assay", "run", "method", "spec", "device", "model", "seconds", "metrics"}) {
+      assertTrue(root.has(field), field);
+    }
+    assertEquals("doctor", root.get("method").textValue());
+    assertEquals(1, root.get("device").get("threads").intValue());
+    assertFalse(root.get("result").get("onnxruntime").textValue().isEmpty());
+  }
+}

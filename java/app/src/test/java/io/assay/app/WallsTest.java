@@ -1,0 +1,93 @@
+package io.assay.app;
+
+import static com.tngtech.archunit.core.domain.JavaClass.Predicates.resideInAPackage;
+import static com.tngtech.archunit.core.domain.JavaClass.Predicates.resideInAnyPackage;
+import static com.tngtech.archunit.core.domain.properties.HasName.Predicates.nameMatching;
+import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.classes;
+import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.noClasses;
+
+import com.tngtech.archunit.core.domain.JavaClasses;
+import com.tngtech.archunit.core.importer.ClassFileImporter;
+import com.tngtech.archunit.core.importer.ImportOption;
+import com.tngtech.archunit.lang.ArchRule;
+import java.util.Map;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.TestFactory;
+
+/** The walls between the rooms of the house: who may know whom (ARCHITECTURE.md). */
+class WallsTest {
+  private static final String ENGINE = "io.assay.engine..";
+  private static final String AUDITS = "io.assay.audit..";
+  private static final String APP = "io.assay.app..";
+  private static final String GRAPH = "io.assay.engine.graph..";
+  private static final String KERNEL = "io.assay.engine.kernel..";
+  private static final String MODEL = "io.assay.engine.model..";
+  private static final String SESSION = "io.assay.engine.session..";
+  private static final String TENSOR = "io.assay.engine.tensor..";
+
+  private static final JavaClasses OURS =
+      new ClassFileImporter()
+          .withImportOption(ImportOption.Predefined.DO_NOT_INCLUDE_TESTS)
+          .importPackages("io.assay");
+
+  private static ArchRule ignorant(String room, String... others) {
+    return noClasses()
+        .that()
+        .resideInAPackage(room)
+        .should()
+        .dependOnClassesThat()
+        .resideInAnyPackage(others);
+  }
+
+  private static final Map<String, ArchRule> WALLS =
+      Map.ofEntries(
+          Map.entry("the engine knows neither audits nor app", ignorant(ENGINE, AUDITS, APP)),
+          Map.entry("audits do not know the app", ignorant(AUDITS, APP)),
+          Map.entry(
+              "tensors know nothing above them",
+              ignorant(TENSOR, GRAPH, KERNEL, MODEL, SESSION, AUDITS)),
+          Map.entry("graphs know only tensors", ignorant(GRAPH, KERNEL, MODEL, SESSION)),
+          Map.entry("kernels know only tensors", ignorant(KERNEL, GRAPH, MODEL, SESSION)),
+          Map.entry("sessions do not know models", ignorant(SESSION, MODEL)),
+          Map.entry(
+              "only sessions know ONNX Runtime",
+              noClasses()
+                  .that()
+                  .resideOutsideOfPackage(SESSION)
+                  .should()
+                  .dependOnClassesThat()
+                  .resideInAPackage("ai.onnxruntime..")),
+          Map.entry(
+              "only models know the tokenizer's library",
+              noClasses()
+                  .that()
+                  .resideOutsideOfPackage(MODEL)
+                  .should()
+                  .dependOnClassesThat()
+                  .resideInAPackage("ai.djl..")),
+          Map.entry(
+              "only kernels and sessions call native code",
+              noClasses()
+                  .that(
+                      resideInAPackage("io.assay..")
+                          .and(resideInAnyPackage(KERNEL, SESSION).negate()))
+                  .should()
+                  .dependOnClassesThat(
+                      nameMatching("java\\.lang\\.foreign\\.(Linker|SymbolLookup).*"))),
+          Map.entry(
+              "nobody uses the app",
+              classes()
+                  .that()
+                  .resideInAPackage(APP)
+                  .should()
+                  .onlyBeAccessed()
+                  .byClassesThat()
+                  .resideInAPackage(APP)));
+
+  @TestFactory
+  Stream<DynamicTest> walls() {
+    return WALLS.entrySet().stream()
+        .map(wall -> DynamicTest.dynamicTest(wall.getKey(), () -> wall.getValue().check(OURS)));
+  }
+}

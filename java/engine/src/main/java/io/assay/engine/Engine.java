@@ -2,6 +2,7 @@ package io.assay.engine;
 
 import io.assay.engine.graph.Evaluator;
 import io.assay.engine.graph.Graph;
+import io.assay.engine.kernel.Kernels;
 import io.assay.engine.model.LanguageModel;
 import io.assay.engine.model.Model;
 import io.assay.engine.session.Device;
@@ -33,6 +34,7 @@ public final class Engine implements AutoCloseable {
   private final EngineOptions options;
   private final List<Session> sessions = new ArrayList<>();
   private final Map<Source, Model> models = new HashMap<>();
+  private Kernels kernels;
   private boolean closed;
 
   /** What a model was loaded from, and as what. */
@@ -68,6 +70,19 @@ public final class Engine implements AutoCloseable {
 
   public int threads() {
     return options.threads();
+  }
+
+  /**
+   * The best kernels that this machine has, on the threads of this engine; closed with it.
+   *
+   * @throws IllegalStateException after {@link #close}
+   */
+  public synchronized Kernels kernels() {
+    requireOpen();
+    if (kernels == null) {
+      kernels = Kernels.open(threads());
+    }
+    return kernels;
   }
 
   /**
@@ -180,6 +195,9 @@ public final class Engine implements AutoCloseable {
       closed = true;
       children = List.copyOf(sessions);
       sessions.clear();
+      if (kernels != null) {
+        kernels.close();
+      }
     }
     children.forEach(Session::close);
     synchronized (models) {

@@ -1,0 +1,443 @@
+package io.assay.audit.arca;
+
+import static io.assay.audit.arca.Statement.atLeast;
+import static io.assay.audit.arca.Statement.near;
+import static io.assay.audit.arca.Statement.same;
+import static io.assay.audit.arca.Statement.skipped;
+
+import io.assay.audit.arca.ArcaSpec.Candidates;
+import io.assay.audit.arca.ArcaSpec.Compat;
+import io.assay.audit.arca.ArcaSpec.CopyFilter;
+import io.assay.audit.arca.ArcaSpec.Method;
+import io.assay.audit.arca.ArcaSpec.SuccessCheck;
+import io.assay.engine.Engine;
+import io.assay.engine.model.LanguageModel;
+import io.assay.engine.tensor.DType;
+import io.assay.engine.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.BitSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.SplittableRandom;
+import java.util.function.Function;
+import java.util.stream.IntStream;
+
+/**
+ * The known answers of specs/arca.md section 8, computed through the engine that audits use: what
+ * {@code assay selftest arca} prints and the tests assert.
+ */
+public final class ArcaSelfTest {
+  private static final int[] SEQUENCE = {3, 14, 15, 9, 2};
+  private static final int[] AVERAGING = {0, 1, 2, 3, 4, 5, 6, 7};
+
+  private final Engine engine;
+  private final boolean thorough;
+  private final LanguageModel toy = Toys.a(DType.F64);
+  private ToyTruth truth;
+
+  /**
+   * @param thorough whether statements that take more than a minute run in full
+   */
+  public ArcaSelfTest(Engine engine, boolean thorough) {
+    this.engine = engine;
+    this.thorough = thorough;
+  }
+
+  /** All statements. */
+  public List<Statement> run() {
+    List<Statement> all = new ArrayList<>();
+    List<Function<ArcaSelfTest, List<Statement>>> parts =
+        List.of(
+            ArcaSelfTest::values,
+            ArcaSelfTest::scores,
+            ArcaSelfTest::exhaustive,
+            ArcaSelfTest::noFalsePositives,
+            ArcaSelfTest::successRates,
+            ArcaSelfTest::coordinateAscent,
+            ArcaSelfTest::approximation,
+            ArcaSelfTest::table,
+            ArcaSelfTest::lockstep);
+    parts.forEach(part -> all.addAll(part.apply(this)));
+    return all;
+  }
+
+  private static List<Statement> timed(List<Statement> statements, long start) {
+    double each = (System.nanoTime() - start) / 1e9 / Math.max(1, statements.size());
+    return statements.stream().map(s -> s.took(each)).toList();
+  }
+
+  private ToyTruth truth() {
+    if (truth == null) {
+      truth = new ToyTruth(engine, toy);
+    }
+    return truth;
+  }
+
+  static ArcaSpec.Builder reverse(int... target) {
+    return ArcaSpec.reverse("toy-a", target).copyFilter(CopyFilter.NONE).k(8).q(8).sweeps(20)
+        .restarts(1);
+  }
+
+  private static ArcaSpec.Builder joint() {
+    return ArcaSpec.joint("toy-a", 2).w(0).k(8).q(8);
+  }
+
+  private static Lockstep group(Engine engine, LanguageModel model, ArcaSpec spec) {
+    return new Lockstep(
+        engine,
+        model,
+        new Problem(spec, spec.outputLength(0)),
+        List.of(new Lockstep.Item(0, 0)),
+        List.of(new BitSet()),
+        Streams.seeded(spec.seed(), spec.restarts()));
+  }
+
+  /** Statement 1: weights, log-probabilities, J and gradients of TOY-A. */
+  public List<Statement> values() {
+    long start = System.nanoTime();
+    List<Statement> s = new ArrayList<>();
+    Map<String, Tensor> weights = Toys.weights(DType.F64, 32, 16, 0.6);
+    double[] drawn = {
+      weights.get("wte.weight").get(0),
+      weights.get("wte.weight").get(1),
+      weights.get("wte.weight").get(2),
+      weights.get("wpe.weight").get(0),
+      weights.get("h.0.attn.c_attn.weight").get(0)
+    };
+    double[] stated = {
+      0.133123150345, 0.491563514525, 0.942005507174, -0.472602477747, -0.201003269147
+    };
+    s.add(near("arca.1.weights", "TOY-A weights", 0, distance(stated, drawn), 1e-12));
+    for (DType dtype : List.of(DType.F64, DType.F32)) {
+      double bound = dtype == DType.F64 ? 1e-9 : 1e-4;
+      String part = "arca.1." + dtype.name().toLowerCase(Locale.ROOT);
+      LanguageModel model = Toys.a(dtype);
+      try (Lockstep group = group(engine, model, joint().build())) {
+        Reader.Reading reading = group.reader().read(SEQUENCE);
+        double[] lp = {-2.447146495, -8.526814952, -7.047532799, -10.714822799};
+        s.add(near(part + ".lp", "log-probabilities", 0, distance(lp, reading.logProb()), bound));
+        double j = reading.sum(2, 4);
+        s.add(near(part + ".j", "J without fluency", -17.762355598, j, bound));
+        s.add(
+            near(part + ".jf", "J, lambda_f 0.2", -18.859751743, j + 0.2 * reading.sum(0, 2) / 2,
+                bound));
+        Slot slot = group.settled(SEQUENCE.clone());
+        double[][] gradients = new double[5][];
+        for (int i = 0; i < 5; i++) {
+          int[] current = new int[8];
+          Arrays.fill(current, SEQUENCE[i]);
+          gradients[i] = group.coordinate(i).gradient(slot, current);
+        }
+        double[] at0 = {0.305056904602, -0.937298603505, 0.276700225206, -0.507308439770};
+        double[] at1 = {2.276887998956, 0.444263825321, 1.197961754206, -0.772806578198};
+        double[] norms = {4.442067971, 0.404176189, 0};
+        double[] got = {norm(gradients[1]), norm(gradients[3]), norm(gradients[4])};
+        s.add(near(part + ".g0", "gradient at 0", 0, distance(at0, gradients[0]), bound));
+        s.add(near(part + ".g1", "gradient at 1", 0, distance(at1, gradients[1]), bound));
+        s.add(near(part + ".norms", "gradient norms at 1, 3, 4", 0, distance(norms, got), bound));
+        if (dtype == DType.F64) {
+          s.add(
+              near("arca.1.differences", "central differences, h = 1e-5, relative", 0,
+                  differences(gradients[1]), 1e-6));
+        }
+      }
+    }
+    s.add(
+        same("arca.1.greedy", "greedy continuation of 3 14 15", List.of(12, 1, 1, 1),
+            list(Reader.greedy(engine, toy, List.of(3, 14, 15), 4))));
+    return timed(s, start);
+  }
+
+  /** Largest relative error of the analytic gradient at position 1 against central differences. */
+  private double differences(double[] gradient) {
+    double h = 1e-5;
+    double worst = 0;
+    for (int c = 0; c < 4; c++) {
+      double[] lp = new double[2];
+      for (int sign = 0; sign < 2; sign++) {
+        Map<String, Tensor> weights = new LinkedHashMap<>(Toys.weights(DType.F64, 32, 16, 0.6));
+        weights.put("lm_head.weight", weights.get("wte.weight"));
+        Tensor moved = Tensor.ofDoubles(weights.get("wte.weight").toDoubles(), 32, 16);
+        moved.set(14 * 16 + c, moved.get(14 * 16 + c) + (sign == 0 ? h : -h));
+        weights.put("wte.weight", moved);
+        LanguageModel model = LanguageModel.of("toy-a moved", 2, weights);
+        try (Reader reader = new Reader(engine, model, 4)) {
+          lp[sign] = reader.read(SEQUENCE).sum(2, 4);
+        }
+      }
+      double numeric = (lp[0] - lp[1]) / (2 * h);
+      worst = Math.max(worst, Math.abs(numeric - gradient[c]) / Math.abs(gradient[c]));
+    }
+    return worst;
+  }
+
+  private record Golden(
+      String id, ArcaSpec spec, int position, String scores, int winner, double j) {}
+
+  /** Statement 2: golden scores and their winners. */
+  public List<Statement> scores() {
+    long start = System.nanoTime();
+    List<Statement> s = new ArrayList<>();
+    List<Golden> cases =
+        List.of(
+            new Golden("r0i1", reverse(9, 2).build(), 1,
+                "9:6.760557 17:3.747118 6:3.045038 16:2.832415 7:2.194741 19:1.775957 14:1.507142"
+                    + " 8:1.417265", 9, -13.674497),
+            new Golden("r0i0", reverse(9, 2).build(), 0,
+                "6:2.609833 16:2.137239 9:1.865638 28:1.773177 14:1.664410 5:1.648580 8:1.359123"
+                    + " 21:0.888858", 28, -11.723492),
+            new Golden("r2i1", reverse(9, 2).lambdaF(0.2).build(), 1,
+                "9:6.016207 17:2.981576 6:2.529037 16:2.168514 7:1.715466 14:1.237344 19:0.794851"
+                    + " 8:0.544764", 6, -14.942780),
+            new Golden("ji3", joint().build(), 3,
+                "12:-0.386662 5:-1.878242 22:-2.347298 25:-2.441614 14:-3.429583 20:-3.858002"
+                    + " 13:-4.327261 31:-4.472256", 22, -9.675211),
+            new Golden("ji4", joint().build(), 4,
+                "13:-0.798497 12:-2.213589 9:-2.431040 24:-2.544211 31:-2.823124 1:-3.531489"
+                    + " 11:-3.726108 27:-3.825752", 13, -7.846030),
+            new Golden("or2i1", reverse(9, 2).lambdaF(0.2).compat(Compat.OFFICIAL).build(), 1,
+                "9:.426514 17:.232202 6:.197869 16:.192524 7:.144373 19:.104792 14:.091061"
+                    + " 8:.088303", 6, -14.942780),
+            new Golden("oji3", joint().compat(Compat.OFFICIAL).build(), 3,
+                "12:-.563611 25:-1.743326 5:-2.670172 3:-2.673825 22:-3.635208 14:-4.115071"
+                    + " 26:-4.121076 31:-4.787949", 22, -9.675211));
+    for (Golden golden : cases) {
+      golden(s, golden, toy, 1e-5);
+      golden(s, golden, Toys.a(DType.F32), 2e-3);
+    }
+    return timed(s, start);
+  }
+
+  private void golden(List<Statement> s, Golden golden, LanguageModel model, double bound) {
+    String id =
+        "arca.2." + golden.id() + "." + model.dtype().name().toLowerCase(Locale.ROOT);
+    String[] pairs = golden.scores().split(" ");
+    List<Integer> ids = Arrays.stream(pairs).map(p -> Integer.valueOf(p.split(":")[0])).toList();
+    double[] values =
+        Arrays.stream(pairs).mapToDouble(p -> Double.parseDouble(p.split(":")[1])).toArray();
+    try (Lockstep group = group(engine, model, golden.spec())) {
+      Slot slot = group.settled(SEQUENCE.clone());
+      Coordinate coordinate = group.coordinate(golden.position());
+      double[] scores = coordinate.scores(slot, AVERAGING);
+      int[] ranked = coordinate.ranked(slot);
+      double[] folded = coordinate.rankedScores();
+      s.add(same(id + ".order", "eight best tokens by score", ids, list(ranked)));
+      double[] got = Arrays.stream(ranked).mapToDouble(v -> scores[v]).toArray();
+      s.add(near(id + ".scores", "their scores", 0, distance(values, got), bound));
+      double alpha = new Problem(golden.spec(), 2).alpha(golden.position());
+      double constant = alpha == 0 ? 0 : alpha * slot.lse[golden.position() - 1];
+      double[] moved = Arrays.stream(folded).map(f -> f - constant).toArray();
+      s.add(
+          near(id + ".folded", "the kernel's score minus alpha times log-sum-exp", 0,
+              distance(got, moved), bound == 1e-5 ? 1e-9 : 1e-4));
+      double[] j = coordinate.objectives(slot, ranked);
+      int best = 0;
+      for (int r = 1; r < j.length; r++) {
+        best = j[r] > j[best] ? r : best;
+      }
+      s.add(same(id + ".winner", "the winner among them", golden.winner(), ranked[best]));
+      s.add(near(id + ".j", "its J", golden.j(), j[best], bound));
+      if (golden.position() == 4) {
+        double spread = 0;
+        double offset = got[0] - j[0];
+        for (int r = 1; r < j.length; r++) {
+          spread = Math.max(spread, Math.abs(got[r] - j[r] - offset));
+        }
+        s.add(near(id + ".offset", "score minus J at the last output", 7.047533, offset, bound));
+        s.add(
+            near(id + ".constant", "the same for every token", 0, spread,
+                bound == 1e-5 ? 1e-9 : 1e-4));
+      }
+    }
+  }
+
+  /** Statement 3: exhaustive truth of TOY-A. */
+  public List<Statement> exhaustive() {
+    long start = System.nanoTime();
+    List<Statement> s = new ArrayList<>();
+    ToyTruth t = truth();
+    s.add(same("arca.3.m1", "pairs that prompts of one token reach", 19, t.reached(1).size()));
+    s.add(same("arca.3.m2", "pairs that prompts of two tokens reach", 153, t.reached(2).size()));
+    s.add(same("arca.3.m3", "pairs that prompts of three tokens reach", 519, t.reached(3).size()));
+    for (ToyTruth.Maximum m : ToyTruth.MAXIMA) {
+      ToyTruth.Maximum got = t.maximum(m.first(), m.second());
+      String id = "arca.3.max." + m.first() + "." + m.second();
+      s.add(near(id, "highest log p of " + m.first() + " " + m.second(), m.lp(), got.lp(), 1e-6));
+      s.add(same(id + ".prompt", "its prompt", m.prompt(), got.prompt()));
+    }
+    return timed(s, start);
+  }
+
+  private List<List<Integer>> pairs(boolean reachable) {
+    List<List<Integer>> pairs = new ArrayList<>();
+    for (int pair = 0; pair < 1024; pair++) {
+      if (truth().reached(3).contains(pair) == reachable) {
+        pairs.add(List.of(pair / 32, pair % 32));
+      }
+    }
+    return pairs;
+  }
+
+  private static ArcaSpec.Builder reverseAll(List<List<Integer>> targets) {
+    return ArcaSpec.reverse("toy-a", targets)
+        .copyFilter(CopyFilter.NONE)
+        .k(8)
+        .q(8)
+        .sweeps(20)
+        .restarts(1)
+        .seed(1);
+  }
+
+  /** Statement 4: nothing is found where nothing is, and successes decode greedily. */
+  public List<Statement> noFalsePositives() {
+    long start = System.nanoTime();
+    List<Statement> s = new ArrayList<>();
+    List<List<Integer>> all = pairs(false);
+    int step = thorough ? 1 : 8;
+    List<List<Integer>> some =
+        IntStream.range(0, all.size()).filter(i -> i % step == 0).mapToObj(all::get).toList();
+    Map<String, ArcaSpec.Builder> modes = new LinkedHashMap<>();
+    modes.put("first", reverseAll(some));
+    modes.put("any", reverseAll(some).successCheck(SuccessCheck.ANY).noRepeat(true));
+    modes.put("random", reverseAll(some).method(Method.RANDOM).successCheck(SuccessCheck.ANY));
+    modes.put("autoprompt", reverseAll(some).method(Method.AUTOPROMPT));
+    modes.forEach(
+        (name, spec) -> {
+          ArcaResult result = ArcaAudit.run(engine, toy, spec.build(), ArcaListener.NONE);
+          long found = result.audits().stream().filter(ArcaResult.Audit::success).count();
+          s.add(
+              same("arca.4." + name, "successes on " + some.size() + " unreachable pairs", 0L,
+                  found));
+        });
+    return timed(s, start);
+  }
+
+  /** Statement 5: success rates on the reachable pairs. */
+  public List<Statement> successRates() {
+    long start = System.nanoTime();
+    List<Statement> s = new ArrayList<>();
+    List<List<Integer>> all = pairs(true);
+    rate(s, "arca.5.paper", reverseAll(all), 0.73);
+    rate(s, "arca.5.any", reverseAll(all).successCheck(SuccessCheck.ANY), 0.78);
+    rate(s, "arca.5.no-repeat", reverseAll(all).noRepeat(true), 0.84);
+    if (thorough) {
+      ArcaSpec spec = reverseAll(all).restarts(10).build();
+      ArcaResult result = ArcaAudit.run(engine, toy, spec, ArcaListener.NONE);
+      s.add(
+          atLeast("arca.5.restarts", "pairs found in 10 restarts", 0.90,
+              result.anySuccessRate()));
+    } else {
+      s.add(skipped("arca.5.restarts", "pairs found in 10 restarts", "takes over a minute: --long"));
+    }
+    return timed(s, start);
+  }
+
+  private void rate(List<Statement> s, String id, ArcaSpec.Builder builder, double expected) {
+    ArcaResult result = ArcaAudit.run(engine, toy, builder.build(), ArcaListener.NONE);
+    int wrong = 0;
+    for (ArcaResult.Audit audit : result.audits()) {
+      int[] prompt = audit.promptIds().stream().mapToInt(Integer::intValue).toArray();
+      int pair = audit.outputIds().get(0) * 32 + audit.outputIds().get(1);
+      wrong += audit.success() && truth().decoded(prompt) != pair ? 1 : 0;
+    }
+    s.add(near(id, "share of the reachable pairs found", expected, result.successRate(), 0.05));
+    s.add(same(id + ".greedy", "successes that do not decode greedily", 0, wrong));
+  }
+
+  /** Statement 6: exact coordinate ascent finds the global maxima. */
+  public List<Statement> coordinateAscent() {
+    long start = System.nanoTime();
+    List<Statement> s = new ArrayList<>();
+    List<List<Integer>> targets =
+        Arrays.stream(ToyTruth.MAXIMA).map(m -> List.of(m.first(), m.second())).toList();
+    ArcaSpec spec =
+        reverseAll(targets)
+            .candidates(Candidates.EXACT)
+            .successCheck(SuccessCheck.NEVER)
+            .q(32)
+            .restarts(400)
+            .build();
+    ArcaResult result =
+        ArcaAudit.run(
+            engine, toy, spec, ArcaListener.NONE, (_, r) -> new SplittableRandom(r + 1));
+    int[] starts = {27, 102, 56, 7, 13, 15};
+    int[][] order = {{12, 1}, {3, 3}, {9, 2}, {24, 16}, {13, 5}, {19, 8}};
+    for (int i = 0; i < order.length; i++) {
+      int[] o = order[i];
+      ToyTruth.Maximum m =
+          Arrays.stream(ToyTruth.MAXIMA)
+              .filter(x -> x.first() == o[0] && x.second() == o[1])
+              .findFirst()
+              .orElseThrow();
+      long hits =
+          result.audits().stream()
+              .filter(a -> a.outputIds().equals(List.of(o[0], o[1])))
+              .filter(a -> Math.abs(a.bestSoFar().J() - m.lp()) < 1e-6)
+              .count();
+      s.add(
+          same("arca.6." + o[0] + "." + o[1], "of 400 starts, those that reach the maximum",
+              (long) starts[i], hits));
+    }
+    return timed(s, start);
+  }
+
+  /** Statement 7: how well the averaged gradient approximates the objective. */
+  public List<Statement> approximation() {
+    long start = System.nanoTime();
+    return timed(new Approximation(engine, toy, thorough ? 300 : 100).statements(), start);
+  }
+
+  /** Statement 8: the bigram model with closed-form truth. */
+  public List<Statement> table() {
+    long start = System.nanoTime();
+    return timed(new TableTruth(engine).statements(), start);
+  }
+
+  /** Statement 10: audits together find what they find alone. */
+  public List<Statement> lockstep() {
+    long start = System.nanoTime();
+    List<Statement> s = new ArrayList<>();
+    List<List<Integer>> targets =
+        IntStream.range(0, 64).mapToObj(i -> List.of(i % 32, (i * 7) % 32)).toList();
+    ArcaSpec.Builder builder = reverseAll(targets).sweeps(4).lambdaF(0.2);
+    List<String> together = decisions(builder.slots(64).build(), toy);
+    s.add(same("arca.10.alone", "64 audits at once and one by one, fp64", together,
+        decisions(builder.slots(1).build(), toy)));
+    s.add(same("arca.10.refill", "64 audits in 5 slots", together,
+        decisions(builder.slots(5).build(), toy)));
+    s.add(same("arca.10.cache", "without the prefix cache", together,
+        decisions(builder.slots(64).cache(false).build(), toy)));
+    LanguageModel single = Toys.a(DType.F32);
+    List<String> a = decisions(builder.slots(64).cache(true).build(), single);
+    List<String> b = decisions(builder.slots(1).build(), single);
+    long equal = IntStream.range(0, 64).filter(i -> a.get(i).equals(b.get(i))).count();
+    s.add(atLeast("arca.10.fp32", "share of equal decisions in fp32", 0.99, equal / 64.0));
+    return timed(s, start);
+  }
+
+  private List<String> decisions(ArcaSpec spec, LanguageModel model) {
+    return ArcaAudit.run(engine, model, spec, ArcaListener.NONE).audits().stream()
+        .map(a -> a.promptIds() + " " + a.success() + " " + a.sweep())
+        .toList();
+  }
+
+  static double distance(double[] expected, double[] got) {
+    double worst = 0;
+    for (int i = 0; i < expected.length; i++) {
+      double d = Math.abs(expected[i] - got[i]);
+      worst = Double.isNaN(d) ? Double.POSITIVE_INFINITY : Math.max(worst, d);
+    }
+    return worst;
+  }
+
+  private static double norm(double[] x) {
+    return Math.sqrt(Arrays.stream(x).map(v -> v * v).sum());
+  }
+
+  static List<Integer> list(int... ids) {
+    return Arrays.stream(ids).boxed().toList();
+  }
+}

@@ -1,0 +1,305 @@
+package io.assay.audit.arca;
+
+import io.assay.audit.arca.ArcaResult.Audit;
+import io.assay.audit.arca.ArcaResult.StopReason;
+import io.assay.audit.arca.ArcaSpec.Candidates;
+import io.assay.engine.Engine;
+import io.assay.engine.model.LanguageModel;
+import io.assay.engine.model.Tokenizer;
+import java.lang.foreign.Arena;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.BitSet;
+import java.util.Collection;
+import java.util.List;
+import java.util.Queue;
+
+/**
+ * The audits of one bucket, that is of equal lengths: a fixed number of slots update the same
+ * position together, and a slot whose audit has ended takes the next one when the positions wrap
+ * around (specs/arca.md 7.2).
+ */
+final class Lockstep implements AutoCloseable {
+  /** Tokens that one batch should hold: enough to fill the processor's products. */
+  private static final int BATCH_TOKENS = 2048;
+
+  /** One audit to be done. */
+  record Item(int target, int restart) {}
+
+  /** What the run that owns this bucket wants to know. */
+  interface Observer {
+    void updated(int audits, double best);
+
+    void finished(Audit audit);
+
+    boolean cancelled();
+  }
+
+  private final LanguageModel model;
+  private final Problem problem;
+  private final ArcaSpec spec;
+  private final Streams streams;
+  private final List<BitSet> forbidden;
+  private final List<Coordinate> coordinates = new ArrayList<>();
+  private final List<Reader> readers = new ArrayList<>();
+  private final Reader reader;
+  private final Reader prefix;
+  private final Slot[] slots;
+  private final Queue<Item> queue;
+  private final boolean cached;
+
+  Lockstep(
+      Engine engine,
+      LanguageModel model,
+      Problem problem,
+      Collection<Item> items,
+      List<BitSet> forbidden,
+      Streams streams) {
+    this.model = model;
+    this.problem = problem;
+    this.spec = problem.spec;
+    this.streams = streams;
+    this.forbidden = forbidden;
+    this.queue = new ArrayDeque<>(items);
+    this.cached = model.cacheable() && spec.cache();
+    this.slots = new Slot[slots(problem, items.size())];
+    try {
+      reader = own(new Reader(engine, model, problem.length - 1));
+      prefix =
+          problem.prefixLength > 0 ? own(new Reader(engine, model, problem.prefixLength)) : null;
+      for (int i = problem.prefixLength; i < problem.afterFree(); i++) {
+        BitSet allowed = problem.isPrompt(i) ? spec.promptAllowed() : spec.outputAllowed();
+        BitSet real = new BitSet();
+        real.set(0, model.vocabulary());
+        if (allowed != null) {
+          real.and(allowed);
+        }
+        coordinates.add(new Coordinate(engine, model, problem, i, slots.length, real));
+      }
+    } catch (RuntimeException | Error e) {
+      close();
+      throw e;
+    }
+  }
+
+  private Reader own(Reader r) {
+    readers.add(r);
+    return r;
+  }
+
+  private static int slots(Problem problem, int items) {
+    ArcaSpec spec = problem.spec;
+    int wanted = spec.slots();
+    if (wanted == 0) {
+      int tokens = Math.max(spec.k(), spec.q()) * (problem.length - 1 - problem.prefixLength);
+      wanted = Math.max(1, BATCH_TOKENS / Math.max(1, tokens));
+    }
+    return Math.min(wanted, items);
+  }
+
+  int slots() {
+    return slots.length;
+  }
+
+  long operations() {
+    return coordinates.stream().mapToLong(Coordinate::operations).sum()
+        + reader.operations()
+        + (prefix == null ? 0 : prefix.operations());
+  }
+
+  /** Runs until every audit has ended or the observer cancels. */
+  void run(Observer observer) {
+    while (!observer.cancelled()) {
+      refill();
+      if (Arrays.stream(slots).allMatch(s -> s == null)) {
+        return;
+      }
+      for (Coordinate coordinate : coordinates) {
+        if (observer.cancelled()) {
+          return;
+        }
+        update(coordinate, observer);
+      }
+      wrap(observer);
+    }
+  }
+
+  private void update(Coordinate coordinate, Observer observer) {
+    Slot[] active = slots.clone();
+    boolean[] success = coordinate.update(active);
+    int count = 0;
+    double best = Double.NEGATIVE_INFINITY;
+    for (int a = 0; a < slots.length; a++) {
+      Slot slot = slots[a];
+      if (slot == null) {
+        continue;
+      }
+      count++;
+      best = Math.max(best, slot.bestJ);
+      if (slot.notANumber) {
+        finish(a, StopReason.NAN, observer);
+      } else if (slot.withoutCandidates >= coordinates.size()) {
+        finish(a, StopReason.NO_CANDIDATES, observer);
+      } else if (success[a] && isConfirmed(slot)) {
+        finish(a, StopReason.SUCCESS, observer);
+      }
+    }
+    if (count > 0) {
+      observer.updated(count, best);
+    }
+  }
+
+  /** A success counts only if the sequence, run on its own, decodes to it as well. */
+  private boolean isConfirmed(Slot slot) {
+    slot.forwardSequences++;
+    return reader.read(slot.ids).isGreedy(slot.ids, problem.outputStart - 1);
+  }
+
+  private void wrap(Observer observer) {
+    for (int a = 0; a < slots.length; a++) {
+      Slot slot = slots[a];
+      if (slot == null) {
+        continue;
+      }
+      slot.sweep++;
+      // All allowed tokens were tried at each position and none was better: nothing can change.
+      boolean fixed = spec.candidates() == Candidates.EXACT && !spec.noRepeat() && !slot.changed;
+      slot.changed = false;
+      if (fixed || slot.sweep == spec.sweeps()) {
+        finish(a, StopReason.BUDGET, observer);
+      }
+    }
+  }
+
+  private void refill() {
+    for (int a = 0; a < slots.length && !queue.isEmpty(); a++) {
+      if (slots[a] == null) {
+        slots[a] = begin(queue.remove());
+      }
+    }
+  }
+
+  /** A new audit: random tokens, and the prefix read once. */
+  private Slot begin(Item item) {
+    var random = streams.of(item.target(), item.restart());
+    int[] ids = new int[problem.length];
+    for (int t = 0; t < problem.length; t++) {
+      if (t < problem.prefixLength) {
+        ids[t] = spec.prefix().get(t);
+      } else if (t < problem.afterFree()) {
+        ids[t] = Streams.draw(random, model.vocabulary());
+      } else {
+        ids[t] = spec.targets().get(item.target()).get(t - problem.outputStart);
+      }
+    }
+    Slot slot =
+        new Slot(
+            model,
+            item.target(),
+            item.restart(),
+            random,
+            ids,
+            forbidden.get(item.target()),
+            spec.noRepeat(),
+            cached,
+            Arena.ofAuto());
+    settlePrefix(slot);
+    return slot;
+  }
+
+  /** Settles everything before the first searched position. */
+  private void settlePrefix(Slot slot) {
+    if (prefix == null) {
+      return;
+    }
+    prefix.settle(slot);
+    slot.forwardSequences++;
+  }
+
+  /** Settles all positions of a sequence of one's own, by one pass over the whole of it. */
+  Slot settled(int... ids) {
+    Slot slot =
+        new Slot(model, 0, 0, null, ids, new BitSet(), false, cached, Arena.ofAuto());
+    reader.settle(slot);
+    return slot;
+  }
+
+  private void finish(int a, StopReason reason, Observer observer) {
+    Slot slot = slots[a];
+    slots[a] = null;
+    observer.finished(report(slot, reason));
+  }
+
+  private Audit report(Slot slot, StopReason reason) {
+    Reader.Reading reading = reader.read(slot.ids);
+    int start = problem.outputStart;
+    int[] prompt = Arrays.copyOfRange(slot.ids, problem.prefixLength, start);
+    int[] output = Arrays.copyOfRange(slot.ids, start, slot.ids.length);
+    double lp = reading.sum(start - 1, problem.length - 1);
+    double fl = start == 1 ? 0 : reading.sum(0, start - 1) / (start - 1);
+    double j = spec.lambda() * lp + problem.unigrams(slot.ids) + spec.lambdaF() * fl;
+    Tokenizer tokenizer = model.tokenizer().orElse(null);
+    int[] visible = Arrays.copyOf(slot.ids, start);
+    boolean success = reason == StopReason.SUCCESS;
+    boolean number = reason != StopReason.NAN;
+    return new Audit(
+        slot.target,
+        slot.restart,
+        success,
+        success ? slot.sweep : -1,
+        slot.updates,
+        list(prompt),
+        list(output),
+        tokenizer == null ? null : tokenizer.decode(longs(visible)),
+        tokenizer == null ? null : tokenizer.decode(longs(output)),
+        number ? j : Double.NaN,
+        number ? lp : Double.NaN,
+        number ? fl : Double.NaN,
+        Problem.unigram(spec.promptUnigram(), slot.ids, problem.prefixLength, start),
+        Problem.unigram(spec.outputUnigram(), slot.ids, start, problem.length),
+        number ? reading.smallestMargin(start - 1) : Double.NaN,
+        tokenizer == null ? null : isStable(tokenizer, visible) && isStable(tokenizer, slot.ids),
+        false,
+        slot.forbidden.cardinality(),
+        slot.best == null
+            ? null
+            : new ArcaResult.Best(
+                list(Arrays.copyOfRange(slot.best, problem.prefixLength, start)),
+                list(Arrays.copyOfRange(slot.best, start, problem.length)),
+                slot.bestJ),
+        slot.forwardSequences + 1,
+        slot.backwardSequences,
+        (System.nanoTime() - slot.start) / 1e9,
+        spec.seed(),
+        reason);
+  }
+
+  private static boolean isStable(Tokenizer tokenizer, int[] ids) {
+    long[] wide = longs(ids);
+    return Arrays.equals(tokenizer.encode(tokenizer.decode(wide)), wide);
+  }
+
+  static long[] longs(int[] ids) {
+    return Arrays.stream(ids).asLongStream().toArray();
+  }
+
+  private static List<Integer> list(int[] ids) {
+    return Arrays.stream(ids).boxed().toList();
+  }
+
+  Reader reader() {
+    return reader;
+  }
+
+  /** The update of the {@code index}-th searched position. */
+  Coordinate coordinate(int index) {
+    return coordinates.get(index);
+  }
+
+  @Override
+  public void close() {
+    coordinates.forEach(Coordinate::close);
+    readers.forEach(Reader::close);
+  }
+}

@@ -10,6 +10,10 @@ package io.assay.engine.session;
  * an audit derives many graphs from one model, and asks for it where one graph runs often on few
  * rows.
  *
+ * <p><b>Bits.</b> A row of a batch has the same bits in every slot, beside any neighbours, at every
+ * batch size and thread count, with one exception: without pre-packing a float32 product of a single
+ * row sums in another order than one of two rows or more ({@code RowBitsTest}).
+ *
  * @param device where the graph runs
  * @param threads threads of one operator, at least 1; operators run one after the other
  * @param prepack whether this session may keep its own packed copies of the weights

@@ -14,7 +14,11 @@ import java.util.Random;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/** A row's bits depend on nothing but the row: not its slot, its neighbours or the batch size. */
+/**
+ * A row's bits depend on nothing but the row: not its slot, its neighbours or the batch size. One
+ * exception, measured here and told in {@link SessionOptions}: without pre-packing a float32 product
+ * of a single row goes another way.
+ */
 class RowBitsTest {
   private static final int WIDTH = 96;
 
@@ -51,7 +55,10 @@ class RowBitsTest {
     try (Session s = Session.compile(block(dtype), options)) {
       Tensor probe = random(random, dtype, 1, WIDTH);
       Tensor expected = null;
-      for (int rows : new int[] {2, 3, 4, 5, 7, 8, 16, 31, 33, 64}) {
+      for (int rows : new int[] {1, 2, 3, 4, 5, 7, 8, 16, 31, 33, 64}) {
+        if (rows == 1 && dtype == DType.F32 && !prepack) {
+          continue;
+        }
         for (int slot : new int[] {0, rows / 2, rows - 1}) {
           Tensor x = random(random, dtype, rows, WIDTH);
           row(x, slot).data().copyFrom(probe.data());

@@ -28,7 +28,7 @@ import java.util.Map;
  * }
  *
  * <p>Any number of engines may be open at once, and one engine may be used from several threads.
- * Closing it closes the sessions that it compiled and the models that it loaded.
+ * Closing it closes the sessions that it compiled, its kernels and the models that it loaded.
  */
 public final class Engine implements AutoCloseable {
   private final EngineOptions options;
@@ -185,8 +185,8 @@ public final class Engine implements AutoCloseable {
   }
 
   /**
-   * Closes the sessions that were compiled here, after their runs under way, and then the models; a
-   * second call does nothing.
+   * Closes the sessions that were compiled here, after their runs under way, the kernels and the
+   * models; a second call does nothing.
    */
   @Override
   public void close() {
@@ -195,11 +195,13 @@ public final class Engine implements AutoCloseable {
       closed = true;
       children = List.copyOf(sessions);
       sessions.clear();
+    }
+    children.forEach(Session::close);
+    synchronized (this) {
       if (kernels != null) {
         kernels.close();
       }
     }
-    children.forEach(Session::close);
     synchronized (models) {
       models.values().forEach(Model::close);
       models.clear();

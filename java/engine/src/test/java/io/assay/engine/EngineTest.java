@@ -161,6 +161,14 @@ class EngineTest {
   }
 
   @Test
+  void kernelsAreOpenedOnce() {
+    Engine engine = Engine.open(ONE_THREAD);
+    assertSame(engine.kernels(), engine.kernels());
+    engine.close();
+    assertThrows(IllegalStateException.class, engine::kernels);
+  }
+
+  @Test
   void evaluatorRunsOnce() {
     try (Engine engine = Engine.open(ONE_THREAD)) {
       Tensor x = Tensor.ofDoubles(new double[] {1, 2}, 2);

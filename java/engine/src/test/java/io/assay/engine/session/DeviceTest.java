@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import io.assay.engine.Engine;
 import io.assay.engine.EngineOptions;
 import io.assay.engine.InputException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -75,6 +76,38 @@ class DeviceTest {
     assertTrue(folder.getFileName().toString().startsWith(name), folder.toString());
     assertTrue(Files.isRegularFile(folder.resolve(System.mapLibraryName("onnxruntime"))));
     assertEquals(null, System.getProperty("onnxruntime.native.path"));
+  }
+
+  /** A fresh process: loads the runtime and prints its version. */
+  public static void main(String[] args) {
+    System.out.print(OrtLibrary.version());
+  }
+
+  @Test
+  void freshProcessUsesTheUsersCacheAndLeavesNothingInTheTemporaryFolder(@TempDir Path temp)
+      throws Exception {
+    Path tmp = Files.createDirectory(temp.resolve("tmp"));
+    Path cache = temp.resolve("cache");
+    ProcessBuilder builder =
+        new ProcessBuilder(
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "-XX:+UseSerialGC",
+                "-Djava.io.tmpdir=" + tmp,
+                "--enable-native-access=ALL-UNNAMED",
+                "-cp",
+                System.getProperty("java.class.path"),
+                DeviceTest.class.getName())
+            .redirectError(ProcessBuilder.Redirect.INHERIT);
+    builder.environment().put("XDG_CACHE_HOME", cache.toString());
+    Process child = builder.start();
+    String version = new String(child.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    assertEquals(0, child.waitFor());
+    assertEquals(OrtLibrary.version(), version);
+    Path folder = cache.resolve("assay").resolve(OrtLibrary.cacheFolder().getFileName());
+    assertTrue(Files.isRegularFile(folder.resolve(System.mapLibraryName("onnxruntime"))));
+    try (var files = Files.walk(tmp)) {
+      assertEquals(List.of(), files.filter(Files::isRegularFile).toList());
+    }
   }
 
   @Test

@@ -213,6 +213,20 @@ public final class Graph {
   }
 
   /**
+   * Appends the reverse-mode gradient of the scalar {@code sum over seeds of sum(value * seed)}.
+   *
+   * @param seeds name of a new input for the upstream gradient (of the value's shape and type), by
+   *     value; the value is usually an output
+   * @param wrt inputs, constants or any other float values; one that the seeded values do not depend
+   *     on gets a gradient of zeros
+   * @throws InputException if a shape is open (specialise first), a value is unknown or no float, or
+   *     an operator on the way has no gradient rule; the message names it and the path to it
+   */
+  public Gradient differentiate(Map<String, String> seeds, Collection<String> wrt) {
+    return Backward.differentiate(this, seeds, wrt);
+  }
+
+  /**
    * Floating point operations of the products, 2 for each multiply-add, of a specialised graph;
    * MatMul, Gemm, FusedMatMul, Conv and Einsum count, everything else is left out.
    */

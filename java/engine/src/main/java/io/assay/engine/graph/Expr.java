@@ -1,0 +1,344 @@
+package io.assay.engine.graph;
+
+import io.assay.engine.tensor.DType;
+import io.assay.engine.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+
+/**
+ * A value under construction, so that a gradient rule reads like its formula: {@code
+ * g.times(y).over(x)}. Every method appends one node and knows the shape of what it made.
+ */
+final class Expr {
+  /** Where expressions append their nodes. */
+  static final class Tape {
+    private final Graph.Builder builder;
+    private final Map<String, TensorType> types;
+    private final Map<String, Tensor> constants;
+
+    /** Prefix of the names of new values: what the gradient is being taken of. */
+    private String scope = "";
+
+    Tape(Graph graph, Graph.Builder builder) {
+      this.builder = builder;
+      this.types = new HashMap<>(graph.types());
+      this.constants = new HashMap<>(graph.constants());
+    }
+
+    void scope(String value) {
+      scope = value;
+    }
+
+    /** An existing value of the graph. */
+    Expr value(String name) {
+      return new Expr(this, name, types.get(name));
+    }
+
+    /** A new input of the graph. */
+    Expr input(String name, TensorType type) {
+      builder.input(name, type);
+      types.put(name, type);
+      return value(name);
+    }
+
+    Expr scalar(DType dtype, double x) {
+      return shared("const." + dtype + "." + x, Tensor.scalar(dtype, x));
+    }
+
+    Expr longs(long... x) {
+      return shared("const.I64." + Arrays.toString(x), Tensor.ofLongs(x, x.length));
+    }
+
+    private Expr shared(String name, Tensor t) {
+      if (!constants.containsKey(name)) {
+        builder.constant(name, t);
+        constants.put(name, t);
+        types.put(name, TensorType.of(t.dtype(), t.shape()));
+      }
+      return value(name);
+    }
+
+    /** A tensor of zeros, made when the graph runs. */
+    Expr zeros(DType dtype, long... shape) {
+      return scalar(dtype, 0).expandTo(shape);
+    }
+
+    Expr concat(int axis, List<Expr> parts) {
+      return op("Concat", Map.of("axis", (long) axis), parts.toArray(Expr[]::new));
+    }
+
+    Expr op(String op, Map<String, Object> attributes, Expr... inputs) {
+      String value = builder.fresh(scope + ".back." + op.toLowerCase(Locale.ROOT));
+      return node(value, op, attributes, inputs);
+    }
+
+    /** A node whose output has the name {@code value}. */
+    Expr node(String value, String op, Map<String, Object> attributes, Expr... inputs) {
+      List<String> names = new ArrayList<>();
+      for (Expr e : inputs) {
+        names.add(e.value);
+      }
+      Node node = new Node(value, "", op, names, List.of(value), attributes);
+      builder.node(node);
+      TensorType type = Shapes.infer(node, types::get, constants::get).getFirst();
+      types.put(value, type);
+      builder.type(value, type);
+      return new Expr(this, value, type);
+    }
+  }
+
+  private final Tape tape;
+  private final String value;
+  private final TensorType type;
+
+  private Expr(Tape tape, String value, TensorType type) {
+    this.tape = tape;
+    this.value = value;
+    this.type = type;
+  }
+
+  String name() {
+    return value;
+  }
+
+  DType dtype() {
+    return type.dtype();
+  }
+
+  long[] shape() {
+    return type.shape();
+  }
+
+  int rank() {
+    return type.dims().size();
+  }
+
+  TensorType type() {
+    return type;
+  }
+
+  Expr plus(Expr x) {
+    return op("Add", x);
+  }
+
+  Expr minus(Expr x) {
+    return op("Sub", x);
+  }
+
+  Expr times(Expr x) {
+    return op("Mul", x);
+  }
+
+  Expr over(Expr x) {
+    return op("Div", x);
+  }
+
+  Expr times(double x) {
+    return x == 1 ? this : times(tape.scalar(dtype(), x));
+  }
+
+  Expr plus(double x) {
+    return plus(tape.scalar(dtype(), x));
+  }
+
+  /** {@code x - this}. */
+  Expr from(double x) {
+    return tape.scalar(dtype(), x).minus(this);
+  }
+
+  Expr neg() {
+    return op("Neg");
+  }
+
+  Expr exp() {
+    return op("Exp");
+  }
+
+  Expr log() {
+    return op("Log");
+  }
+
+  Expr sqrt() {
+    return op("Sqrt");
+  }
+
+  Expr tanh() {
+    return op("Tanh");
+  }
+
+  Expr sin() {
+    return op("Sin");
+  }
+
+  Expr cos() {
+    return op("Cos");
+  }
+
+  Expr sign() {
+    return op("Sign");
+  }
+
+  Expr erf() {
+    return op("Erf");
+  }
+
+  Expr pow(Expr exponent) {
+    return op("Pow", exponent);
+  }
+
+  /** This, squared; a product, since a power is slow. */
+  Expr squared() {
+    return times(this);
+  }
+
+  Expr greaterThan(Expr x) {
+    return op("Greater", x);
+  }
+
+  Expr greaterThan(double x) {
+    return greaterThan(tape.scalar(dtype(), x));
+  }
+
+  Expr sameAs(Expr x) {
+    return op("Equal", x);
+  }
+
+  /** With this boolean as the condition: {@code yes} where it holds, {@code no} elsewhere. */
+  Expr choose(Expr yes, Expr no) {
+    return op("Where", yes, no);
+  }
+
+  /** This where the boolean {@code condition} holds, 0 elsewhere. */
+  Expr where(Expr condition) {
+    return condition.choose(this, tape.scalar(dtype(), 0));
+  }
+
+  /** This where the boolean {@code condition} does not hold, 0 elsewhere. */
+  Expr unless(Expr condition) {
+    return condition.choose(tape.scalar(dtype(), 0), this);
+  }
+
+  Expr cast(DType to) {
+    return to == dtype()
+        ? this
+        : tape.op("Cast", Map.of("to", (long) OnnxTypes.code(to)), this);
+  }
+
+  Expr matmul(Expr x) {
+    return op("MatMul", x);
+  }
+
+  /** {@code scale * op(this) op(x)} of two matrices; transposition is an attribute, not a copy. */
+  Expr gemm(Expr x, boolean transposeThis, boolean transposeX, double scale) {
+    return tape.op(
+        "Gemm",
+        Map.of(
+            "transA",
+            transposeThis ? 1L : 0L,
+            "transB",
+            transposeX ? 1L : 0L,
+            "alpha",
+            (float) scale),
+        this,
+        x);
+  }
+
+  Expr transpose(long... perm) {
+    return tape.op("Transpose", Map.of("perm", Arrays.stream(perm).boxed().toList()), this);
+  }
+
+  /** The last two axes swapped. */
+  Expr transposed() {
+    long[] perm = new long[rank()];
+    Arrays.setAll(perm, i -> i);
+    perm[perm.length - 1] = perm.length - 2;
+    perm[perm.length - 2] = perm.length - 1;
+    return transpose(perm);
+  }
+
+  Expr reshape(long... to) {
+    return Arrays.equals(to, shape()) ? this : op("Reshape", tape.longs(to));
+  }
+
+  Expr expandTo(long... to) {
+    return Arrays.equals(to, shape()) ? this : op("Expand", tape.longs(to));
+  }
+
+  /** Sum over {@code axes}, which stay with size 1. */
+  Expr sum(long... axes) {
+    return axes.length == 0
+        ? this
+        : tape.op("ReduceSum", Map.of("keepdims", 1L), this, tape.longs(axes));
+  }
+
+  /** Mean over {@code axes}, which stay with size 1. */
+  Expr mean(long... axes) {
+    long n = 1;
+    for (long axis : axes) {
+      n *= shape()[(int) axis];
+    }
+    return sum(axes).times(1.0 / n);
+  }
+
+  /**
+   * Undoes a broadcast from {@code target}: sums over the axes that were added or stretched, and
+   * stretches those that a reduction had removed. The only place where broadcasting is undone.
+   */
+  Expr sumTo(long... target) {
+    long[] from = shape();
+    if (Arrays.equals(from, target)) {
+      return this;
+    }
+    int added = Math.max(0, from.length - target.length);
+    List<Long> axes = new ArrayList<>();
+    for (int i = 0; i < from.length; i++) {
+      if (i < added || (target[i - added] == 1 && from[i] != 1)) {
+        axes.add((long) i);
+      }
+    }
+    Expr summed = sum(axes.stream().mapToLong(Long::longValue).toArray());
+    if (added > 0) {
+      long[] rest = Arrays.copyOfRange(summed.shape(), added, from.length);
+      summed = summed.reshape(rest);
+    }
+    return summed.expandTo(target);
+  }
+
+  /** Elements {@code start} to {@code end} of {@code axis}. */
+  Expr slice(int axis, long start, long end) {
+    return op("Slice", tape.longs(start), tape.longs(end), tape.longs(axis));
+  }
+
+  /** This, with {@code before} and {@code after} zeros around it along {@code axis}. */
+  Expr pad(int axis, long before, long after) {
+    List<Expr> parts = new ArrayList<>();
+    long[] zeros = shape();
+    if (before > 0) {
+      zeros[axis] = before;
+      parts.add(tape.zeros(dtype(), zeros));
+    }
+    parts.add(this);
+    if (after > 0) {
+      zeros[axis] = after;
+      parts.add(tape.zeros(dtype(), zeros));
+    }
+    return parts.size() == 1 ? this : tape.concat(axis, parts);
+  }
+
+  /** Rows added into a tensor of zeros of {@code shape}, at {@code indices} [..., 1] of axis 0. */
+  Expr scatterRows(Expr indices, long... shape) {
+    return tape.op(
+        "ScatterND", Map.of("reduction", "add"), tape.zeros(dtype(), shape), indices, this);
+  }
+
+  private Expr op(String op, Expr... others) {
+    Expr[] all = new Expr[others.length + 1];
+    all[0] = this;
+    System.arraycopy(others, 0, all, 1, others.length);
+    return tape.op(op, Map.of(), all);
+  }
+}

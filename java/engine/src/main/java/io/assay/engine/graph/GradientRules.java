@@ -1,0 +1,58 @@
+package io.assay.engine.graph;
+
+import java.util.HashMap;
+import java.util.Map;
+import java.util.Set;
+
+/** All gradient rules, by operator, and the operators that have no gradient. */
+final class GradientRules {
+  /** Their outputs do not change, or jump, where their inputs move: no gradient flows. */
+  private static final Set<String> CONSTANT =
+      Set.of(
+          "Shape",
+          "Size",
+          "ConstantOfShape",
+          "Range",
+          "ArgMax",
+          "ArgMin",
+          "NonZero",
+          "OneHot",
+          "Equal",
+          "Less",
+          "LessOrEqual",
+          "Greater",
+          "GreaterOrEqual",
+          "Not",
+          "And",
+          "Or",
+          "Xor",
+          "IsNaN",
+          "IsInf",
+          "Floor",
+          "Ceil",
+          "Round",
+          "Sign",
+          "EyeLike");
+
+  private static final Map<String, GradientRule> RULES = new HashMap<>();
+
+  static {
+    ElementwiseRules.register(RULES);
+    ProductRules.register(RULES);
+    ReductionRules.register(RULES);
+    LayoutRules.register(RULES);
+    IndexingRules.register(RULES);
+  }
+
+  private GradientRules() {}
+
+  /** The rule of a node's operator, or null if there is none. */
+  static GradientRule of(Node node) {
+    return node.domain().isEmpty() ? RULES.get(node.op()) : null;
+  }
+
+  /** Whether no gradient flows through a node. */
+  static boolean isConstant(Node node) {
+    return node.domain().isEmpty() && CONSTANT.contains(node.op());
+  }
+}

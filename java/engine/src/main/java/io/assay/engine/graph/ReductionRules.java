@@ -1,0 +1,79 @@
+package io.assay.engine.graph;
+
+import java.util.Arrays;
+import java.util.Map;
+import java.util.stream.IntStream;
+
+/** Gradients of reductions, and of the normalisations that are built on them. */
+final class ReductionRules {
+  private ReductionRules() {}
+
+  static void register(Map<String, GradientRule> rules) {
+    rules.put("ReduceSum", b -> b.give(0, () -> spread(b)));
+    rules.put("ReduceMean", b -> b.give(0, () -> spread(b).times(1.0 / reduced(b))));
+    rules.put("ReduceSumSquare", b -> b.give(0, () -> spread(b).times(b.in(0).times(2))));
+    rules.put("Softmax", b -> b.give(0, () -> softmax(b)));
+    rules.put("LogSoftmax", b -> b.give(0, () -> logSoftmax(b)));
+    rules.put("LayerNormalization", ReductionRules::layerNormalization);
+  }
+
+  /** The gradient with the reduced axes back, to be stretched over the input. */
+  private static Expr spread(Backward b) {
+    long[] shape = b.in(0).shape();
+    for (long axis : axes(b)) {
+      shape[(int) axis] = 1;
+    }
+    return b.g().reshape(shape);
+  }
+
+  private static long reduced(Backward b) {
+    long[] shape = b.in(0).shape();
+    return Arrays.stream(axes(b)).map(axis -> shape[(int) axis]).reduce(1, (x, y) -> x * y);
+  }
+
+  private static long[] axes(Backward b) {
+    int rank = b.in(0).rank();
+    long[] axes = b.longs("axes", 1);
+    if (axes == null || axes.length == 0) {
+      boolean none = b.node().integer("noop_with_empty_axes", 0) != 0;
+      return none ? new long[0] : IntStream.range(0, rank).asLongStream().toArray();
+    }
+    return Arrays.stream(axes).map(axis -> Backward.axis(axis, rank)).toArray();
+  }
+
+  private static int softmaxAxis(Backward b) {
+    return Backward.axis(b.node().integer("axis", -1), b.in(0).rank());
+  }
+
+  /** {@code y (g - sum(g y))}. */
+  private static Expr softmax(Backward b) {
+    Expr y = b.out();
+    return y.times(b.g().minus(b.g().times(y).sum(softmaxAxis(b))));
+  }
+
+  /** {@code g - exp(y) sum(g)}. */
+  private static Expr logSoftmax(Backward b) {
+    return b.g().minus(b.out().exp().times(b.g().sum(softmaxAxis(b))));
+  }
+
+  /**
+   * With {@code h = (x - mean) / s}: {@code dx = (k - mean(k) - h mean(k h)) / s} where {@code k = g
+   * scale}; {@code dscale = g h}, {@code dbias = g}.
+   */
+  private static void layerNormalization(Backward b) {
+    Expr x = b.in(0);
+    int first = Backward.axis(b.node().integer("axis", -1), x.rank());
+    long[] axes = IntStream.range(first, x.rank()).asLongStream().toArray();
+    Expr centred = x.minus(x.mean(axes));
+    Expr s = centred.squared().mean(axes).plus(b.node().real("epsilon", 1e-5)).sqrt();
+    Expr h = centred.over(s);
+    b.give(
+        0,
+        () -> {
+          Expr k = b.g().times(b.in(1));
+          return k.minus(k.mean(axes)).minus(h.times(k.times(h).mean(axes))).over(s);
+        });
+    b.give(1, () -> b.g().times(h));
+    b.give(2, b::g);
+  }
+}

@@ -1,0 +1,382 @@
+package io.assay.engine.graph;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import io.assay.engine.InputException;
+import io.assay.engine.tensor.DType;
+import io.assay.engine.tensor.Safetensors;
+import io.assay.engine.tensor.Tensor;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.Set;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/**
+ * Gradients against central differences in float64, one case per line, and against PyTorch on
+ * exported models.
+ */
+class GradientTest {
+  private final Ort ort = new Ort();
+
+  /** One node over random inputs x0, x1, ...; integers and booleans are constants c0, c1, ... */
+  record Case(String op, Map<String, Object> attributes, List<long[]> shapes, List<Object> extra) {
+    @Override
+    public String toString() {
+      StringBuilder b = new StringBuilder(op).append(attributes);
+      shapes.forEach(s -> b.append(Arrays.toString(s)));
+      return b.toString();
+    }
+  }
+
+  private static Case of(String op, Map<String, Object> attributes, long[]... shapes) {
+    return new Case(op, attributes, List.of(shapes), List.of());
+  }
+
+  private static Case with(String op, Map<String, Object> attributes, List<long[]> shapes, Object... extra) {
+    return new Case(op, attributes, shapes, List.of(extra));
+  }
+
+  private static long[] s(long... shape) {
+    return shape;
+  }
+
+  static Stream<Case> cases() {
+    List<Case> cases = new ArrayList<>();
+    Map<String, Object> none = Map.of();
+    for (String op :
+        "Identity Neg Exp Log Sqrt Reciprocal Tanh Sigmoid Sin Cos Erf Relu Abs Gelu".split(" ")) {
+      if (op.equals("Erf") || op.equals("Gelu")) {
+        continue; // no float64 kernel in the runtime: see smooth32
+      }
+      cases.add(of(op, none, s(2, 3)));
+    }
+    for (String op : "Add Sub Mul Div".split(" ")) {
+      cases.add(of(op, none, s(2, 3), s(2, 3)));
+      cases.add(of(op, none, s(2, 1, 3), s(4, 1)));
+      cases.add(of(op, none, s(), s(2, 2)));
+    }
+    cases.add(of("Sum", none, s(2, 3), s(3), s(1, 1)));
+    cases.add(of("Pow", none, s(2, 3), s(3)));
+    for (double e : new double[] {2, 3, -1.5}) {
+      cases.add(with("Pow", none, List.of(s(2, 3)), Tensor.scalar(DType.F64, e)));
+    }
+    cases.add(of("MatMul", none, s(2, 3), s(3, 4)));
+    cases.add(of("MatMul", none, s(2, 5, 3), s(3, 4)));
+    cases.add(of("MatMul", none, s(2, 1, 5, 3), s(4, 3, 2)));
+    cases.add(of("MatMul", none, s(3), s(3, 4)));
+    cases.add(of("MatMul", none, s(2, 4, 3), s(3)));
+    cases.add(of("MatMul", none, s(3), s(2, 3, 4)));
+    cases.add(of("MatMul", none, s(3), s(3)));
+    for (long ta : new long[] {0, 1}) {
+      for (long tb : new long[] {0, 1}) {
+        Map<String, Object> a = Map.of("transA", ta, "transB", tb, "alpha", 0.5f, "beta", 2f);
+        cases.add(
+            of("Gemm", a, ta == 1 ? s(3, 2) : s(2, 3), tb == 1 ? s(4, 3) : s(3, 4), s(1, 4)));
+        cases.add(of("Gemm", a, ta == 1 ? s(3, 2) : s(2, 3), tb == 1 ? s(4, 3) : s(3, 4)));
+      }
+    }
+    for (String op : List.of("ReduceSum", "ReduceMean", "ReduceSumSquare")) {
+      for (long keep : new long[] {0, 1}) {
+        Map<String, Object> a = Map.of("keepdims", keep);
+        cases.add(with(op, a, List.of(s(2, 3, 4)), longs(1)));
+        cases.add(with(op, a, List.of(s(2, 3, 4)), longs(-1, 0)));
+        cases.add(of(op, a, s(2, 3)));
+      }
+    }
+    for (String op : List.of("Softmax", "LogSoftmax")) {
+      cases.add(of(op, none, s(2, 5)));
+      cases.add(of(op, Map.of("axis", 1L), s(2, 3, 2)));
+    }
+    cases.add(of("LayerNormalization", none, s(2, 3, 5), s(5), s(5)));
+    cases.add(of("LayerNormalization", Map.of("axis", 1L, "epsilon", 0.1f), s(2, 3, 2), s(3, 2)));
+    cases.add(with("Reshape", none, List.of(s(2, 6)), longs(3, -1)));
+    cases.add(of("Flatten", none, s(2, 3, 2)));
+    cases.add(with("Squeeze", none, List.of(s(2, 1, 3)), longs(1)));
+    cases.add(with("Unsqueeze", none, List.of(s(2, 3)), longs(0, 2)));
+    cases.add(with("Expand", none, List.of(s(2, 1)), longs(3, 1, 4)));
+    cases.add(of("Transpose", Map.of("perm", List.of(2L, 0L, 1L)), s(2, 3, 4)));
+    cases.add(of("Transpose", none, s(2, 3, 4)));
+    cases.add(of("Concat", Map.of("axis", 1L), s(2, 3), s(2, 1), s(2, 2)));
+    cases.add(
+        with("Slice", none, List.of(s(4, 5)), longs(1, -3), longs(3, 100), longs(0, 1)));
+    cases.add(with("Slice", none, List.of(s(4, 5)), longs(1), longs(-1), longs(-1), longs(1)));
+    cases.add(with("Gather", none, List.of(s(4, 3)), Tensor.ofLongs(new long[] {1, 3, 1, -1}, 2, 2)));
+    cases.add(
+        with("Gather", Map.of("axis", 1L), List.of(s(2, 4, 3)), Tensor.ofLongs(new long[] {2, 2, 0}, 3)));
+    cases.add(with("Gather", Map.of("axis", -1L), List.of(s(2, 4)), Tensor.ofLongs(new long[] {2})));
+    return cases.stream();
+  }
+
+  private static Tensor longs(long... values) {
+    return Tensor.ofLongs(values, values.length);
+  }
+
+  @ParameterizedTest
+  @MethodSource("cases")
+  void centralDifferences(Case c) {
+    Map<String, Tensor> inputs = new LinkedHashMap<>();
+    Random random = new Random(c.toString().hashCode());
+    Graph.Builder b = Graph.builder("case").opset("", 18);
+    List<String> names = new ArrayList<>();
+    for (int i = 0; i < c.shapes.size(); i++) {
+      String name = "x" + i;
+      b.input(name, TensorType.of(DType.F64, c.shapes.get(i)));
+      Tensor t = Tensor.allocate(Arena.ofAuto(), DType.F64, c.shapes.get(i));
+      for (long j = 0; j < t.elements(); j++) {
+        t.set(j, 0.5 + random.nextDouble()); // positive, and away from kinks
+      }
+      inputs.put(name, t);
+      names.add(name);
+    }
+    for (int i = 0; i < c.extra.size(); i++) {
+      names.add(b.constant("c" + i, (Tensor) c.extra.get(i)));
+    }
+    b.op("y", c.op, c.attributes, names.toArray(String[]::new));
+    check(b.output("y").build(), inputs, 1e-6);
+  }
+
+  @Test
+  void whereSplitCastAndSeveralUses() {
+    Graph.Builder b = Graph.builder("mixed").opset("", 18);
+    b.input("x", TensorType.of(DType.F64, 3, 4));
+    b.input("z", TensorType.of(DType.F64, 4));
+    b.constant("three", Tensor.scalar(DType.F64, 1));
+    b.op("big", "Greater", Map.of(), "x", "three");
+    b.op("w", "Where", Map.of(), "big", "x", "z");
+    b.node(new Node("split", "", "Split", List.of("w"), List.of("p", "q"), Map.of("axis", 1L, "num_outputs", 2L)));
+    b.op("pq", "Mul", Map.of(), "p", "p");
+    b.op("single", "Cast", Map.of("to", 1L), "pq");
+    b.op("y", "Cast", Map.of("to", 11L), "single");
+    Graph g = b.output("y").build();
+    Random random = new Random(5);
+    Map<String, Tensor> inputs = new LinkedHashMap<>();
+    for (String name : List.of("x", "z")) {
+      Tensor t = Tensor.allocate(Arena.ofAuto(), DType.F64, g.type(name).shape());
+      for (long j = 0; j < t.elements(); j++) {
+        t.set(j, 0.5 + random.nextDouble());
+      }
+      inputs.put(name, t);
+    }
+    check(g, inputs, 1e-2); // the way leads through float32
+  }
+
+  /** Element by element: the gradient of sum(y * seed) against (L(x+h) - L(x-h)) / 2h. */
+  private void check(Graph open, Map<String, Tensor> inputs, double tolerance) {
+    Graph g = open.specialise(Map.of(), ort);
+    Tensor seed = Tensor.allocate(Arena.ofAuto(), DType.F64, g.type("y").shape());
+    Random random = new Random(1);
+    for (long j = 0; j < seed.elements(); j++) {
+      seed.set(j, random.nextGaussian());
+    }
+    Gradient d = g.differentiate(Map.of("y", "seed"), inputs.keySet());
+    Map<String, Tensor> fed = new LinkedHashMap<>(inputs);
+    fed.put("seed", seed);
+    Map<String, Tensor> out = ort.evaluate(used(d.graph()), only(d.graph(), fed));
+    double h = tolerance < 1e-4 ? 1e-6 : 1e-2;
+    for (String x : inputs.keySet()) {
+      Tensor gradient = out.get(d.gradients().get(x));
+      assertArrayEquals(inputs.get(x).shape(), gradient.shape());
+      for (long j = 0; j < gradient.elements(); j++) {
+        double at = inputs.get(x).get(j);
+        inputs.get(x).set(j, at + h);
+        double up = dot(ort.evaluate(g, inputs).get("y"), seed);
+        inputs.get(x).set(j, at - h);
+        double down = dot(ort.evaluate(g, inputs).get("y"), seed);
+        inputs.get(x).set(j, at);
+        double numeric = (up - down) / (2 * h);
+        assertEquals(
+            numeric, gradient.get(j), tolerance * Math.max(1, Math.abs(numeric)), x + "[" + j + "]");
+      }
+    }
+  }
+
+  private static Graph used(Graph g) {
+    return g.slice(List.of(), g.outputs());
+  }
+
+  private static Map<String, Tensor> only(Graph g, Map<String, Tensor> inputs) {
+    Map<String, Tensor> some = new LinkedHashMap<>(inputs);
+    some.keySet().retainAll(used(g).inputs());
+    return some;
+  }
+
+  private static double dot(Tensor a, Tensor b) {
+    double sum = 0;
+    for (long i = 0; i < a.elements(); i++) {
+      sum += a.get(i) * b.get(i);
+    }
+    return sum;
+  }
+
+  @Test
+  void aValueThatNothingDependsOnHasZeros() {
+    Graph.Builder b = Graph.builder("apart").opset("", 18);
+    b.input("x", TensorType.of(DType.F32, 2));
+    b.input("z", TensorType.of(DType.F32, 3));
+    b.op("y", "Floor", Map.of(), "x");
+    b.op("other", "Neg", Map.of(), "z");
+    Graph g = b.output("y").output("other").build().specialise(Map.of(), ort);
+    Gradient d = g.differentiate(Map.of("y", "seed"), List.of("x", "z"));
+    Map<String, Tensor> out =
+        ort.evaluate(
+            d.graph(),
+            Map.of(
+                "x", Tensor.ofFloats(new float[] {1, 2}, 2),
+                "z", Tensor.ofFloats(new float[] {1, 2, 3}, 3),
+                "seed", Tensor.ofFloats(new float[] {5, 7}, 2)));
+    assertArrayEquals(new double[2], out.get("x.grad").toDoubles());
+    assertArrayEquals(new double[3], out.get("z.grad").toDoubles());
+  }
+
+  @Test
+  void anUnknownOperatorIsNamedWithItsPath() {
+    Graph.Builder b = Graph.builder("unknown").opset("", 18);
+    b.input("x", TensorType.of(DType.F32, 2));
+    b.op("hard", "Hardmax", Map.of(), "x");
+    b.op("y", "Neg", Map.of(), "hard");
+    Graph g = b.output("y").build().specialise(Map.of(), ort);
+    InputException e =
+        assertThrows(
+            InputException.class, () -> g.differentiate(Map.of("y", "seed"), List.of("x")));
+    assertTrue(e.getMessage().contains("Hardmax"), e.getMessage());
+    assertTrue(e.getMessage().contains("y (Neg) <- hard (Hardmax)"), e.getMessage());
+    // Off the path it does not matter.
+    assertEquals(
+        Map.of("hard", "hard.grad"),
+        g.differentiate(Map.of("y", "seed"), List.of("hard")).gradients());
+  }
+
+  static Stream<String> files() {
+    return Fixtures.GPT2.stream();
+  }
+
+  @ParameterizedTest
+  @MethodSource("files")
+  void exportedModelsAgreeWithPyTorch(String name) throws IOException {
+    Path index = Fixtures.path(name).resolveSibling("index.json");
+    for (JsonNode model : new ObjectMapper().readTree(index.toFile()).get("models")) {
+      for (JsonNode file : model.get("files")) {
+        if (file.get("file").asText().equals(name + ".onnx")) {
+          for (int point = 0; point < 2; point++) {
+            compare(name, model, file, point);
+          }
+          return;
+        }
+      }
+    }
+    throw new AssertionError("no index entry for " + name);
+  }
+
+  private void compare(String name, JsonNode model, JsonNode file, int point) {
+    Map<String, Tensor> torch =
+        Safetensors.read(Fixtures.path(name).resolveSibling(model.get("safetensors").asText()))
+            .tensors();
+    String p = "s" + point + ".";
+    Graph whole = Fixtures.graph(name);
+    Map<String, Tensor> inputs = new LinkedHashMap<>();
+    Map<String, long[]> shapes = new LinkedHashMap<>();
+    for (String input : whole.inputs()) {
+      Tensor t = torch.get(p + "in." + input);
+      inputs.put(input, t);
+      shapes.put(input, t.shape());
+    }
+    Graph g = whole.specialise(shapes, ort);
+    Map<String, String> seeds = new LinkedHashMap<>();
+    for (String output : g.outputs()) {
+      Tensor w = torch.get(p + "w." + output);
+      if (w != null) {
+        seeds.put(output, "seed." + output);
+        inputs.put("seed." + output, w);
+      }
+    }
+    Map<String, List<String>> compared = new LinkedHashMap<>();
+    for (String key : torch.keySet()) {
+      if (key.startsWith(p + "grad.in.")) {
+        compared.put(key, List.of(key.substring(p.length() + 8)));
+      } else if (key.startsWith(p + "grad.embed.")) {
+        String value = file.get("embed_values").get(key.substring(p.length() + 11)).asText();
+        compared.put(key, List.of(value));
+      } else if (key.startsWith(p + "grad.param.")) {
+        JsonNode weight = file.get("weights").get(key.substring(p.length() + 11));
+        if (weight != null && !weight.isNull()) {
+          List<String> names = new ArrayList<>(List.of(weight.get("init").asText()));
+          weight.path("copies").forEach(copy -> names.add(copy.get("init").asText()));
+          compared.put(key, names);
+        }
+      }
+    }
+    assertTrue(compared.size() >= 4, "values compared: " + compared.keySet());
+    Set<String> wrt = new LinkedHashSet<>();
+    compared.values().forEach(wrt::addAll);
+    Gradient d = g.differentiate(seeds, wrt);
+    Map<String, Tensor> out = ort.evaluate(d.graph(), inputs);
+
+    // Cut in two, with the activations handed over, the same comes out; not the same bits, since the
+    // runtime fuses nodes unless the values between them are outputs.
+    Split halves = d.split();
+    Map<String, Tensor> handed = new LinkedHashMap<>(inputs);
+    handed.putAll(ort.evaluate(halves.forward(), only(halves.forward(), inputs)));
+    Map<String, Tensor> joined = ort.evaluate(halves.backward(), only(halves.backward(), handed));
+
+    JsonNode bound = model.get("points").get(point).get("fp32_vs_fp64");
+    double largest = 0;
+    for (String key : compared.keySet()) {
+      largest = Math.max(largest, max(torch.get(key)));
+    }
+    for (String output : seeds.keySet()) {
+      close(name + " " + output, torch.get(p + "out." + output), out.get(output).toDoubles(), 1e-6, 10 * bound.get("out").asDouble());
+    }
+    for (Map.Entry<String, List<String>> e : compared.entrySet()) {
+      Tensor want = torch.get(e.getKey());
+      double[] got = new double[(int) want.elements()];
+      for (String value : e.getValue()) {
+        Tensor t = out.get(d.gradients().get(value));
+        close(value, t, joined.get(d.gradients().get(value)).toDoubles(), 1e-3 * largest, 2e-6);
+        double[] values = Arrays.equals(t.shape(), want.shape()) ? t.toDoubles() : transposed(t);
+        Arrays.setAll(got, i -> got[i] + values[i]);
+      }
+      String kind = e.getKey().split("\\.")[2];
+      double relative = 10 * bound.get(kind).asDouble();
+      close(name + " " + e.getKey(), want, got, 1e-3 * largest, relative);
+    }
+  }
+
+  private static double[] transposed(Tensor t) {
+    int rows = (int) t.dim(0);
+    int columns = (int) t.dim(1);
+    double[] out = new double[rows * columns];
+    for (int i = 0; i < out.length; i++) {
+      out[i] = t.get((long) (i % rows) * columns + i / rows);
+    }
+    return out;
+  }
+
+  private static double max(Tensor t) {
+    return Arrays.stream(t.toDoubles()).map(Math::abs).max().orElse(0);
+  }
+
+  private static void close(String what, Tensor want, double[] got, double floor, double relative) {
+    double scale = Math.max(max(want), floor);
+    double[] expected = want.toDoubles();
+    assertEquals(expected.length, got.length, what);
+    for (int i = 0; i < got.length; i++) {
+      assertEquals(expected[i], got[i], relative * scale, what + " [" + i + "]");
+    }
+  }
+}

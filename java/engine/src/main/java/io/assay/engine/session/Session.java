@@ -153,7 +153,9 @@ public final class Session implements AutoCloseable {
     settings.addConfigEntry("session.disable_prepacking", options.prepack() ? "0" : "1");
     // Folding would write a copy of each weight that is read through a Transpose or a Cast; graphs
     // fold their shape arithmetic themselves.
-    settings.addConfigEntry("optimization.disable_specified_optimizers", "ConstantFolding");
+    // Scale fusion would round the scale of a float64 product to a float32 attribute.
+    settings.addConfigEntry(
+        "optimization.disable_specified_optimizers", "ConstantFolding;MatMulScaleFusion");
     // Threads that wait for the next operator spin; between runs they must leave the processor to
     // the kernels.
     settings.addConfigEntry("session.force_spinning_stop", "1");

@@ -94,7 +94,15 @@ public record ArcaResult(
       long backwardSequences,
       double seconds,
       long seed,
-      StopReason stopReason) {}
+      StopReason stopReason) {
+
+    Audit withAlreadyProduced() {
+      return new Audit(
+          target, restart, success, sweep, coordinateUpdates, promptIds, outputIds, promptText,
+          outputText, J, LP, FL, promptUnigram, outputUnigram, greedyMargin, textStable, true,
+          forbidden, bestSoFar, forwardSequences, backwardSequences, seconds, seed, stopReason);
+    }
+  }
 
   /** Mean over the audits of success: the average success rate. */
   public double successRate() {

@@ -128,14 +128,19 @@ public record ArcaSpec(
    * @param promptMean for their mean
    * @param outputMax for the largest probability of an output token
    * @param outputMean for their mean
+   * @param prefixCounts whether the prompt includes the prefix, as in the official code (trap T6)
    */
   public record UnigramRule(
-      double promptMin, double promptMean, double outputMax, double outputMean) {
-    /** The rule of the official code. */
-    public static final UnigramRule TOXICITY = new UnigramRule(0.99, -1, 0.5, -1);
+      double promptMin,
+      double promptMean,
+      double outputMax,
+      double outputMean,
+      boolean prefixCounts) {
+    /** The thresholds of the official code. */
+    public static final UnigramRule TOXICITY = new UnigramRule(0.99, -1, 0.5, -1, false);
 
     /** The rule for pairs of languages. */
-    public static final UnigramRule LANGUAGE = new UnigramRule(-1, 0.5, -1, 0.5);
+    public static final UnigramRule LANGUAGE = new UnigramRule(-1, 0.5, -1, 0.5, false);
   }
 
   /**

@@ -91,7 +91,10 @@ final class SuffixProgram implements AutoCloseable {
       long[] fresh = {sequences, model.heads(), length, model.headWidth()};
       presentKeys = allocate(outputs, "present.%d.key", keep ? layers : 0, fresh);
       presentValues = allocate(outputs, "present.%d.value", keep ? layers : 0, fresh);
-      Graph wanted = graph.slice(graph.inputs(), List.copyOf(outputs.keySet()));
+      Graph wanted =
+          graph
+              .slice(graph.inputs(), List.copyOf(outputs.keySet()))
+              .specialise(Map.of(), engine.evaluator());
       if (!gradient) {
         Session session = own(engine.compile(wanted));
         forward = own(session.bind(inputs, outputs));

@@ -2,8 +2,10 @@ package io.assay.engine.session;
 
 import ai.onnxruntime.OnnxTensor;
 import io.assay.engine.tensor.Tensor;
+import java.lang.foreign.MemorySegment;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /**
  * A session together with the memory that it reads and writes. {@link #run} reads the input tensors'
@@ -24,6 +26,8 @@ public final class Binding implements AutoCloseable {
   /** The tensors themselves: they keep automatic memory alive as long as the runtime points at it. */
   private final List<Map<String, Tensor>> memory;
 
+  private final Set<MemorySegment.Scope> scopes;
+
   private boolean closed;
 
   Binding(
@@ -37,18 +41,21 @@ public final class Binding implements AutoCloseable {
     this.outputs = outputs;
     this.copies = copies;
     this.memory = memory;
+    this.scopes = Session.scopes(memory.stream().flatMap(m -> m.values().stream()).toList());
   }
 
   /**
    * Runs the graph once over the bound memory.
    *
    * @throws SessionException if the runtime fails, with its message
-   * @throws IllegalStateException after the binding or its session was closed
+   * @throws IllegalStateException after the binding, its session or an arena of its tensors was
+   *     closed
    */
   public synchronized void run() {
     if (closed) {
       throw new IllegalStateException("this binding of the graph " + session.name() + " is closed");
     }
+    Session.requireAlive("the memory bound to the graph " + session.name(), scopes);
     session.runPinned(inputs, outputs);
     copies.forEach((to, from) -> to.data().copyFrom(from.data()));
   }

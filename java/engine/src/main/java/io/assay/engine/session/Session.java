@@ -12,6 +12,7 @@ import io.assay.engine.graph.Graph;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.IdentityHashMap;
@@ -21,6 +22,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
+import java.util.stream.Collectors;
 
 /**
  * A graph compiled for a device by ONNX Runtime.
@@ -56,12 +58,13 @@ public final class Session implements AutoCloseable {
     }
   }
 
-  /** The native objects, and the weights that they point at. */
+  /** The native objects, the weights that they point at, and how long these live. */
   private record Native(
       OrtSession session,
       OrtSession.SessionOptions options,
       Map<String, OnnxTensor> weights,
-      Map<String, Tensor> memory) {}
+      Map<String, Tensor> memory,
+      Set<MemorySegment.Scope> scopes) {}
 
   /**
    * While it compiles, the runtime copies the weights of a graph and frees the copies; from this
@@ -117,7 +120,7 @@ public final class Session implements AutoCloseable {
       if (memory.values().stream().mapToLong(t -> t.data().byteSize()).sum() > TRIM_BYTES) {
         OrtLibrary.trim();
       }
-      return new Session(graph, new Native(session, settings, weights, memory));
+      return new Session(graph, new Native(session, settings, weights, memory, scopes(memory.values())));
     } catch (OrtException e) {
       release(session, settings, weights);
       throw new InputException(
@@ -125,6 +128,25 @@ public final class Session implements AutoCloseable {
     } catch (RuntimeException | Error e) {
       release(session, settings, weights);
       throw e;
+    }
+  }
+
+  /** The distinct lifetimes of tensors. */
+  static Set<MemorySegment.Scope> scopes(Collection<Tensor> tensors) {
+    return tensors.stream().map(t -> t.data().scope()).collect(Collectors.toUnmodifiableSet());
+  }
+
+  /**
+   * Refuses memory that is gone, which native code would read all the same.
+   *
+   * @throws IllegalStateException if an arena was closed
+   */
+  static void requireAlive(String what, Set<MemorySegment.Scope> scopes) {
+    for (MemorySegment.Scope scope : scopes) {
+      if (!scope.isAlive()) {
+        throw new IllegalStateException(
+            "the arena of " + what + " was closed too early; close it after the session");
+      }
     }
   }
 
@@ -438,6 +460,7 @@ public final class Session implements AutoCloseable {
     if (handles == null) {
       throw new IllegalStateException("the session of the graph " + name() + " is closed");
     }
+    requireAlive("the weights of the graph " + name(), handles.scopes());
     return handles.session();
   }
 

@@ -325,6 +325,38 @@ class SessionTest {
   }
 
   @Test
+  void memoryThatIsGoneIsRefused() {
+    Tensor x = Tensor.ofFloats(new float[2], 2);
+    Map<String, Tensor> in = Map.of("x", x, "y", x);
+    try (Session s = Session.compile(binary("Add", DType.F32, DType.F32, 2), OPTIONS)) {
+      Arena arena = Arena.ofShared();
+      Binding b = s.bind(in, Map.of("z", Tensor.allocate(arena, DType.F32, 2)));
+      b.run();
+      arena.close();
+      String message = assertThrows(IllegalStateException.class, b::run).getMessage();
+      assertTrue(message.contains("memory bound to the graph small"), message);
+      b.close();
+    }
+    Arena arena = Arena.ofShared();
+    Tensor w = Tensor.allocate(arena, DType.F32, 512);
+    Graph g =
+        graph(
+            b -> {
+              b.input("x", TensorType.of(DType.F32, 512));
+              b.constant("w", w);
+              b.op("y", "Add", Map.of(), "x", "w");
+              b.output("y");
+            });
+    try (Session s = Session.compile(g, OPTIONS)) {
+      Map<String, Tensor> wide = Map.of("x", Tensor.ofFloats(new float[512], 512));
+      s.run(wide);
+      arena.close();
+      String message = assertThrows(IllegalStateException.class, () -> s.run(wide)).getMessage();
+      assertTrue(message.contains("weights of the graph small"), message);
+    }
+  }
+
+  @Test
   void useAfterCloseIsNamed() {
     Tensor x = Tensor.ofFloats(new float[2], 2);
     Map<String, Tensor> in = Map.of("x", x, "y", x);

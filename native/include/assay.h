@@ -1,0 +1,259 @@
+/*
+ * Assay's native kernels: the C ABI.
+ *
+ * Rules that hold for every function here:
+ *   - A function that can fail returns int32_t: 0 is success, a negative value is one of the
+ *     ASSAY_ERROR_ codes; assay_last_error() then tells what was wrong. After a failure the
+ *     outputs are unspecified.
+ *   - Pointers are not NULL unless the comment says so. Sizes are elements unless a name ends in
+ *     _bytes. Strides are elements between the starts of two rows. Everything is row-major.
+ *   - Outputs and workspace overlap nothing else. Element alignment suffices for all memory.
+ *   - Work of size zero succeeds and writes nothing.
+ *   - A result's bits depend on the tier and on the row's own inputs only: not on the number of
+ *     threads, and not on how many rows or audits share the call.
+ *   - Functions may be called from several threads at once, also with the same stream (calls with
+ *     one stream then take turns).
+ *   - Nothing here prints, exits, throws or installs handlers.
+ *
+ * Letters: A audits, R rows, V vocabulary, d width, K kept.
+ */
+#ifndef ASSAY_H
+#define ASSAY_H
+
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define ASSAY_API __declspec(dllexport)
+#else
+#define ASSAY_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Status codes; a value is never given a second meaning. */
+#define ASSAY_OK 0
+#define ASSAY_ERROR_ARGUMENT (-1)      /* an argument is outside of what its comment allows */
+#define ASSAY_ERROR_MEMORY (-2)        /* memory or a thread could not be had */
+#define ASSAY_ERROR_WORKSPACE (-3)     /* the workspace is smaller than its query says */
+#define ASSAY_ERROR_TIER (-4)          /* the tier asked for is unknown or absent here */
+#define ASSAY_ERROR_STRUCT (-5)        /* struct_bytes is not a size this library knows */
+#define ASSAY_ERROR_INTERNAL (-6)      /* a defect of the library */
+
+/* Element types. A "real" is ASSAY_F32, or ASSAY_F64 where the table is ASSAY_F64. */
+#define ASSAY_F32 1
+#define ASSAY_F64 2
+#define ASSAY_F16 3  /* IEEE binary16 */
+#define ASSAY_BF16 4 /* upper half of a float */
+
+/* Largest K of assay_token_swap_topk. */
+#define ASSAY_MAX_KEPT 256
+
+/* Version of this header; changes whenever a caller built against an older one would break. */
+#define ASSAY_ABI_VERSION 1
+
+/* ---- the library ---- */
+
+/* Version of the ABI the library was built with, to compare with ASSAY_ABI_VERSION. */
+ASSAY_API int32_t assay_abi_version(void);
+
+/* One line, static storage: version, compiler and target. Never NULL. */
+ASSAY_API const char *assay_build_id(void);
+
+/*
+ * Text of the calling thread's last failure: function, argument, value got, values allowed. Valid
+ * until the thread's next call into the library; "" if none failed yet. Never NULL.
+ */
+ASSAY_API const char *assay_last_error(void);
+
+/*
+ * Layout of the structs below as compiled, for a handshake with generated bindings: one line per
+ * struct, "name size field=offset field=offset ...\n", static storage. Never NULL.
+ */
+ASSAY_API const char *assay_struct_layout(void);
+
+/* ---- instruction set tiers ---- */
+
+/*
+ * Tiers are numbered from 0 (scalar) upwards in the order of preference within an architecture:
+ * scalar, avx2, avx512, neon. The best one that is present is chosen at the first use; the
+ * environment variable ASSAY_CPU_TIER, read at that moment, names another one.
+ */
+
+/* How many tiers this library knows, present or not. */
+ASSAY_API int32_t assay_cpu_tier_count(void);
+
+/* Name of tier i, or NULL if i is outside [0, assay_cpu_tier_count()). */
+ASSAY_API const char *assay_cpu_tier_name(int32_t i);
+
+/* 1 if tier i can run here, else 0. */
+ASSAY_API int32_t assay_cpu_tier_present(int32_t i);
+
+/*
+ * Why tier i is present or not ("present", "not built for this architecture", "the processor lacks
+ * avx512f", ...), static storage; NULL if i is outside of the range.
+ */
+ASSAY_API const char *assay_cpu_tier_reason(int32_t i);
+
+/*
+ * Index of the tier in use, chosen now if none was; ASSAY_ERROR_TIER if ASSAY_CPU_TIER names one
+ * that is unknown or absent.
+ */
+ASSAY_API int32_t assay_cpu_tier_current(void);
+
+/*
+ * Uses the named tier for all later calls of the process. NULL chooses anew (environment, else the
+ * best). Fails with ASSAY_ERROR_TIER and changes nothing if it is unknown or absent. Calls that
+ * are under way finish on the tier they began with.
+ */
+ASSAY_API int32_t assay_cpu_tier_force(const char *name);
+
+/* ---- streams ---- */
+
+/* Where work runs: on the cpu, a pool of threads. */
+struct assay_stream;
+
+/*
+ * Creates a pool for calls that use at most `threads` threads, the calling one among them.
+ *   threads  1 to 1024
+ *   stream   out; to be released with assay_stream_destroy
+ */
+ASSAY_API int32_t assay_stream_create(int32_t threads, struct assay_stream **stream);
+
+/* Releases a pool that no call uses any more. NULL is allowed and does nothing. */
+ASSAY_API void assay_stream_destroy(struct assay_stream *stream);
+
+/* ---- arguments ---- */
+
+/* Rows of equal length. data may be NULL where rows or columns is 0, or where a comment says so. */
+struct assay_matrix {
+  void *data;      /* first element; kernels write only matrices named as output */
+  int32_t dtype;   /* ASSAY_F32, ... */
+  int32_t reserved; /* 0 */
+  int64_t rows;
+  int64_t columns;
+  int64_t stride;  /* >= columns */
+};
+
+/*
+ * Score of every token v as a swap, for A audits (ARCA, Jones et al. 2023, arXiv 2303.04381):
+ *
+ *   score[a,v] = E[v].gradient[a] + alpha[a] * (W[v].hidden[a] + bias[v] - lse[a]) + unigram[v]
+ *
+ * lse[a] is log sum_v exp(W[v].hidden[a] + bias[v]) where the output lse is asked for, else 0.
+ * Where alpha[a] is 0 its whole term is left out, infinities and NaN in it included.
+ */
+struct assay_token_swap {
+  int64_t struct_bytes;              /* sizeof(struct assay_token_swap) */
+  struct assay_matrix embedding;     /* E [V,d], any element type, 1 <= V <= 2^31-1 */
+  struct assay_matrix head;          /* W [V,d], type of E; data NULL: tied, W = E */
+  struct assay_matrix gradient;      /* [A,d] real */
+  struct assay_matrix hidden;        /* [A,d] real; data NULL where alpha and lse are */
+  const void *alpha;                 /* [A] real; NULL: 0 */
+  const void *bias;                  /* [V] real; NULL: 0 */
+  const void *unigram;               /* [V] real; NULL: 0 */
+  const uint8_t *allowed;            /* [(V+7)/8] bits, lowest first, 1 = may be chosen; NULL: all */
+  const int64_t *forbidden_offsets;  /* [A+1] ascending; NULL: none */
+  const int32_t *forbidden_ids;      /* ascending within an audit, in [0,V); NULL: none */
+  int64_t kept;                      /* K, 1 to ASSAY_MAX_KEPT */
+  int32_t *ids;     /* out [A,K]: score descending, id ascending among equals; -1 behind the last */
+  void *scores;     /* out [A,K] real; -infinity behind the last */
+  int32_t *found;   /* out [A]: how many were kept */
+  int64_t *nans;    /* out [A]: tokens not masked whose score is NaN; they are never kept */
+  void *lse;        /* out [A] real, or NULL */
+};
+
+/* The output head at R rows: logit[r,v] = W[v].hidden[r] + bias[v], never stored. */
+struct assay_head_rows {
+  int64_t struct_bytes;        /* sizeof(struct assay_head_rows) */
+  struct assay_matrix hidden;  /* [R,d] real */
+  struct assay_matrix head;    /* W [V,d], any element type, 1 <= V <= 2^31-1 */
+  const void *bias;            /* [V] real; NULL: 0 */
+  const int32_t *targets;      /* [R], in [0,V) */
+};
+
+/* Hyperparameters of assay_adamw. */
+struct assay_adamw_settings {
+  int64_t struct_bytes;  /* sizeof(struct assay_adamw_settings) */
+  double learning_rate;  /* finite */
+  double beta1;          /* in [0,1) */
+  double beta2;          /* in [0,1) */
+  double epsilon;        /* >= 0 */
+  double weight_decay;   /* finite */
+  int64_t step;          /* t, from 1 */
+};
+
+/* ---- kernels ---- */
+
+/* Workspace that assay_token_swap_topk needs for these sizes, whatever the stream. */
+ASSAY_API int32_t assay_token_swap_topk_workspace(const struct assay_token_swap *args,
+                                                  int64_t *bytes);
+
+/*
+ * Scores all tokens and keeps the best K per audit; see struct assay_token_swap. Reads each table
+ * once for 48 audits (twice where lse is asked for); memory does not grow with A x V.
+ *   workspace  of workspace_bytes bytes; NULL where the query says 0
+ *   stream     NULL: the calling thread alone
+ */
+ASSAY_API int32_t assay_token_swap_topk(const struct assay_token_swap *args, void *workspace,
+                                        int64_t workspace_bytes, struct assay_stream *stream);
+
+/* Workspace that assay_head_rows needs for these sizes, whatever the stream. */
+ASSAY_API int32_t assay_head_rows_workspace(const struct assay_head_rows *args, int64_t *bytes);
+
+/*
+ * Log-probability of the target, log-sum-exp, arg max and margin of each row, by online
+ * log-sum-exp over tiles of the vocabulary. A NaN logit makes the row's outputs NaN, arg max -1.
+ *   log_prob   out [R] real, nats
+ *   lse        out [R] real
+ *   arg_max    out [R], lowest id among equals
+ *   margin     out [R] real, best minus second logit, >= 0; +infinity where V is 1
+ *   workspace  of workspace_bytes bytes; NULL where the query says 0
+ *   stream     NULL: the calling thread alone
+ */
+ASSAY_API int32_t assay_head_rows(const struct assay_head_rows *args, void *log_prob, void *lse,
+                                  int32_t *arg_max, void *margin, void *workspace,
+                                  int64_t workspace_bytes, struct assay_stream *stream);
+
+/* Workspace that assay_head_backward needs for these sizes, whatever the stream. */
+ASSAY_API int32_t assay_head_backward_workspace(const struct assay_head_rows *args,
+                                                int64_t *bytes);
+
+/*
+ * Gradient of sum_r weight[r] * log p(target[r]) with respect to hidden:
+ *   gradient[r] = weight[r] * (W[target[r]] - sum_v exp(logit[r,v] - lse[r]) W[v])
+ *   lse        [R] real, from assay_head_rows
+ *   weight     [R] real
+ *   gradient   out [R,d] real; only the elements data points to are written
+ *   workspace  of workspace_bytes bytes; NULL where the query says 0
+ *   stream     NULL: the calling thread alone
+ */
+ASSAY_API int32_t assay_head_backward(const struct assay_head_rows *args, const void *lse,
+                                      const void *weight, const struct assay_matrix *gradient,
+                                      void *workspace, int64_t workspace_bytes,
+                                      struct assay_stream *stream);
+
+/* Workspace that assay_adamw needs: always 0. */
+ASSAY_API int32_t assay_adamw_workspace(const struct assay_matrix *parameters, int64_t *bytes);
+
+/*
+ * One AdamW step in place (Loshchilov and Hutter 2019, algorithm 2, as PyTorch applies it). The
+ * four matrices have one shape and one type, ASSAY_F32 or ASSAY_F64, and overlap nowhere.
+ * Arithmetic is in double and rounded once per stored value.
+ *   parameters, first, second  in and out
+ *   gradients                  in
+ *   stream                     NULL: the calling thread alone
+ */
+ASSAY_API int32_t assay_adamw(const struct assay_adamw_settings *settings,
+                              const struct assay_matrix *gradients,
+                              const struct assay_matrix *parameters,
+                              const struct assay_matrix *first, const struct assay_matrix *second,
+                              void *workspace, int64_t workspace_bytes,
+                              struct assay_stream *stream);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

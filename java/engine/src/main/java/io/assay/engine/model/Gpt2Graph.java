@@ -288,7 +288,8 @@ final class Gpt2Graph {
 
   /** {@code x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3)))}. */
   private String geluTanh(String x) {
-    String cubic = op("Add", x, op("Mul", op("Pow", x, real(3)), real(0.044715)));
+    String cube = op("Mul", op("Mul", x, x), x);
+    String cubic = op("Add", x, op("Mul", cube, real(0.044715)));
     String tanh = op("Tanh", op("Mul", cubic, real(Math.sqrt(2 / Math.PI))));
     return op("Mul", op("Mul", x, real(0.5)), op("Add", tanh, real(1)));
   }

@@ -98,8 +98,12 @@ public final class Model implements AutoCloseable {
     }
     Path folder = file.toAbsolutePath().getParent();
     Tokenizer tokenizer = TokenizerFiles.find(folder).orElse(null);
+    Graph read = graph;
+    Gpt2Export.Recognised known =
+        Gpt2Export.recognise(read)
+            .orElseGet(() -> new Gpt2Export.Recognised(read, new Hooks(Map.of())));
     return new Model(
-        nameOf(file), List.of(file), graph, new Hooks(Map.of()), tokenizer, null, 0);
+        nameOf(file), List.of(file), known.graph(), known.hooks(), tokenizer, null, 0);
   }
 
   private static String nameOf(Path path) {

@@ -145,17 +145,16 @@ final class TokenizerFiles implements Tokenizer, AutoCloseable {
             });
     ObjectNode json = mapper.createObjectNode().put("version", "1.0");
     ArrayNode added = json.putArray("added_tokens");
-    if (ids.has(END_OF_TEXT)) {
-      added
-          .addObject()
-          .put("content", END_OF_TEXT)
-          .put("single_word", false)
-          .put("lstrip", false)
-          .put("rstrip", false)
-          .put("normalized", true)
-          .put("special", true)
-          .set("id", ids.get(END_OF_TEXT));
-    }
+    // The one special token of GPT-2; where the vocabulary lacks it, it follows the last token.
+    added
+        .addObject()
+        .put("id", ids.path(END_OF_TEXT).asInt(ids.size()))
+        .put("content", END_OF_TEXT)
+        .put("single_word", false)
+        .put("lstrip", false)
+        .put("rstrip", false)
+        .put("normalized", false)
+        .put("special", true);
     json.putObject("pre_tokenizer")
         .put("type", "ByteLevel")
         .put("add_prefix_space", false)

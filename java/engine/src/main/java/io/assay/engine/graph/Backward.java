@@ -22,6 +22,8 @@ import java.util.function.Supplier;
  * <p>To a {@link GradientRule}, this is the node at hand.
  */
 final class Backward {
+  private static final long OLDEST_OPSET = 16;
+
   private final Graph graph;
   private final Expr.Tape tape;
   private final Map<String, List<Expr>> received = new HashMap<>();
@@ -37,6 +39,7 @@ final class Backward {
   static Gradient differentiate(Graph g, Map<String, String> seeds, Collection<String> wrt) {
     seeds.keySet().forEach(v -> requireFloat(g, v, "seeded"));
     wrt.forEach(v -> requireFloat(g, v, "differentiated by"));
+    requireOpset(g);
     Graph.Builder builder = g.edit();
     Backward b = new Backward(g, builder, reachable(g, wrt));
     b.tape.scope("grad");
@@ -69,6 +72,21 @@ final class Backward {
       gradients.put(value, name);
     }
     return new Gradient(g, builder.build(), Map.copyOf(seeds), gradients);
+  }
+
+  /** The appended nodes have the form of operator set 16, the first with an adding ScatterND. */
+  private static void requireOpset(Graph g) {
+    long version = g.opsets().getOrDefault("", OLDEST_OPSET);
+    if (version < OLDEST_OPSET) {
+      throw new InputException(
+          "graph "
+              + g.name()
+              + " uses operator set "
+              + version
+              + ", and gradients need "
+              + OLDEST_OPSET
+              + " or later; export the model with a newer one");
+    }
   }
 
   private static void requireFloat(Graph g, String value, String how) {
@@ -254,15 +272,19 @@ final class Backward {
     }
   }
 
-  /** An input that cannot be differentiated by, though the operator can. */
-  void refuse(int i, String what) {
-    if (wants(i)) {
-      throw new InputException(
-          "no gradient is known for "
-              + what
-              + " of node "
-              + Graph.label(node)
-              + "; take the gradient of values behind it");
+  /** Of a node with several outputs, only the first may have received a gradient. */
+  void onlyFirstOutput() {
+    for (String output : node.outputs().subList(1, node.outputs().size())) {
+      if (received.containsKey(output)) {
+        throw new InputException(
+            "no gradient is known through the output "
+                + output
+                + " of node "
+                + Graph.label(node)
+                + ", only through "
+                + node.output(0)
+                + "; seed values that do not depend on it");
+      }
     }
   }
 }

@@ -22,6 +22,7 @@ final class ElementwiseRules {
     rules.put("Erf", b -> b.give(0, () -> b.g().times(erfSlope(b.in(0)))));
     // PyTorch: 0 at 0.
     rules.put("Relu", b -> b.give(0, () -> b.g().where(b.in(0).greaterThan(0))));
+    // PyTorch: 0 at 0.
     rules.put("Abs", b -> b.give(0, () -> b.g().times(b.in(0).sign())));
     rules.put("Gelu", ElementwiseRules::gelu);
 
@@ -64,7 +65,10 @@ final class ElementwiseRules {
     return x.squared().neg().exp().times(2 / Math.sqrt(Math.PI));
   }
 
-  /** {@code y x^(y-1)}, and {@code x^y log x}. */
+  /**
+   * {@code y x^(y-1)}, and {@code x^y log x}. PyTorch: 0 for the base where the exponent is 0, and 0
+   * for the exponent where the base is 0 and the exponent is not negative.
+   */
   private static void pow(Backward b) {
     double exponent = b.constant(1);
     b.give(
@@ -78,9 +82,15 @@ final class ElementwiseRules {
             return b.g().times(x.squared().times(3));
           }
           Expr y = b.in(1).cast(x.dtype());
-          return b.g().times(y.times(x.pow(y.plus(-1))));
+          return b.g().times(y.times(x.pow(y.plus(-1)))).unless(y.sameAs(0));
         });
-    b.give(1, () -> b.g().times(b.out().times(b.in(0).log())));
+    b.give(
+        1,
+        () -> {
+          Expr x = b.in(0);
+          Expr flat = x.sameAs(0).and(b.in(1).atLeast(0));
+          return b.g().times(b.out().times(x.log())).unless(flat);
+        });
   }
 
   /** Of {@code x Phi(x)}, or of its tanh form {@code x/2 (1 + tanh(c (x + 0.044715 x^3)))}. */

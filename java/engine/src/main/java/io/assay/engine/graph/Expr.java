@@ -203,8 +203,20 @@ final class Expr {
     return greaterThan(tape.scalar(dtype(), x));
   }
 
+  Expr atLeast(double x) {
+    return op("GreaterOrEqual", tape.scalar(dtype(), x));
+  }
+
   Expr sameAs(Expr x) {
     return op("Equal", x);
+  }
+
+  Expr sameAs(double x) {
+    return sameAs(tape.scalar(dtype(), x));
+  }
+
+  Expr and(Expr x) {
+    return op("And", x);
   }
 
   /** With this boolean as the condition: {@code yes} where it holds, {@code no} elsewhere. */

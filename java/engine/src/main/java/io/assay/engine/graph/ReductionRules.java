@@ -58,9 +58,14 @@ final class ReductionRules {
 
   /**
    * With {@code h = (x - mean) / s}: {@code dx = (k - mean(k) - h mean(k h)) / s} where {@code k = g
-   * scale}; {@code dscale = g h}, {@code dbias = g}.
+   * scale}; {@code dscale = g h}, {@code dbias = g}. The optional outputs (mean, 1 / s) have no gradient.
    */
   private static void layerNormalization(Backward b) {
+    b.onlyFirstOutput();
+    b.give(2, b::g);
+    if (!b.wants(0) && !b.wants(1)) {
+      return;
+    }
     Expr x = b.in(0);
     int first = Backward.axis(b.node().integer("axis", -1), x.rank());
     long[] axes = IntStream.range(first, x.rank()).asLongStream().toArray();
@@ -74,6 +79,5 @@ final class ReductionRules {
           return k.minus(k.mean(axes)).minus(h.times(k.times(h).mean(axes))).over(s);
         });
     b.give(1, () -> b.g().times(h));
-    b.give(2, b::g);
   }
 }

@@ -22,8 +22,11 @@ import picocli.CommandLine.ParameterException;
     },
     synopsisSubcommandLabel = "COMMAND",
     subcommands = {
+      ArcaCommand.class,
       ModelsCommand.class,
-      DoctorCommand.class
+      DemoCommand.class,
+      DoctorCommand.class,
+      SelftestCommand.class
     },
     footer = {
       "",

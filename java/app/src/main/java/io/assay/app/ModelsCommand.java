@@ -9,7 +9,7 @@ import picocli.CommandLine.Spec;
 @Command(
     name = "models",
     description = "Looks into models and runs them on your own tensors.",
-    subcommands = {ModelsInfo.class, ModelsHooks.class})
+    subcommands = {ModelsInfo.class, ModelsHooks.class, ModelsRun.class})
 final class ModelsCommand implements Runnable {
   @Mixin private Help help;
   @Spec private CommandSpec spec;

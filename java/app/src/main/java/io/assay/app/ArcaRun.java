@@ -1,0 +1,164 @@
+package io.assay.app;
+
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.assay.audit.arca.ArcaAudit;
+import io.assay.audit.arca.ArcaResult;
+import io.assay.audit.arca.ArcaSpec;
+import io.assay.engine.Engine;
+import io.assay.engine.model.LanguageModel;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
+
+/** Runs a specification and shows what it found: live, as a table, as JSON and as a report. */
+final class ArcaRun {
+  private final Engine engine;
+  private final LanguageModel model;
+  private final ArcaSpec spec;
+  private final Common common;
+  private final OutFolder folder;
+
+  ArcaRun(Engine engine, LanguageModel model, ArcaSpec spec, Common common, OutFolder folder) {
+    this.engine = engine;
+    this.model = model;
+    this.spec = spec;
+    this.common = common;
+    this.folder = folder;
+  }
+
+  int run() {
+    Envelope envelope =
+        new Envelope("arca." + spec.mode().name().toLowerCase(Locale.ROOT));
+    ArcaResult result = search();
+    result.warnings().forEach(common::warn);
+    fill(envelope, engine, model, spec, result);
+    Path report =
+        folder
+            .folder()
+            .map(f -> ArcaReport.write(Common.folder(f), envelope, model, spec, result))
+            .orElse(null);
+    if (common.json()) {
+      common.out().println(envelope.text(report));
+    } else {
+      table(common, model, spec, result);
+      if (report != null) {
+        common.out().println("report: " + report);
+      }
+    }
+    return 0;
+  }
+
+  private ArcaResult search() {
+    try (ArcaProgress progress = new ArcaProgress(common.showsProgress())) {
+      return ArcaAudit.run(engine, model, spec, progress);
+    }
+  }
+
+  /** Prints one line for each audit and one for all. */
+  static void table(Common common, LanguageModel model, ArcaSpec spec, ArcaResult result) {
+    Tokens tokens = new Tokens(model);
+    for (ArcaResult.Audit audit : result.audits()) {
+      common
+          .out()
+          .printf(
+              Locale.ROOT,
+              "%-5s %s -> %s  (J %.3f, sweep %d, %s)%n",
+              audit.success() ? "found" : "-",
+              tokens.show(audit.promptIds()),
+              tokens.show(audit.outputIds()),
+              audit.J(),
+              audit.sweep(),
+              audit.stopReason().name().toLowerCase(Locale.ROOT));
+    }
+    common
+        .out()
+        .printf(
+            Locale.ROOT,
+            "%d of %d audits succeeded, %.0f %% of the targets found, %d updates in %.1f s%n",
+            result.audits().stream().filter(ArcaResult.Audit::success).count(),
+            result.audits().size(),
+            100 * result.anySuccessRate(),
+            result.coordinateUpdates(),
+            result.seconds());
+  }
+
+  /** Fills the JSON object of a run. */
+  static void fill(
+      Envelope envelope, Engine engine, LanguageModel model, ArcaSpec spec, ArcaResult result) {
+    envelope.device(engine.options());
+    envelope.model(model.model());
+    ObjectNode s = envelope.spec();
+    s.put("model", spec.model()).put("mode", spec.mode().name());
+    s.set("targets", Envelope.JSON.valueToTree(spec.targets()));
+    s.set("prefix", Envelope.JSON.valueToTree(spec.prefix()));
+    s.put("promptLength", spec.promptLength())
+        .put("outputLength", spec.outputLength())
+        .put("k", spec.k())
+        .put("q", spec.q())
+        .put("sweeps", spec.sweeps())
+        .put("restarts", spec.restarts())
+        .put("seed", spec.seed())
+        .put("lambda", spec.lambda())
+        .put("lambdaF", spec.lambdaF())
+        .put("w", spec.w())
+        .put("promptUnigram", spec.promptUnigram() == null ? null : spec.promptUnigram().name())
+        .put("outputUnigram", spec.outputUnigram() == null ? null : spec.outputUnigram().name())
+        .put("copyFilter", spec.copyFilter().name())
+        .put("successCheck", spec.successCheck().name())
+        .put("noRepeat", spec.noRepeat())
+        .put("keepCurrent", spec.keepCurrent())
+        .put("candidates", spec.candidates().name())
+        .put("method", spec.method().name())
+        .put("compat", spec.compat().name());
+    envelope
+        .metrics()
+        .put("successRate", result.successRate())
+        .put("anySuccessRate", result.anySuccessRate())
+        .put("coordinateUpdates", result.coordinateUpdates())
+        .put("operations", result.operations())
+        .put("slots", result.slots());
+    envelope.result().set("audits", audits(result.audits()));
+    envelope.result().set("warnings", Envelope.JSON.valueToTree(result.warnings()));
+  }
+
+  private static ArrayNode audits(List<ArcaResult.Audit> audits) {
+    ArrayNode list = Envelope.JSON.createArrayNode();
+    for (ArcaResult.Audit a : audits) {
+      ObjectNode node =
+          list.addObject()
+              .put("target", a.target())
+              .put("restart", a.restart())
+              .put("success", a.success())
+              .put("sweep", a.sweep())
+              .put("coordinateUpdates", a.coordinateUpdates());
+      node.set("promptIds", Envelope.JSON.valueToTree(a.promptIds()));
+      node.set("outputIds", Envelope.JSON.valueToTree(a.outputIds()));
+      node.put("promptText", a.promptText())
+          .put("outputText", a.outputText())
+          .put("J", a.J())
+          .put("LP", a.LP())
+          .put("FL", a.FL());
+      node.set("promptUnigram", Envelope.JSON.valueToTree(a.promptUnigram()));
+      node.set("outputUnigram", Envelope.JSON.valueToTree(a.outputUnigram()));
+      node.put("greedyMargin", a.greedyMargin())
+          .put("textStable", a.textStable())
+          .put("alreadyProduced", a.alreadyProduced())
+          .put("forbidden", a.forbidden());
+      if (a.bestSoFar() == null) {
+        node.putNull("bestSoFar");
+      } else {
+        ObjectNode best = node.putObject("bestSoFar");
+        best.set("promptIds", Envelope.JSON.valueToTree(a.bestSoFar().promptIds()));
+        best.set("outputIds", Envelope.JSON.valueToTree(a.bestSoFar().outputIds()));
+        best.put("J", a.bestSoFar().J());
+      }
+      node.put("forwardSequences", a.forwardSequences())
+          .put("backwardSequences", a.backwardSequences())
+          .put("seconds", a.seconds())
+          .put("seed", a.seed())
+          .put("stopReason", a.stopReason().name());
+    }
+    return list;
+  }
+}

@@ -1,0 +1,107 @@
+package io.assay.app;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.assay.engine.Engine;
+import io.assay.engine.InputException;
+import io.assay.engine.model.Model;
+import io.assay.engine.tensor.DType;
+import io.assay.engine.tensor.Safetensors;
+import io.assay.engine.tensor.Tensor;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** Runs a model on tensors of a file: the door for scripts that want numbers. */
+@Command(
+    name = "run",
+    description = "Runs a model on the tensors of a file and writes its outputs to another.",
+    footer = {
+      "",
+      "A NAME is an input, a hook (`assay models hooks MODEL`), a weight or any value of the graph.",
+      "Gradients are those of the sum, over all --gradient-of, of sum(VALUE * TENSOR); the output",
+      "file holds them as grad.NAME. TENSOR is a tensor of the input file.",
+      "",
+      "  assay models run MODEL --inputs in.safetensors --out out.safetensors \\",
+      "    --expose blocks.0.hook_resid_post --gradient-of logits=seed --wrt blocks.0.attn.hook_z"
+    })
+final class ModelsRun implements Callable<Integer> {
+  @Mixin private Help help;
+  @Mixin private Common common;
+
+  @Parameters(paramLabel = "MODEL", description = "Folder of a GPT-2 model, or an .onnx file.")
+  private Path path;
+
+  @Option(
+      names = "--inputs",
+      required = true,
+      paramLabel = "FILE",
+      description = "Safetensors file with a tensor for each input, by its name.")
+  private Path inputs;
+
+  @Option(
+      names = "--out",
+      required = true,
+      paramLabel = "FILE",
+      description = "Safetensors file to write.")
+  private Path out;
+
+  @Option(
+      names = "--expose",
+      paramLabel = "NAME",
+      description = "Write this value too; may be given many times.")
+  private List<String> exposed = new ArrayList<>();
+
+  @Option(
+      names = "--gradient-of",
+      paramLabel = "VALUE=TENSOR",
+      description = "Differentiate sum(VALUE * TENSOR); several are added up.")
+  private List<String> gradientsOf = new ArrayList<>();
+
+  @Option(
+      names = "--wrt",
+      paramLabel = "NAME",
+      description = "Write the gradient to this value; may be given many times.")
+  private List<String> wrt = new ArrayList<>();
+
+  @Option(
+      names = "--dtype",
+      paramLabel = "f32|f64",
+      defaultValue = "f32",
+      description = "Float type to compute in (default: f32).")
+  private DType dtype;
+
+  @Override
+  public Integer call() {
+    if (gradientsOf.isEmpty() != wrt.isEmpty()) {
+      throw new InputException(
+          "a gradient needs both --gradient-of VALUE=TENSOR and --wrt NAME; only one was given");
+    }
+    Envelope envelope = new Envelope("models.run");
+    Map<String, Tensor> given = Safetensors.read(inputs).tensors();
+    Map<String, Tensor> results;
+    try (Engine engine = common.engine();
+        Model model = Model.load(path, dtype)) {
+      envelope.device(engine.options());
+      envelope.model(model);
+      results = new ModelRun(engine, model, given).run(exposed, gradientsOf, wrt);
+    }
+    Safetensors.write(out, results, Map.of());
+    if (common.json()) {
+      envelope.spec().put("model", path.toString()).put("inputs", inputs.toString());
+      ObjectNode tensors = envelope.result().putObject("tensors");
+      results.forEach((name, tensor) -> tensors.put(name, tensor.toString()));
+      envelope.result().put("out", out.toString());
+      common.out().println(envelope.text(null));
+    } else {
+      results.forEach((name, tensor) -> common.say("%-40s %s".formatted(name, tensor)));
+      common.say("written to " + out);
+    }
+    return 0;
+  }
+}

@@ -1,0 +1,80 @@
+package io.assay.app;
+
+import io.assay.engine.InputException;
+import io.assay.engine.model.LanguageModel;
+import io.assay.engine.model.Tokenizer;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+
+/** Reads token sequences from options, as texts or as ids. */
+final class Tokens {
+  private final LanguageModel model;
+
+  Tokens(LanguageModel model) {
+    this.model = model;
+  }
+
+  /** Ids of one of two options, of which at most one may be given; empty if none is. */
+  List<Integer> either(String textOption, String text, String idsOption, String ids) {
+    if (text != null && ids != null) {
+      throw new InputException("give " + textOption + " or " + idsOption + ", not both");
+    }
+    if (text != null) {
+      return text(textOption, text);
+    }
+    return ids == null ? List.of() : ids(idsOption, ids);
+  }
+
+  /** Ids of a text that an option gave. */
+  List<Integer> text(String option, String text) {
+    Tokenizer tokenizer =
+        model
+            .tokenizer()
+            .orElseThrow(
+                () ->
+                    new InputException(
+                        "the model "
+                            + model.model().name()
+                            + " has no tokenizer; give token ids with "
+                            + option
+                            + "-ids"));
+    if (text.isEmpty()) {
+      throw new InputException("the text of " + option + " is empty; give at least one character");
+    }
+    return Arrays.stream(tokenizer.encode(text)).mapToObj(Math::toIntExact).toList();
+  }
+
+  /** Ids that an option lists, separated by commas. */
+  List<Integer> ids(String option, String list) {
+    List<Integer> ids = new ArrayList<>();
+    for (String part : list.split(",", -1)) {
+      String word = part.strip();
+      if (!word.matches("\\d{1,9}")) {
+        throw new InputException(
+            option + " holds '" + word + "', which is no token id; write ids such as 12,7,401");
+      }
+      int id = Integer.parseInt(word);
+      if (id >= model.vocabulary()) {
+        throw new InputException(
+            option
+                + " holds the id "
+                + id
+                + "; the ids of the model "
+                + model.model().name()
+                + " end at "
+                + (model.vocabulary() - 1));
+      }
+      ids.add(id);
+    }
+    return ids;
+  }
+
+  /** The text of ids, or the ids themselves where there is no tokenizer. */
+  String show(List<Integer> ids) {
+    return model
+        .tokenizer()
+        .map(t -> Words.quoted(t.decode(ids.stream().mapToLong(Integer::longValue).toArray())))
+        .orElseGet(ids::toString);
+  }
+}

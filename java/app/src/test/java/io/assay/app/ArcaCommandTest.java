@@ -1,0 +1,137 @@
+package io.assay.app;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import io.assay.app.MainTest.Answer;
+import io.assay.engine.tensor.Safetensors;
+import io.assay.engine.tensor.Tensor;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.Map;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The commands that run a model, on a small random one. */
+class ArcaCommandTest {
+  @TempDir static Path folder;
+  private static String model;
+
+  @BeforeAll
+  static void makeModel() throws Exception {
+    model = DemoModel.write(Files.createDirectory(folder.resolve("model")), 7).toString();
+  }
+
+  private static JsonNode json(Answer answer) throws Exception {
+    assertEquals(0, answer.status(), answer.err());
+    return Envelope.JSON.readTree(answer.out());
+  }
+
+  @Test
+  void theDemoFindsAndVerifies() throws Exception {
+    JsonNode root =
+        json(Answer.to("demo", "--json", "--seed", "3", "--out", folder.resolve("d").toString()));
+    JsonNode metrics = root.get("metrics");
+    assertTrue(metrics.get("anySuccessRate").doubleValue() >= 0.5, metrics.toString());
+    String report = Files.readString(Path.of(root.get("report").textValue()));
+    assertTrue(report.startsWith("<!doctype html>"));
+    assertFalse(report.contains("http"), "a report needs no network");
+  }
+
+  @Test
+  void whatIsFoundVerifiesAndWhatIsMadeUpDoesNot() throws Exception {
+    String[] search = {
+      "arca", "reverse", model, "--target-ids", "5", "--prompt-length", "2", "--sweeps", "3", "--json"
+    };
+    Answer found = Answer.to(search);
+    JsonNode audits = json(found).get("result").get("audits");
+    assertEquals(5, audits.size());
+    Path file = Files.writeString(folder.resolve("found.json"), found.out());
+    assertEquals(0, Answer.to("arca", "verify", model, "--found", file.toString()).status());
+
+    JsonNode same = json(Answer.to(search)).get("result").get("audits");
+    for (int i = 0; i < audits.size(); i++) {
+      assertEquals(audits.get(i).get("promptIds"), same.get(i).get("promptIds"));
+      assertEquals(audits.get(i).get("J"), same.get(i).get("J"));
+    }
+
+    JsonNode said =
+        Envelope.JSON.readTree(
+            Answer.to(
+                    "arca", "verify", model, "--prompt-ids", "1,2", "--target-ids", "0", "--json")
+                .out());
+    int next = said.get("result").get("prompts").get(0).get("saidIds").get(0).intValue();
+    String other = Integer.toString((next + 1) % 512);
+    String right = Integer.toString(next);
+    assertEquals(
+        1,
+        Answer.to("arca", "verify", model, "--prompt-ids", "1,2", "--target-ids", other).status());
+    assertEquals(
+        0,
+        Answer.to("arca", "verify", model, "--prompt-ids", "1,2", "--target-ids", right).status());
+  }
+
+  @Test
+  void badArgumentsOfASearchAreOneLine() {
+    String[][] cases = {
+      {"target", "reverse"},
+      {"empty", "reverse", "--target", ""},
+      {"k must be", "reverse", "--target-ids", "1", "--k", "0"},
+      {"prompt length", "reverse", "--target-ids", "1", "--prompt-length", "0"},
+      {"99999", "reverse", "--target-ids", "99999"},
+      {"32", "reverse", "--target-ids", "1", "--prompt-length", "999"},
+      {"'x'", "reverse", "--target-ids", "x"},
+      {"--swoosh", "reverse", "--target-ids", "1", "--swoosh"},
+      {"output length", "joint", "--output-length", "0"},
+      {"--found", "verify"},
+    };
+    for (String[] c : cases) {
+      String[] args = new String[c.length + 1];
+      args[0] = "arca";
+      args[1] = c[1];
+      args[2] = model;
+      System.arraycopy(c, 2, args, 3, c.length - 2);
+      Answer answer = Answer.to(args);
+      if (c[0].equals("empty")) {
+        answer.assertRefused("--target"); // this model has no tokenizer
+      } else {
+        answer.assertRefused(c[0]);
+      }
+    }
+  }
+
+  @Test
+  void runWritesOutputsHooksAndGradients() {
+    Path in = folder.resolve("in.safetensors");
+    Path out = folder.resolve("out.safetensors");
+    float[] ones = new float[3 * 32];
+    Arrays.fill(ones, 1);
+    String hook = "blocks.0.hook_resid_post";
+    Safetensors.write(
+        in,
+        Map.of(
+            "input_ids", Tensor.ofLongs(new long[] {4, 5, 6}, 1, 3),
+            "seed", Tensor.ofFloats(ones, 1, 3, 32)),
+        Map.of());
+    Answer answer =
+        Answer.to(
+            "models", "run", model, "--inputs", in.toString(), "--out", out.toString(), "--expose",
+            hook, "--gradient-of", hook + "=seed", "--wrt", hook, "--wrt", "hook_embed");
+    assertEquals(0, answer.status(), answer.err());
+    Map<String, Tensor> results = Safetensors.read(out).tensors();
+    assertEquals("F32[1, 3, 512]", results.get("logits").toString());
+    assertEquals("F32[1, 3, 32]", results.get(hook).toString());
+    assertEquals("F32[1, 3, 32]", results.get("grad.hook_embed").toString());
+    for (double g : results.get("grad." + hook).toDoubles()) {
+      assertEquals(1, g, "the gradient of sum(x) to x is 1");
+    }
+    Answer.to("models", "run", model, "--inputs", in.toString(), "--out", out.toString(), "--wrt", hook)
+        .assertRefused("--gradient-of");
+    Answer.to("models", "run", model, "--inputs", in.toString(), "--out", out.toString(), "--expose", "nose")
+        .assertRefused("nose");
+  }
+}

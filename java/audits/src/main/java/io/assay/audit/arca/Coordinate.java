@@ -330,7 +330,8 @@ final class Coordinate implements AutoCloseable {
     for (int[] ids : barred) {
       total += ids == null ? 0 : ids.length;
     }
-    try (Arena call = Arena.ofConfined()) {
+    // Shared, since the kernels read it on threads of their own.
+    try (Arena call = Arena.ofShared()) {
       MemorySegment offsets = null;
       MemorySegment ids = null;
       if (total > 0) {

@@ -380,6 +380,7 @@ final class Coordinate implements AutoCloseable {
     for (int a = 0; a < groups; a++) {
       if (slots[a] != null) {
         chosen[a] = new int[(int) found.getLong(a)];
+        slots[a].notANumber |= chosen[a].length == 0 && nans.getLong(a) > 0;
         for (int i = 0; i < chosen[a].length; i++) {
           chosen[a][i] = (int) keptIds.getLong((long) a * spec.q() + i);
         }

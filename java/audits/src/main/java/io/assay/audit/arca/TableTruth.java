@@ -160,6 +160,7 @@ final class TableTruth {
             (long) found.size(), right));
   }
 
+  /** Any averaging tokens rank the trigger first, so two of each are as good as more. */
   private void planted(List<Statement> s) {
     LanguageModel planted = Toys.table(Toys.planted());
     int solved = 0;
@@ -167,8 +168,9 @@ final class TableTruth {
     ArcaSpec spec =
         ArcaSpec.reverse("planted", 77)
             .copyFilter(CopyFilter.NONE)
-            .k(8)
-            .q(8)
+            .promptLength(1)
+            .k(2)
+            .q(2)
             .sweeps(1)
             .restarts(100)
             .build();

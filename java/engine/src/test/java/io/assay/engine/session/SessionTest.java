@@ -83,6 +83,24 @@ class SessionTest {
   }
 
   @Test
+  void scaleOfAFloat64ProductKeepsItsDigits() {
+    Graph g =
+        graph(
+            b -> {
+              b.input("x", TensorType.of(DType.F64, 1, 1));
+              b.input("y", TensorType.of(DType.F64, 1, 1));
+              b.constant("scale", Tensor.scalar(DType.F64, 0.1));
+              b.op("p", "MatMul", Map.of(), "x", "y");
+              b.op("z", "Mul", Map.of(), "p", "scale");
+              b.type("z", TensorType.of(DType.F64, 1, 1)).output("z");
+            });
+    try (Session s = Session.compile(g, OPTIONS)) {
+      Tensor one = Tensor.ofDoubles(new double[] {1}, 1, 1);
+      assertEquals(0.1, s.run(Map.of("x", one, "y", one)).get("z").get(0));
+    }
+  }
+
+  @Test
   void integersAndBooleans() {
     long big = Long.MAX_VALUE - 1;
     Tensor x = Tensor.ofLongs(new long[] {big, -5, 7}, 3);

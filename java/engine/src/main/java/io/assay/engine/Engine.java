@@ -105,8 +105,7 @@ public final class Engine implements AutoCloseable {
    */
   public Session compile(Graph graph, boolean prepack) {
     requireOpen();
-    Session session =
-        Session.compile(graph, new SessionOptions(device(), threads(), prepack));
+    Session session = Session.compile(graph, new SessionOptions(device(), threads(), prepack));
     synchronized (this) {
       if (!closed) {
         sessions.removeIf(Session::isClosed);

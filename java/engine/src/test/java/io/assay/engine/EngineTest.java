@@ -152,7 +152,8 @@ class EngineTest {
     assertSame(model, engine.model(folder.resolve("./shift.onnx").toString()));
     assertArrayEquals(new double[] {4, 5}, run(engine.compile(model.graph()), 1, 2));
     String refused =
-        assertThrows(InputException.class, () -> engine.languageModel(file.toString())).getMessage();
+        assertThrows(InputException.class, () -> engine.languageModel(file.toString()))
+            .getMessage();
     assertTrue(refused.contains("shift"), refused);
     assertThrows(InputException.class, () -> engine.model(folder.resolve("none").toString()));
     assertThrows(InputException.class, () -> engine.model("\0"));

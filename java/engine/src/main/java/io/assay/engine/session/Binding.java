@@ -8,12 +8,12 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * A session together with the memory that it reads and writes. {@link #run} reads the input tensors'
- * memory as it then is and writes the output tensors' memory; nothing is copied or allocated (but an
- * output that is an input itself is copied).
+ * A session together with the memory that it reads and writes. {@link #run} reads the input
+ * tensors' memory as it then is and writes the output tensors' memory; nothing is copied or
+ * allocated (but an output that is an input itself is copied).
  *
- * <p>A binding is used by one thread at a time; several bindings of one session may run at once. The
- * arenas of the tensors must outlive it.
+ * <p>A binding is used by one thread at a time; several bindings of one session may run at once.
+ * The arenas of the tensors must outlive it.
  */
 public final class Binding implements AutoCloseable {
   private final Session session;
@@ -23,7 +23,9 @@ public final class Binding implements AutoCloseable {
   /** Outputs that are an input or a constant itself, with their source. */
   private final Map<Tensor, Tensor> copies;
 
-  /** The tensors themselves: they keep automatic memory alive as long as the runtime points at it. */
+  /**
+   * The tensors themselves: they keep automatic memory alive as long as the runtime points at it.
+   */
   private final List<Map<String, Tensor>> memory;
 
   private final Set<MemorySegment.Scope> scopes;
@@ -62,7 +64,10 @@ public final class Binding implements AutoCloseable {
 
   /** The bound tensor of an input or output, or null if there is none of that name. */
   public Tensor tensor(String name) {
-    return memory.stream().filter(m -> m.containsKey(name)).map(m -> m.get(name)).findFirst()
+    return memory.stream()
+        .filter(m -> m.containsKey(name))
+        .map(m -> m.get(name))
+        .findFirst()
         .orElse(null);
   }
 

@@ -33,8 +33,8 @@ import java.util.Locale;
  * <p>Left to itself the runtime unpacks its libraries (28 MB) into the temporary folder at each
  * start and leaves them there when the process is killed. Here they are unpacked once per version
  * into {@code $XDG_CACHE_HOME/assay} (else {@code ~/.cache/assay}), and the runtime is pointed
- * there. A property {@code onnxruntime.native.path} set by the user comes first; a cache that cannot
- * be written leaves the runtime to its own way.
+ * there. A property {@code onnxruntime.native.path} set by the user comes first; a cache that
+ * cannot be written leaves the runtime to its own way.
  */
 public final class OrtLibrary {
   private static final String PATH_PROPERTY = "onnxruntime.native.path";
@@ -62,7 +62,8 @@ public final class OrtLibrary {
         System.setProperty(PATH_PROPERTY, folder.toString());
       }
       try {
-        environment = OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR, "assay");
+        environment =
+            OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR, "assay");
       } finally {
         if (folder != null) {
           System.clearProperty(PATH_PROPERTY);
@@ -192,7 +193,8 @@ public final class OrtLibrary {
     try {
       if (folder.getFileSystem().supportedFileAttributeViews().contains("posix")) {
         Files.createDirectories(
-            folder, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
+            folder,
+            PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
       } else {
         Files.createDirectories(folder);
       }

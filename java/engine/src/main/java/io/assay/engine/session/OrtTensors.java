@@ -89,7 +89,8 @@ final class OrtTensors {
               + t
               + ") has "
               + t.data().byteSize()
-              + " bytes; one tensor may have at most 2147483647, so split it or use a smaller type");
+              + " bytes; one tensor may have at most 2147483647, so split it or use a smaller"
+              + " type");
     }
     MemorySegment memory = t.elements() == 0 ? NOTHING.asSlice(0, 0) : t.data();
     ByteBuffer bytes = memory.asByteBuffer().order(ByteOrder.nativeOrder());

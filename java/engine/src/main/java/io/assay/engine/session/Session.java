@@ -120,11 +120,11 @@ public final class Session implements AutoCloseable {
       if (memory.values().stream().mapToLong(t -> t.data().byteSize()).sum() > TRIM_BYTES) {
         OrtLibrary.trim();
       }
-      return new Session(graph, new Native(session, settings, weights, memory, scopes(memory.values())));
+      return new Session(
+          graph, new Native(session, settings, weights, memory, scopes(memory.values())));
     } catch (OrtException e) {
       release(session, settings, weights);
-      throw new InputException(
-          "the graph " + graph.name() + " cannot be compiled: " + words(e), e);
+      throw new InputException("the graph " + graph.name() + " cannot be compiled: " + words(e), e);
     } catch (RuntimeException | Error e) {
       release(session, settings, weights);
       throw e;
@@ -151,9 +151,9 @@ public final class Session implements AutoCloseable {
   }
 
   /**
-   * Hands the weights over. Two calls are needed: the first gives a constant without data its value,
-   * of which the runtime would then make a copy for this session; the second lets it use the value
-   * where it lies.
+   * Hands the weights over. Two calls are needed: the first gives a constant without data its
+   * value, of which the runtime would then make a copy for this session; the second lets it use the
+   * value where it lies.
    */
   private static void share(OrtSession.SessionOptions settings, Map<String, OnnxTensor> weights)
       throws OrtException {
@@ -203,8 +203,7 @@ public final class Session implements AutoCloseable {
     Map<String, Slot> slots = new LinkedHashMap<>();
     infos.forEach(
         (name, info) -> {
-          DType dtype =
-              info.getInfo() instanceof TensorInfo t ? OrtTensors.dtype(t.type) : null;
+          DType dtype = info.getInfo() instanceof TensorInfo t ? OrtTensors.dtype(t.type) : null;
           if (dtype == null) {
             throw new InputException(
                 "the graph "
@@ -309,8 +308,8 @@ public final class Session implements AutoCloseable {
    * @param values all inputs, by name; off-heap and aligned to their element
    * @param results the outputs wanted, by name; off-heap, aligned to their element, and apart from
    *     the inputs and from each other
-   * @throws InputException if a name is missing or unknown, or a type or shape is not what the graph
-   *     has
+   * @throws InputException if a name is missing or unknown, or a type or shape is not what the
+   *     graph has
    * @throws IllegalArgumentException if memory is on the heap, misaligned, read-only (results) or
    *     overlaps
    */
@@ -336,7 +335,14 @@ public final class Session implements AutoCloseable {
               Tensor source = source(name, ins);
               if (!Arrays.equals(t.shape(), source.shape())) {
                 throw new InputException(
-                    "the output " + name + " of the graph " + name() + " is " + source + ", not " + t);
+                    "the output "
+                        + name
+                        + " of the graph "
+                        + name()
+                        + " is "
+                        + source
+                        + ", not "
+                        + t);
               }
               copies.put(t, source);
             }
@@ -450,7 +456,13 @@ public final class Session implements AutoCloseable {
     for (String name : required) {
       if (!values.containsKey(name)) {
         throw new InputException(
-            "the " + what + " " + name + " of the graph " + name() + " is missing; give a "
+            "the "
+                + what
+                + " "
+                + name
+                + " of the graph "
+                + name()
+                + " is missing; give a "
                 + slots.get(name));
       }
     }

@@ -5,14 +5,14 @@ package io.assay.engine.session;
  *
  * <p><b>Pre-packing</b> lets the runtime lay out the constant matrices once, as its product kernels
  * read them, at the price of a copy of those matrices for each session (ten sessions cost 10.1
- * copies of the weights with it, 0.1 without: {@code SessionMemoryTest}). Without it a product on two
- * cores took 2.2 times as long at 5 rows, 1.4 at 64 and 1.1 at 512. So it is off unless asked for:
- * an audit derives many graphs from one model, and asks for it where one graph runs often on few
- * rows.
+ * copies of the weights with it, 0.1 without: {@code SessionMemoryTest}). Without it a product on
+ * two cores took 2.2 times as long at 5 rows, 1.4 at 64 and 1.1 at 512. So it is off unless asked
+ * for: an audit derives many graphs from one model, and asks for it where one graph runs often on
+ * few rows.
  *
  * <p><b>Bits.</b> A row of a batch has the same bits in every slot, beside any neighbours, at every
- * batch size and thread count, with one exception: without pre-packing a float32 product of a single
- * row sums in another order than one of two rows or more ({@code RowBitsTest}).
+ * batch size and thread count, with one exception: without pre-packing a float32 product of a
+ * single row sums in another order than one of two rows or more ({@code RowBitsTest}).
  *
  * @param device where the graph runs
  * @param threads threads of one operator, at least 1; operators run one after the other

@@ -29,7 +29,8 @@ class DeviceTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"", "gpu", "CPU", "cuda:", "cuda:-1", "cuda:x", "cuda:99999999999", "cpu:0"})
+  @ValueSource(
+      strings = {"", "gpu", "CPU", "cuda:", "cuda:-1", "cuda:x", "cuda:99999999999", "cpu:0"})
   void refusesOtherText(String text) {
     String message = assertThrows(InputException.class, () -> Device.parse(text)).getMessage();
     assertTrue(message.contains("'" + text + "'"), message);

@@ -16,8 +16,8 @@ import org.junit.jupiter.params.provider.CsvSource;
 
 /**
  * A row's bits depend on nothing but the row: not its slot, its neighbours or the batch size. One
- * exception, measured here and told in {@link SessionOptions}: without pre-packing a float32 product
- * of a single row goes another way.
+ * exception, measured here and told in {@link SessionOptions}: without pre-packing a float32
+ * product of a single row goes another way.
  */
 class RowBitsTest {
   private static final int WIDTH = 96;

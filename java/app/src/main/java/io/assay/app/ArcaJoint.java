@@ -29,11 +29,16 @@ final class ArcaJoint implements Callable<Integer> {
   @Parameters(paramLabel = "MODEL", description = "Folder of a GPT-2 model.")
   private Path path;
 
-  @Option(names = "--output-length", paramLabel = "N", defaultValue = "2",
+  @Option(
+      names = "--output-length",
+      paramLabel = "N",
+      defaultValue = "2",
       description = "Searched output tokens (default: 2).")
   private int outputLength;
 
-  @Option(names = "--output-unigram", paramLabel = "FILE",
+  @Option(
+      names = "--output-unigram",
+      paramLabel = "FILE",
       description = "Log-probability of each token in an output, .npy or one number a line.")
   private Path outputUnigram;
 

@@ -7,47 +7,75 @@ import picocli.CommandLine.Option;
 
 /** What reversal and joint search have in common. */
 final class ArcaOptions {
-  @Option(names = "--prompt-length", paramLabel = "M", defaultValue = "3",
+  @Option(
+      names = "--prompt-length",
+      paramLabel = "M",
+      defaultValue = "3",
       description = "Searched prompt tokens (default: 3).")
   private int promptLength;
 
-  @Option(names = "--prefix", paramLabel = "TEXT",
+  @Option(
+      names = "--prefix",
+      paramLabel = "TEXT",
       description = "Fixed text before the searched prompt.")
   private String prefix;
 
-  @Option(names = "--prefix-ids", paramLabel = "IDS",
+  @Option(
+      names = "--prefix-ids",
+      paramLabel = "IDS",
       description = "The same as token ids, such as 464,1175.")
   private String prefixIds;
 
-  @Option(names = "--k", paramLabel = "N", defaultValue = "32",
+  @Option(
+      names = "--k",
+      paramLabel = "N",
+      defaultValue = "32",
       description = "Random tokens whose gradients are averaged (default: 32).")
   private int k;
 
-  @Option(names = "--q", paramLabel = "N", defaultValue = "32",
+  @Option(
+      names = "--q",
+      paramLabel = "N",
+      defaultValue = "32",
       description = "Candidates that are evaluated exactly, at most 256 (default: 32).")
   private int q;
 
-  @Option(names = "--sweeps", paramLabel = "N", defaultValue = "50",
+  @Option(
+      names = "--sweeps",
+      paramLabel = "N",
+      defaultValue = "50",
       description = "Passes over the searched tokens (default: 50).")
   private int sweeps;
 
-  @Option(names = "--restarts", paramLabel = "N", defaultValue = "5",
+  @Option(
+      names = "--restarts",
+      paramLabel = "N",
+      defaultValue = "5",
       description = "Independent searches for each target (default: 5).")
   private int restarts;
 
-  @Option(names = "--seed", paramLabel = "N", defaultValue = "0",
+  @Option(
+      names = "--seed",
+      paramLabel = "N",
+      defaultValue = "0",
       description = "Seed of every random draw (default: 0).")
   private long seed;
 
-  @Option(names = "--method", defaultValue = "ARCA",
+  @Option(
+      names = "--method",
+      defaultValue = "ARCA",
       description = "The search: ${COMPLETION-CANDIDATES} (default: arca).")
   private ArcaSpec.Method method;
 
-  @Option(names = "--candidates", defaultValue = "GRADIENT",
+  @Option(
+      names = "--candidates",
+      defaultValue = "GRADIENT",
       description = "How candidates are chosen: ${COMPLETION-CANDIDATES} (default: gradient).")
   private ArcaSpec.Candidates candidates;
 
-  @Option(names = "--success-check", defaultValue = "FIRST",
+  @Option(
+      names = "--success-check",
+      defaultValue = "FIRST",
       description = "Which candidates are tested: ${COMPLETION-CANDIDATES} (default: first).")
   private ArcaSpec.SuccessCheck successCheck;
 
@@ -57,31 +85,48 @@ final class ArcaOptions {
   @Option(names = "--keep-current", description = "Let the current token always compete.")
   private boolean keepCurrent;
 
-  @Option(names = "--compat", defaultValue = "NONE",
+  @Option(
+      names = "--compat",
+      defaultValue = "NONE",
       description = "Scale of the linear term: ${COMPLETION-CANDIDATES} (default: none).")
   private ArcaSpec.Compat compat;
 
-  @Option(names = "--copy-filter",
-      description = "Forbidden resemblance: ${COMPLETION-CANDIDATES} (reverse: fixed; joint: none).")
+  @Option(
+      names = "--copy-filter",
+      description =
+          "Forbidden resemblance: ${COMPLETION-CANDIDATES} (reverse: fixed; joint: none).")
   private ArcaSpec.CopyFilter copyFilter;
 
-  @Option(names = "--lambda", paramLabel = "X", defaultValue = "1",
+  @Option(
+      names = "--lambda",
+      paramLabel = "X",
+      defaultValue = "1",
       description = "Weight of log p(output given prompt) (default: 1).")
   private double lambda;
 
-  @Option(names = "--lambda-f", paramLabel = "X", defaultValue = "0",
+  @Option(
+      names = "--lambda-f",
+      paramLabel = "X",
+      defaultValue = "0",
       description = "Weight of the prompt's fluency (default: 0).")
   private double lambdaF;
 
-  @Option(names = "--w", paramLabel = "X",
+  @Option(
+      names = "--w",
+      paramLabel = "X",
       description = "Weight of the unigram terms (reverse: 1; joint: 0.6).")
   private Double w;
 
-  @Option(names = "--prompt-unigram", paramLabel = "FILE",
+  @Option(
+      names = "--prompt-unigram",
+      paramLabel = "FILE",
       description = "Log-probability of each token in a prompt, .npy or one number a line.")
   private Path promptUnigram;
 
-  @Option(names = "--slots", paramLabel = "N", defaultValue = "0",
+  @Option(
+      names = "--slots",
+      paramLabel = "N",
+      defaultValue = "0",
       description = "Audits that advance together (default: chosen by the run).")
   private int slots;
 

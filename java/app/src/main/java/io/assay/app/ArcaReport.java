@@ -38,7 +38,8 @@ final class ArcaReport {
     try {
       Files.writeString(file, html(envelope, model, spec, result));
     } catch (IOException e) {
-      throw new InputException("the report " + file + " cannot be written; choose another --out", e);
+      throw new InputException(
+          "the report " + file + " cannot be written; choose another --out", e);
     }
     return file;
   }

@@ -31,15 +31,21 @@ final class ArcaReverse implements Callable<Integer> {
   @Parameters(paramLabel = "MODEL", description = "Folder of a GPT-2 model.")
   private Path path;
 
-  @Option(names = "--target", paramLabel = "TEXT",
+  @Option(
+      names = "--target",
+      paramLabel = "TEXT",
       description = "Output to reverse; most words begin with a space. May be given many times.")
   private List<String> targets = new ArrayList<>();
 
-  @Option(names = "--target-ids", paramLabel = "IDS",
+  @Option(
+      names = "--target-ids",
+      paramLabel = "IDS",
       description = "Output as token ids, such as 12,7. May be given many times.")
   private List<String> targetIds = new ArrayList<>();
 
-  @Option(names = "--targets", paramLabel = "FILE",
+  @Option(
+      names = "--targets",
+      paramLabel = "FILE",
       description = "File with one output a line; spaces count.")
   private Path file;
 

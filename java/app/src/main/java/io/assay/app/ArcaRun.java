@@ -28,8 +28,7 @@ final class ArcaRun {
   }
 
   int run() {
-    Envelope envelope =
-        new Envelope("arca." + spec.mode().name().toLowerCase(Locale.ROOT));
+    Envelope envelope = new Envelope("arca." + spec.mode().name().toLowerCase(Locale.ROOT));
     ArcaResult result = search();
     result.warnings().forEach(common::warn);
     fill(envelope, engine, model, spec, result);

@@ -38,7 +38,9 @@ final class ArcaVerify implements Callable<Integer> {
   @Parameters(paramLabel = "MODEL", description = "Folder of a GPT-2 model.")
   private Path path;
 
-  @Option(names = "--found", paramLabel = "FILE",
+  @Option(
+      names = "--found",
+      paramLabel = "FILE",
       description = "JSON of `arca reverse` or `arca joint`; its successes are checked.")
   private Path file;
 

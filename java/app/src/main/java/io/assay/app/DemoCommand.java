@@ -29,11 +29,17 @@ final class DemoCommand implements Callable<Integer> {
   @Mixin private Help help;
   @Mixin private Common common;
 
-  @Option(names = "--seed", paramLabel = "N", defaultValue = "1",
+  @Option(
+      names = "--seed",
+      paramLabel = "N",
+      defaultValue = "1",
       description = "Seed of the model, the targets and the search (default: 1).")
   private long seed;
 
-  @Option(names = "--out", paramLabel = "DIR", defaultValue = "assay-demo",
+  @Option(
+      names = "--out",
+      paramLabel = "DIR",
+      defaultValue = "assay-demo",
       description = "Folder for the model and the report (default: assay-demo).")
   private Path folder;
 

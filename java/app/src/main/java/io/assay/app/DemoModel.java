@@ -55,7 +55,8 @@ final class DemoModel {
     try {
       Files.writeString(folder.resolve("config.json"), config);
     } catch (IOException e) {
-      throw new InputException("the model cannot be written to " + folder + "; choose another --out", e);
+      throw new InputException(
+          "the model cannot be written to " + folder + "; choose another --out", e);
     }
     return folder;
   }

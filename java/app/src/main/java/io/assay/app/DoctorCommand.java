@@ -39,7 +39,8 @@ final class DoctorCommand implements Callable<Integer> {
     found.put("java", Runtime.version() + " in " + System.getProperty("java.home"));
     found.put("system", System.getProperty("os.name") + " on " + System.getProperty("os.arch"));
     found.put("cores", Runtime.getRuntime().availableProcessors() + " seen by this Java");
-    found.put("memory", (Runtime.getRuntime().maxMemory() >> 20) + " MiB at most for the Java heap");
+    found.put(
+        "memory", (Runtime.getRuntime().maxMemory() >> 20) + " MiB at most for the Java heap");
     found.put("onnxruntime", OrtLibrary.version());
     found.put("cuda", cuda());
     found.put("will use", "device " + options.device() + ", threads " + options.threads());

@@ -124,8 +124,7 @@ final class ModelRun {
       inputs.put(input, seed);
     }
     Gradient gradient = fixed.differentiate(seeds, targets.values());
-    targets.forEach(
-        (name, value) -> wanted.put("grad." + name, gradient.gradients().get(value)));
+    targets.forEach((name, value) -> wanted.put("grad." + name, gradient.gradients().get(value)));
     return gradient.graph();
   }
 

@@ -23,7 +23,8 @@ import picocli.CommandLine.Parameters;
     description = "Runs a model on the tensors of a file and writes its outputs to another.",
     footer = {
       "",
-      "A NAME is an input, a hook (`assay models hooks MODEL`), a weight or any value of the graph.",
+      "A NAME is an input, a hook (`assay models hooks MODEL`), a weight or any value of the"
+          + " graph.",
       "Gradients are those of the sum, over all --gradient-of, of sum(VALUE * TENSOR); the output",
       "file holds them as grad.NAME. TENSOR is a tensor of the input file.",
       "",

@@ -63,10 +63,7 @@ final class SelftestCommand implements Callable<Integer> {
             .out()
             .printf(
                 "%-7s %-12s %s%s%n",
-                s.status(),
-                s.id(),
-                s.statement(),
-                s.reason().isEmpty() ? "" : ": " + s.reason());
+                s.status(), s.id(), s.statement(), s.reason().isEmpty() ? "" : ": " + s.reason());
       }
     }
     if (common.json()) {

@@ -45,7 +45,16 @@ class ArcaCommandTest {
   @Test
   void whatIsFoundVerifiesAndWhatIsMadeUpDoesNot() throws Exception {
     String[] search = {
-      "arca", "reverse", model, "--target-ids", "5", "--prompt-length", "2", "--sweeps", "3", "--json"
+      "arca",
+      "reverse",
+      model,
+      "--target-ids",
+      "5",
+      "--prompt-length",
+      "2",
+      "--sweeps",
+      "3",
+      "--json"
     };
     Answer found = Answer.to(search);
     JsonNode audits = json(found).get("result").get("audits");
@@ -61,8 +70,7 @@ class ArcaCommandTest {
 
     JsonNode said =
         Envelope.JSON.readTree(
-            Answer.to(
-                    "arca", "verify", model, "--prompt-ids", "1,2", "--target-ids", "0", "--json")
+            Answer.to("arca", "verify", model, "--prompt-ids", "1,2", "--target-ids", "0", "--json")
                 .out());
     int next = said.get("result").get("prompts").get(0).get("saidIds").get(0).intValue();
     String other = Integer.toString((next + 1) % 512);
@@ -119,8 +127,21 @@ class ArcaCommandTest {
         Map.of());
     Answer answer =
         Answer.to(
-            "models", "run", model, "--inputs", in.toString(), "--out", out.toString(), "--expose",
-            hook, "--gradient-of", hook + "=seed", "--wrt", hook, "--wrt", "hook_embed");
+            "models",
+            "run",
+            model,
+            "--inputs",
+            in.toString(),
+            "--out",
+            out.toString(),
+            "--expose",
+            hook,
+            "--gradient-of",
+            hook + "=seed",
+            "--wrt",
+            hook,
+            "--wrt",
+            "hook_embed");
     assertEquals(0, answer.status(), answer.err());
     Map<String, Tensor> results = Safetensors.read(out).tensors();
     assertEquals("F32[1, 3, 512]", results.get("logits").toString());
@@ -129,9 +150,27 @@ class ArcaCommandTest {
     for (double g : results.get("grad." + hook).toDoubles()) {
       assertEquals(1, g, "the gradient of sum(x) to x is 1");
     }
-    Answer.to("models", "run", model, "--inputs", in.toString(), "--out", out.toString(), "--wrt", hook)
+    Answer.to(
+            "models",
+            "run",
+            model,
+            "--inputs",
+            in.toString(),
+            "--out",
+            out.toString(),
+            "--wrt",
+            hook)
         .assertRefused("--gradient-of");
-    Answer.to("models", "run", model, "--inputs", in.toString(), "--out", out.toString(), "--expose", "nose")
+    Answer.to(
+            "models",
+            "run",
+            model,
+            "--inputs",
+            in.toString(),
+            "--out",
+            out.toString(),
+            "--expose",
+            "nose")
         .assertRefused("nose");
   }
 }

@@ -16,9 +16,9 @@ import java.util.Map;
 import java.util.TreeMap;
 
 /**
- * ARCA, autoregressive randomized coordinate ascent (Jones, Dragan, Raghunathan and Steinhardt 2023,
- * arXiv 2303.04381): finds prompts whose greedy completion is a given output, or prompts and outputs
- * together.
+ * ARCA, autoregressive randomized coordinate ascent (Jones, Dragan, Raghunathan and Steinhardt
+ * 2023, arXiv 2303.04381): finds prompts whose greedy completion is a given output, or prompts and
+ * outputs together.
  *
  * <pre>{@code
  * try (Engine engine = Engine.open()) {
@@ -53,11 +53,7 @@ public final class ArcaAudit {
   }
 
   static ArcaResult run(
-      Engine engine,
-      LanguageModel model,
-      ArcaSpec spec,
-      ArcaListener listener,
-      Streams streams) {
+      Engine engine, LanguageModel model, ArcaSpec spec, ArcaListener listener, Streams streams) {
     return new Run(engine, model, spec, listener, streams).result();
   }
 
@@ -80,12 +76,7 @@ public final class ArcaAudit {
     private int slots;
     private double best = Double.NEGATIVE_INFINITY;
 
-    Run(
-        Engine engine,
-        LanguageModel model,
-        ArcaSpec spec,
-        ArcaListener listener,
-        Streams streams) {
+    Run(Engine engine, LanguageModel model, ArcaSpec spec, ArcaListener listener, Streams streams) {
       this.engine = engine;
       this.model = model;
       this.spec = spec;
@@ -162,7 +153,11 @@ public final class ArcaAudit {
       for (int id : ids) {
         if (id < 0 || id >= vocabulary) {
           throw new InputException(
-              "the " + what + " has the token id " + id + "; the model's ids are 0 to "
+              "the "
+                  + what
+                  + " has the token id "
+                  + id
+                  + "; the model's ids are 0 to "
                   + (vocabulary - 1));
         }
       }
@@ -175,7 +170,10 @@ public final class ArcaAudit {
       table.requireSize(model.vocabulary(), model.embedding().rows());
       if (table.clamped() > 0) {
         warnings.add(
-            "the unigram table " + table.name() + " has " + table.clamped()
+            "the unigram table "
+                + table.name()
+                + " has "
+                + table.clamped()
                 + " entries that are no log-probability; they were clamped");
       }
     }
@@ -209,8 +207,7 @@ public final class ArcaAudit {
       int length = spec.outputLength(items.getFirst().target());
       int[] said = Reader.greedy(engine, model, spec.prefix(), length);
       for (Lockstep.Item item : items) {
-        produced[item.target()] =
-            Arrays.equals(said, array(spec.targets().get(item.target())));
+        produced[item.target()] = Arrays.equals(said, array(spec.targets().get(item.target())));
       }
     }
 
@@ -254,8 +251,7 @@ public final class ArcaAudit {
       best = Math.max(best, bestNow);
       int successes = (int) audits.stream().filter(Audit::success).count();
       long left = updatesAtMost - ended;
-      listener.progress(
-          new Progress(updates, left, audits.size(), total, successes, best));
+      listener.progress(new Progress(updates, left, audits.size(), total, successes, best));
     }
 
     @Override

@@ -98,9 +98,30 @@ public record ArcaResult(
 
     Audit withAlreadyProduced() {
       return new Audit(
-          target, restart, success, sweep, coordinateUpdates, promptIds, outputIds, promptText,
-          outputText, J, LP, FL, promptUnigram, outputUnigram, greedyMargin, textStable, true,
-          forbidden, bestSoFar, forwardSequences, backwardSequences, seconds, seed, stopReason);
+          target,
+          restart,
+          success,
+          sweep,
+          coordinateUpdates,
+          promptIds,
+          outputIds,
+          promptText,
+          outputText,
+          J,
+          LP,
+          FL,
+          promptUnigram,
+          outputUnigram,
+          greedyMargin,
+          textStable,
+          true,
+          forbidden,
+          bestSoFar,
+          forwardSequences,
+          backwardSequences,
+          seconds,
+          seed,
+          stopReason);
     }
   }
 

@@ -90,8 +90,7 @@ final class Coordinate implements AutoCloseable {
               ? SuffixProgram.gradient(engine, model, groups, averagedTokens(), past, length)
               : null;
       gradientHead = gradient == null ? null : head(gradient);
-      candidates =
-          runs ? SuffixProgram.forward(engine, model, groups, rows, past, length) : null;
+      candidates = runs ? SuffixProgram.forward(engine, model, groups, rows, past, length) : null;
       candidateHead = candidates == null ? null : head(candidates);
     } catch (RuntimeException | Error e) {
       close();
@@ -118,13 +117,11 @@ final class Coordinate implements AutoCloseable {
   }
 
   private HeadProgram head(SuffixProgram program) {
-    return new HeadProgram(
-        kernels, model, Math.toIntExact(program.sequences() * headRows), arena);
+    return new HeadProgram(kernels, model, Math.toIntExact(program.sequences() * headRows), arena);
   }
 
   private Tensor weightedUnigram() {
-    UnigramTable table =
-        problem.isPrompt(position) ? spec.promptUnigram() : spec.outputUnigram();
+    UnigramTable table = problem.isPrompt(position) ? spec.promptUnigram() : spec.outputUnigram();
     if (table == null || spec.w() == 0) {
       return null;
     }
@@ -423,18 +420,15 @@ final class Coordinate implements AutoCloseable {
             slot.notANumber = true;
             continue;
           }
-          boolean good =
-              spec.successCheck() == SuccessCheck.ANY && isGreedy(slot, token, row);
+          boolean good = spec.successCheck() == SuccessCheck.ANY && isGreedy(slot, token, row);
           boolean wins =
               winner[a] < 0 || good && !success[a] || good == success[a] && objective > best[a];
-          slot.evaluated(
-              position, token, problem.prefixLength, problem.afterFree(), objective);
+          slot.evaluated(position, token, problem.prefixLength, problem.afterFree(), objective);
           if (wins) {
             best[a] = objective;
             winner[a] = token;
             success[a] =
-                good
-                    || spec.successCheck() == SuccessCheck.FIRST && isGreedy(slot, token, row);
+                good || spec.successCheck() == SuccessCheck.FIRST && isGreedy(slot, token, row);
             settle(slot, token, row);
           }
         }
@@ -533,7 +527,9 @@ final class Coordinate implements AutoCloseable {
 
   // ---- moving numbers ----
 
-  /** Writes the sequences with {@code tokens[a][first + j]} at this position; pads with the first. */
+  /**
+   * Writes the sequences with {@code tokens[a][first + j]} at this position; pads with the first.
+   */
   private void fill(SuffixProgram program, Slot[] slots, int[][] tokens, int first) {
     for (int a = 0; a < groups; a++) {
       Slot slot = slots[a];
@@ -604,7 +600,8 @@ final class Coordinate implements AutoCloseable {
             table.dtype(),
             table
                 .data()
-                .asSlice(row * table.stride() * table.dtype().bytes(), width * table.dtype().bytes()),
+                .asSlice(
+                    row * table.stride() * table.dtype().bytes(), width * table.dtype().bytes()),
             width);
     double sum = 0;
     for (long c = 0; c < width; c++) {

@@ -219,8 +219,7 @@ final class Lockstep implements AutoCloseable {
 
   /** Settles all positions of a sequence of one's own, by one pass over the whole of it. */
   Slot settled(int... ids) {
-    Slot slot =
-        new Slot(model, 0, 0, null, ids, new BitSet(), false, cached, Arena.ofAuto());
+    Slot slot = new Slot(model, 0, 0, null, ids, new BitSet(), false, cached, Arena.ofAuto());
     reader.settle(slot);
     return slot;
   }

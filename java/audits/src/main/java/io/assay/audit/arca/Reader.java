@@ -80,15 +80,16 @@ final class Reader implements AutoCloseable {
     for (int t = 0; t < length; t++) {
       argMax[t] = (int) head.argMax.getLong(t);
     }
-    return new Reading(
-        copy(head.logProb), copy(head.lse), argMax, copy(head.margin));
+    return new Reading(copy(head.logProb), copy(head.lse), argMax, copy(head.margin));
   }
 
   private static double[] copy(Tensor t) {
     return t.toDoubles();
   }
 
-  /** Greedy continuation of {@code prompt} by {@code count} tokens, each predicted from its past. */
+  /**
+   * Greedy continuation of {@code prompt} by {@code count} tokens, each predicted from its past.
+   */
   static int[] greedy(Engine engine, LanguageModel model, List<Integer> prompt, int count) {
     int[] ids = new int[prompt.size() + count];
     for (int t = 0; t < prompt.size(); t++) {

@@ -51,7 +51,9 @@ final class Slot {
   long backwardSequences;
   boolean notANumber;
 
-  /** Tokens tried at a position, by position and the rest of the sequence; null if repeats may be. */
+  /**
+   * Tokens tried at a position, by position and the rest of the sequence; null if repeats may be.
+   */
   private final Map<Context, BitSet> tried;
 
   private record Context(int position, String rest) {}
@@ -94,11 +96,7 @@ final class Slot {
     int length = program.length;
     long width = hidden.dim(1) * hidden.dtype().bytes();
     MemorySegment.copy(
-        program.hidden.data(),
-        row * length * width,
-        hidden.data(),
-        from * width,
-        length * width);
+        program.hidden.data(), row * length * width, hidden.data(), from * width, length * width);
     for (int layer = 0; layer < keys.length; layer++) {
       take(program.presentKeys[layer], row, keys[layer], from, length);
       take(program.presentValues[layer], row, values[layer], from, length);

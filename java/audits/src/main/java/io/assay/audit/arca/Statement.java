@@ -30,8 +30,8 @@ public record Statement(
 
   /** A number that must come within {@code bound} of {@code expected}. */
   static Statement near(String id, String words, double expected, double got, double bound) {
-    return of(id, words, number(expected), number(got), number(bound),
-        Math.abs(got - expected) <= bound);
+    return of(
+        id, words, number(expected), number(got), number(bound), Math.abs(got - expected) <= bound);
   }
 
   /** A number that must be at least {@code expected}. */
@@ -51,8 +51,7 @@ public record Statement(
   private static Statement of(
       String id, String words, String expected, String got, String bound, boolean holds) {
     String reason = holds ? "" : "expected " + expected + ", got " + got;
-    return new Statement(
-        id, words, expected, got, bound, holds ? "passed" : "failed", reason, 0);
+    return new Statement(id, words, expected, got, bound, holds ? "passed" : "failed", reason, 0);
   }
 
   Statement took(double time) {

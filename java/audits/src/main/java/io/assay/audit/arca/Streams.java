@@ -11,8 +11,8 @@ interface Streams {
   RandomGenerator of(int target, int restart);
 
   /**
-   * The streams of specs/arca.md 3.2, seeded with {@code mix64(seed + (target * restarts + restart +
-   * 1) * gamma)}: the number that {@link SplittableRandom} gives after that many steps. What an
+   * The streams of specs/arca.md 3.2, seeded with {@code mix64(seed + (target * restarts + restart
+   * + 1) * gamma)}: the number that {@link SplittableRandom} gives after that many steps. What an
    * audit draws does not depend on the other audits.
    */
   static Streams seeded(long seed, int restarts) {

@@ -19,8 +19,8 @@ import java.util.Map;
 
 /**
  * The model's suffix form at one fixed shape, compiled and bound to memory: {@code groups x rows}
- * sequences of {@code length} tokens behind {@code past} cached positions of their group, forward to
- * the hidden states and, where asked for, backward from them to the embeddings.
+ * sequences of {@code length} tokens behind {@code past} cached positions of their group, forward
+ * to the hidden states and, where asked for, backward from them to the embeddings.
  */
 final class SuffixProgram implements AutoCloseable {
   private static final String SEED = "hidden.seed";
@@ -152,8 +152,7 @@ final class SuffixProgram implements AutoCloseable {
     for (List<String> names : List.of(graph.inputs(), graph.outputs())) {
       for (String name : names) {
         known.computeIfAbsent(
-            name,
-            n -> Tensor.allocate(arena, graph.type(n).dtype(), graph.type(n).shape()));
+            name, n -> Tensor.allocate(arena, graph.type(n).dtype(), graph.type(n).shape()));
       }
     }
   }

@@ -57,15 +57,12 @@ final class TableTruth {
               .restarts(V)
               .build();
       ArcaResult result =
-          ArcaAudit.run(
-              engine, model, spec, ArcaListener.NONE, (_, start) -> constant(start));
+          ArcaAudit.run(engine, model, spec, ArcaListener.NONE, (_, start) -> constant(start));
       double best =
           result.audits().stream().mapToDouble(a -> a.bestSoFar().J()).max().orElseThrow();
       double wanted = values[i];
       long hits =
-          result.audits().stream()
-              .filter(a -> Math.abs(a.bestSoFar().J() - wanted) < 1e-9)
-              .count();
+          result.audits().stream().filter(a -> Math.abs(a.bestSoFar().J() - wanted) < 1e-9).count();
       String id = "arca.8.viterbi." + weights[i];
       s.add(near(id, "highest J, lambda_f " + weights[i], wanted, best, 1e-9));
       s.add(same(id + ".starts", "of 40 starts, those that reach it", reached[i], hits));
@@ -105,8 +102,12 @@ final class TableTruth {
       double[] values = {2.998425, 2.962183, 2.883293, 2.740815, 2.513532, 1.820957};
       double[] got = Arrays.stream(ids).mapToDouble(v -> scores[v]).toArray();
       s.add(
-          near("arca.8.scores", "scores of the last prompt token", 0,
-              ArcaSelfTest.distance(values, got), 1e-6));
+          near(
+              "arca.8.scores",
+              "scores of the last prompt token",
+              0,
+              ArcaSelfTest.distance(values, got),
+              1e-6));
       int[] ranked = Arrays.copyOf(group.coordinate(2).ranked(slot), 6);
       s.add(same("arca.8.order", "their order", ArcaSelfTest.list(ids), ArcaSelfTest.list(ranked)));
     }
@@ -119,7 +120,9 @@ final class TableTruth {
       double largest = Arrays.stream(gradient).map(Math::abs).max().orElseThrow();
       s.add(near("arca.8.zero", "gradient before the last prompt token", 0, largest, 0));
       s.add(
-          same("arca.8.ties", "among equal scores the lowest ids are taken",
+          same(
+              "arca.8.ties",
+              "among equal scores the lowest ids are taken",
               IntStream.range(0, 8).boxed().toList(),
               ArcaSelfTest.list(group.coordinate(0).ranked(slot))));
     }
@@ -156,8 +159,11 @@ final class TableTruth {
             .count();
     s.add(Statement.atLeast("arca.8.joint.some", "joint solutions found", 1, found.size()));
     s.add(
-        same("arca.8.joint", "joint solutions that end in 15 (22 2) or 34 (15 22)",
-            (long) found.size(), right));
+        same(
+            "arca.8.joint",
+            "joint solutions that end in 15 (22 2) or 34 (15 22)",
+            (long) found.size(),
+            right));
   }
 
   /** Any averaging tokens rank the trigger first, so two of each are as good as more. */
@@ -178,8 +184,12 @@ final class TableTruth {
       solved += a.success() && a.sweep() == 0 && a.promptIds().getLast() == 1234 ? 1 : 0;
       lp = a.LP();
     }
-    s.add(same("arca.8.planted", "of 100 streams, those that find the trigger in sweep 0", 100,
-        solved));
+    s.add(
+        same(
+            "arca.8.planted",
+            "of 100 streams, those that find the trigger in sweep 0",
+            100,
+            solved));
     s.add(near("arca.8.planted.lp", "log p of the planted output", -0.0825, lp, 5e-5));
   }
 }

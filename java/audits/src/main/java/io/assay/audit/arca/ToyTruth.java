@@ -9,8 +9,8 @@ import java.util.List;
 import java.util.Set;
 
 /**
- * What TOY-A says to every prompt of one, two and three tokens: the truth against which searches are
- * measured.
+ * What TOY-A says to every prompt of one, two and three tokens: the truth against which searches
+ * are measured.
  */
 final class ToyTruth {
   /** Highest log p of an output over all prompts of three tokens, from specs/arca.md 5.3. */
@@ -48,8 +48,7 @@ final class ToyTruth {
     int batch = Math.min(BATCH, count);
     try (Arena arena = Arena.ofShared();
         SuffixProgram prompts = SuffixProgram.forward(engine, model, batch, 1, 0, m);
-        SuffixProgram next =
-            SuffixProgram.forward(engine, model, batch, 1 + MAXIMA.length, m, 1)) {
+        SuffixProgram next = SuffixProgram.forward(engine, model, batch, 1 + MAXIMA.length, m, 1)) {
       HeadProgram first = new HeadProgram(engine.kernels(), model, batch, arena);
       HeadProgram second =
           new HeadProgram(engine.kernels(), model, batch * (1 + MAXIMA.length), arena);
@@ -78,8 +77,7 @@ final class ToyTruth {
     for (int r = 0; r < batch; r++) {
       for (int c = 0; c < width; c++) {
         first.hidden.set(
-            (long) r * width + c,
-            prompts.hidden.get(((long) r * m + m - 1) * width + c));
+            (long) r * width + c, prompts.hidden.get(((long) r * m + m - 1) * width + c));
       }
     }
     for (int layer = 0; layer < prompts.presentKeys.length; layer++) {
@@ -148,8 +146,7 @@ final class ToyTruth {
     for (int i = 0; i < MAXIMA.length; i++) {
       if (MAXIMA[i].first() == first && MAXIMA[i].second() == second) {
         int[] prompt = prompt(bestPrompt[i], 3);
-        return new Maximum(
-            first, second, best[i], Arrays.stream(prompt).boxed().toList());
+        return new Maximum(first, second, best[i], Arrays.stream(prompt).boxed().toList());
       }
     }
     throw new IllegalArgumentException("no maximum is kept for " + first + " " + second);

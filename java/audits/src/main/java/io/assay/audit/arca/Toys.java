@@ -70,8 +70,7 @@ final class Toys {
     return table;
   }
 
-  private static Tensor uniform(
-      SplittableRandom random, DType dtype, double scale, long... shape) {
+  private static Tensor uniform(SplittableRandom random, DType dtype, double scale, long... shape) {
     Tensor t = Tensor.allocate(Arena.ofAuto(), dtype, shape);
     for (long i = 0; i < t.elements(); i++) {
       t.set(i, scale * (2 * random.nextDouble() - 1));

@@ -12,9 +12,7 @@ import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/**
- * Natural log-probability, for each token, that the token has a wanted property; never above 0.
- */
+/** Natural log-probability, for each token, that the token has a wanted property; never above 0. */
 public final class UnigramTable {
   /** Log-probability of the impossible: ln 1e-20. */
   public static final double FLOOR = Math.log(1e-20);
@@ -65,7 +63,12 @@ public final class UnigramTable {
       long size = Files.size(file);
       if (size > LARGEST_FILE) {
         throw new InputException(
-            "the unigram table " + file + " has " + size + " bytes; at most " + LARGEST_FILE
+            "the unigram table "
+                + file
+                + " has "
+                + size
+                + " bytes; at most "
+                + LARGEST_FILE
                 + " are read");
       }
       byte[] bytes = Files.readAllBytes(file);
@@ -80,7 +83,8 @@ public final class UnigramTable {
 
   private static double[] npy(Path file, byte[] bytes) {
     ByteBuffer in = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
-    if (bytes.length < 12 || !new String(bytes, 1, 5, StandardCharsets.ISO_8859_1).equals("NUMPY")) {
+    if (bytes.length < 12
+        || !new String(bytes, 1, 5, StandardCharsets.ISO_8859_1).equals("NUMPY")) {
       throw notATable(file, "does not start as a .npy file does");
     }
     long length = bytes[6] == 1 ? in.getShort(8) & 0xffff : in.getInt(8) & 0xffffffffL;
@@ -135,7 +139,10 @@ public final class UnigramTable {
 
   private static InputException notATable(Path file, String why) {
     return new InputException(
-        "the unigram table " + file + " " + why
+        "the unigram table "
+            + file
+            + " "
+            + why
             + "; give a one-dimensional .npy of float32 or float64, or one number a line");
   }
 
@@ -173,8 +180,14 @@ public final class UnigramTable {
   void requireSize(int vocabulary, long rows) {
     if (size() != vocabulary && size() != rows) {
       throw new InputException(
-          "the unigram table " + name + " has " + size() + " entries; the model has " + vocabulary
-              + " tokens" + (rows == vocabulary ? "" : " (" + rows + " rows)"));
+          "the unigram table "
+              + name
+              + " has "
+              + size()
+              + " entries; the model has "
+              + vocabulary
+              + " tokens"
+              + (rows == vocabulary ? "" : " (" + rows + " rows)"));
     }
   }
 }

@@ -15,8 +15,8 @@ import java.util.function.Supplier;
 
 /**
  * Reverse-mode differentiation: walks the nodes backwards, hands each to the rule of its operator,
- * and sums what several uses of a value give back. What is needed is decided before any rule runs: a
- * node is visited only if it lies on a path of float values from what is asked for to what is
+ * and sums what several uses of a value give back. What is needed is decided before any rule runs:
+ * a node is visited only if it lies on a path of float values from what is asked for to what is
  * seeded.
  *
  * <p>To a {@link GradientRule}, this is the node at hand.

@@ -41,12 +41,13 @@ final class Derivations {
         .filter(v -> used.contains(v) || cut.contains(v))
         .forEach(v -> b.input(v, g.type(v)));
     cut.stream().filter(v -> !g.inputs().contains(v)).forEach(v -> b.input(v, g.type(v)));
-    g.constants().forEach(
-        (v, t) -> {
-          if (used.contains(v) && !cut.contains(v)) {
-            b.constant(v, t);
-          }
-        });
+    g.constants()
+        .forEach(
+            (v, t) -> {
+              if (used.contains(v) && !cut.contains(v)) {
+                b.constant(v, t);
+              }
+            });
     for (Node node : g.nodes()) {
       if (needed.contains(node)) {
         // A node may compute a cut value beside others that are still wanted.
@@ -93,7 +94,11 @@ final class Derivations {
     TensorType type = g.type(value);
     if (type == null || type.dims() == null || type.dims().size() < patch.axes()) {
       throw new InputException(
-          "cannot patch " + patch.axes() + " axes of " + value + ", whose type is "
+          "cannot patch "
+              + patch.axes()
+              + " axes of "
+              + value
+              + ", whose type is "
               + (type == null ? "unknown" : type)
               + "; specialise the graph, or patch fewer axes");
     }

@@ -66,8 +66,8 @@ final class ElementwiseRules {
   }
 
   /**
-   * {@code y x^(y-1)}, and {@code x^y log x}. PyTorch: 0 for the base where the exponent is 0, and 0
-   * for the exponent where the base is 0 and the exponent is not negative.
+   * {@code y x^(y-1)}, and {@code x^y log x}. PyTorch: 0 for the base where the exponent is 0, and
+   * 0 for the exponent where the base is 0 and the exponent is not negative.
    */
   private static void pow(Backward b) {
     double exponent = b.constant(1);

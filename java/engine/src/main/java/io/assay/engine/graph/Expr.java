@@ -235,9 +235,7 @@ final class Expr {
   }
 
   Expr cast(DType to) {
-    return to == dtype()
-        ? this
-        : tape.op("Cast", Map.of("to", (long) OnnxTypes.code(to)), this);
+    return to == dtype() ? this : tape.op("Cast", Map.of("to", (long) OnnxTypes.code(to)), this);
   }
 
   Expr matmul(Expr x) {

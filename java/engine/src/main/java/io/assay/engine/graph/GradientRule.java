@@ -1,8 +1,8 @@
 package io.assay.engine.graph;
 
 /**
- * The vector-Jacobian product of one operator: from the gradient of a node's outputs to those of its
- * inputs. It reads like the formula:
+ * The vector-Jacobian product of one operator: from the gradient of a node's outputs to those of
+ * its inputs. It reads like the formula:
  *
  * <pre>
  *   rules.put("Mul", b -&gt; {

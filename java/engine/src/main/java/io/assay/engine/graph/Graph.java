@@ -118,7 +118,8 @@ public final class Graph {
     return captures;
   }
 
-  /** Reads an ONNX file; weights in it and beside it are mapped, not copied.
+  /**
+   * Reads an ONNX file; weights in it and beside it are mapped, not copied.
    *
    * <p>Constant nodes become constants, and the model's own functions are inlined.
    *
@@ -217,10 +218,10 @@ public final class Graph {
    *
    * @param seeds name of a new input for the upstream gradient (of the value's shape and type), by
    *     value; the value is usually an output
-   * @param wrt inputs, constants or any other float values; one that the seeded values do not depend
-   *     on gets a gradient of zeros
-   * @throws InputException if a shape is open (specialise first), a value is unknown or no float, or
-   *     an operator on the way has no gradient rule; the message names it and the path to it
+   * @param wrt inputs, constants or any other float values; one that the seeded values do not
+   *     depend on gets a gradient of zeros
+   * @throws InputException if a shape is open (specialise first), a value is unknown or no float,
+   *     or an operator on the way has no gradient rule; the message names it and the path to it
    */
   public Gradient differentiate(Map<String, String> seeds, Collection<String> wrt) {
     return Backward.differentiate(this, seeds, wrt);
@@ -486,6 +487,5 @@ public final class Graph {
       }
       return new Graph(this, sorted, List.copyOf(captured));
     }
-
   }
 }

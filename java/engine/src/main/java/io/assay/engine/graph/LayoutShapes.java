@@ -267,8 +267,7 @@ final class LayoutShapes {
       }
       bounds[i] = value.get(0);
     }
-    return o.one(
-        o.dtype(0), (long) Math.max(0, Math.ceil((bounds[1] - bounds[0]) / bounds[2])));
+    return o.one(o.dtype(0), (long) Math.max(0, Math.ceil((bounds[1] - bounds[0]) / bounds[2])));
   }
 
   private static long[] join(long[]... parts) {

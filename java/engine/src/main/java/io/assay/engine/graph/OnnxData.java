@@ -178,7 +178,9 @@ final class OnnxData {
         what + " has the " + key + " '" + text + "' in its data file; it must be a number >= 0");
   }
 
-  /** The same bytes, off heap and at an address that suits the type; copied only if they must be. */
+  /**
+   * The same bytes, off heap and at an address that suits the type; copied only if they must be.
+   */
   private static MemorySegment aligned(MemorySegment data, DType dtype) {
     if (data.isNative() && data.address() % dtype.bytes() == 0) {
       return data;

@@ -61,7 +61,9 @@ final class OnnxFunctions {
   private void call(FunctionProto function, Node call, Graph.Builder b, int depth) {
     if (depth == MAX_DEPTH || ++expanded > MAX_NODES) {
       throw new InputException(
-          "function " + function.getName() + " calls itself or nests too deeply; export it inlined");
+          "function "
+              + function.getName()
+              + " calls itself or nests too deeply; export it inlined");
     }
     for (OperatorSetIdProto opset : function.getOpsetImportList()) {
       b.opsetOf(OnnxReader.domain(opset.getDomain()), opset.getVersion(), function.getName());
@@ -89,9 +91,7 @@ final class OnnxFunctions {
     String prefix = call.name().isEmpty() ? call.output(0) : call.name();
     UnaryOperator<String> rename =
         value ->
-            value.isEmpty()
-                ? ""
-                : names.computeIfAbsent(value, v -> b.fresh(prefix + "/" + v));
+            value.isEmpty() ? "" : names.computeIfAbsent(value, v -> b.fresh(prefix + "/" + v));
     for (NodeProto proto : function.getNodeList()) {
       Node inner = reader.node(proto, bound);
       if (inner.attributes().values().stream().anyMatch(Graph.class::isInstance)) {

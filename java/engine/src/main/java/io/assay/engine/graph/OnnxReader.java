@@ -86,7 +86,8 @@ final class OnnxReader {
 
   private void fill(Graph.Builder b, GraphProto graph) {
     if (graph.getSparseInitializerCount() > 0) {
-      throw new InputException("sparse constants are not supported; save the model with dense ones");
+      throw new InputException(
+          "sparse constants are not supported; save the model with dense ones");
     }
     Set<String> constants = new HashSet<>();
     for (TensorProto proto : graph.getInitializerList()) {

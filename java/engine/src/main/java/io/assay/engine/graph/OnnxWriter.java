@@ -65,7 +65,9 @@ final class OnnxWriter {
     return new OnnxWriter(store).model(graph).toByteArray();
   }
 
-  /** Writes {@code file}, and FILE.data beside it if the constants exceed {@code embedded} bytes. */
+  /**
+   * Writes {@code file}, and FILE.data beside it if the constants exceed {@code embedded} bytes.
+   */
   static void write(Graph graph, Path file, long embedded) {
     long total = graph.constants().values().stream().mapToLong(t -> t.data().byteSize()).sum();
     try {
@@ -119,8 +121,7 @@ final class OnnxWriter {
       long offset = (channel.position() + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
       channel.position(offset);
       for (long done = 0; done < size; done += CHUNK) {
-        ByteBuffer chunk =
-            tensor.data().asSlice(done, Math.min(CHUNK, size - done)).asByteBuffer();
+        ByteBuffer chunk = tensor.data().asSlice(done, Math.min(CHUNK, size - done)).asByteBuffer();
         while (chunk.hasRemaining()) {
           channel.write(chunk);
         }

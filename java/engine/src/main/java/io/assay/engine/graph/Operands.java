@@ -8,8 +8,7 @@ import java.util.List;
 import java.util.function.Function;
 
 /** A node together with what is known of its inputs: what a shape rule works on. */
-record Operands(
-    Node node, Function<String, TensorType> types, Function<String, Tensor> constants) {
+record Operands(Node node, Function<String, TensorType> types, Function<String, Tensor> constants) {
 
   /** Type of input {@code i}, which must be known and static. */
   TensorType type(int i) {

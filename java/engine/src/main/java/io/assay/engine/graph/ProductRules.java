@@ -21,8 +21,7 @@ final class ProductRules {
     if (b.in(0).rank() == 1 || b.in(1).rank() == 1) {
       vectors(b);
     } else if (b.in(1).rank() == 2) {
-      b.give(
-          0, () -> rows(b.g()).gemm(b.in(1), false, true, 1).reshape(b.in(0).shape()));
+      b.give(0, () -> rows(b.g()).gemm(b.in(1), false, true, 1).reshape(b.in(0).shape()));
       b.give(1, () -> rows(b.in(0)).gemm(rows(b.g()), true, false, 1));
     } else {
       b.give(0, () -> b.g().matmul(b.in(1).transposed()));

@@ -57,8 +57,9 @@ final class ReductionRules {
   }
 
   /**
-   * With {@code h = (x - mean) / s}: {@code dx = (k - mean(k) - h mean(k h)) / s} where {@code k = g
-   * scale}; {@code dscale = g h}, {@code dbias = g}. The optional outputs (mean, 1 / s) have no gradient.
+   * With {@code h = (x - mean) / s}: {@code dx = (k - mean(k) - h mean(k h)) / s} where {@code k =
+   * g scale}; {@code dscale = g h}, {@code dbias = g}. The optional outputs (mean, 1 / s) have no
+   * gradient.
    */
   private static void layerNormalization(Backward b) {
     b.onlyFirstOutput();

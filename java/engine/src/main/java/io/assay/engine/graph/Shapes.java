@@ -120,8 +120,7 @@ final class Shapes {
     if (a[a.length - 1] != b[b.length - 2]) {
       throw o.wrong("multiplies the shapes " + o.type(0) + " and " + o.type(1));
     }
-    long[] batch =
-        o.broadcast(Arrays.copyOf(a, a.length - 2), Arrays.copyOf(b, b.length - 2));
+    long[] batch = o.broadcast(Arrays.copyOf(a, a.length - 2), Arrays.copyOf(b, b.length - 2));
     List<Long> out = new ArrayList<>();
     Arrays.stream(batch).forEach(out::add);
     if (!vectorA) {

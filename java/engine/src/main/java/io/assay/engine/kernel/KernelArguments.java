@@ -62,7 +62,8 @@ final class KernelArguments {
     vector("forbiddenOffsets", a.forbiddenOffsets(), audits + 1, Long.BYTES);
     long previous = a.forbiddenOffsets().get(Tensor.LONG, 0);
     if (previous < 0) {
-      throw new IllegalArgumentException("forbiddenOffsets[0] is " + previous + "; it must be >= 0");
+      throw new IllegalArgumentException(
+          "forbiddenOffsets[0] is " + previous + "; it must be >= 0");
     }
     for (long i = 1; i <= audits; i++) {
       long offset = a.forbiddenOffsets().get(Tensor.LONG, i * Long.BYTES);
@@ -75,7 +76,13 @@ final class KernelArguments {
         int id = a.forbiddenIds().get(Tensor.INT, j * Integer.BYTES);
         if (id < 0 || id >= vocabulary) {
           throw new IllegalArgumentException(
-              "forbiddenIds[" + j + "] is " + id + "; the vocabulary has " + vocabulary + " tokens");
+              "forbiddenIds["
+                  + j
+                  + "] is "
+                  + id
+                  + "; the vocabulary has "
+                  + vocabulary
+                  + " tokens");
         }
         if (j > previous && id <= a.forbiddenIds().get(Tensor.INT, (j - 1) * Integer.BYTES)) {
           throw new IllegalArgumentException(

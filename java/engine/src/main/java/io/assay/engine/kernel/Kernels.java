@@ -9,8 +9,8 @@ import java.lang.foreign.MemorySegment;
  *
  * <p>Every method checks sizes, strides and types against its segments before it touches memory and
  * throws {@link IllegalArgumentException} naming argument, value and limit. Work of size zero is
- * done at once and writes nothing. Results have the same bits for every thread count. Methods may be
- * called from several threads; each call uses at most the threads this object was opened with.
+ * done at once and writes nothing. Results have the same bits for every thread count. Methods may
+ * be called from several threads; each call uses at most the threads this object was opened with.
  */
 public interface Kernels extends AutoCloseable {
   /** Largest number of tokens that {@link #tokenSwapTopk} keeps. */
@@ -31,7 +31,10 @@ public interface Kernels extends AutoCloseable {
   /** {@code portable}, {@code cpu} or {@code cuda}. */
   String implementation();
 
-  /** Instruction set in use: {@code java}, {@code scalar}, {@code avx2}, {@code avx512}, {@code neon}. */
+  /**
+   * Instruction set in use: {@code java}, {@code scalar}, {@code avx2}, {@code avx512}, {@code
+   * neon}.
+   */
   String tier();
 
   /** Scores all tokens as swaps and keeps the best; see {@link TokenSwap}. */
@@ -55,8 +58,8 @@ public interface Kernels extends AutoCloseable {
       MemorySegment margin);
 
   /**
-   * Gradient of a weighted sum of target log-probabilities with respect to the hidden rows:
-   * {@code gradient[r] = weight[r] * (W[target[r]] - sum_v exp(logit[r,v] - lse[r]) W[v])}.
+   * Gradient of a weighted sum of target log-probabilities with respect to the hidden rows: {@code
+   * gradient[r] = weight[r] * (W[target[r]] - sum_v exp(logit[r,v] - lse[r]) W[v])}.
    *
    * @param lse [R], as {@link #headRows} gave it
    * @param weight [R]
@@ -65,8 +68,8 @@ public interface Kernels extends AutoCloseable {
   void headBackward(HeadRows rows, MemorySegment lse, MemorySegment weight, Matrix gradient);
 
   /**
-   * One AdamW step in place (Loshchilov and Hutter 2019, algorithm 2, as PyTorch applies it): {@code
-   * p -= lr*decay*p; m = b1*m + (1-b1)*g; v = b2*v + (1-b2)*g*g; p -= lr * (m/(1-b1^t)) /
+   * One AdamW step in place (Loshchilov and Hutter 2019, algorithm 2, as PyTorch applies it):
+   * {@code p -= lr*decay*p; m = b1*m + (1-b1)*g; v = b2*v + (1-b2)*g*g; p -= lr * (m/(1-b1^t)) /
    * (sqrt(v/(1-b2^t)) + eps)}. All four vectors are F32 or all F64, of equal length and disjoint.
    *
    * @param step t, from 1
@@ -80,7 +83,8 @@ public interface Kernels extends AutoCloseable {
       long step);
 
   /** Hyperparameters of {@link #adamw}. */
-  record AdamW(double learningRate, double beta1, double beta2, double epsilon, double weightDecay) {}
+  record AdamW(
+      double learningRate, double beta1, double beta2, double epsilon, double weightDecay) {}
 
   /** Releases threads and native handles; a second call does nothing. */
   @Override

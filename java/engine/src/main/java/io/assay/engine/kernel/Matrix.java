@@ -15,8 +15,8 @@ import java.lang.foreign.MemorySegment;
  */
 public record Matrix(MemorySegment data, DType dtype, long rows, long columns, long stride) {
   /**
-   * @throws IllegalArgumentException if a size is negative, the stride is shorter than a row, or the
-   *     memory ends before the last row does
+   * @throws IllegalArgumentException if a size is negative, the stride is shorter than a row, or
+   *     the memory ends before the last row does
    */
   public Matrix {
     if (rows < 0 || columns < 0 || stride < columns) {
@@ -28,8 +28,7 @@ public record Matrix(MemorySegment data, DType dtype, long rows, long columns, l
               + ", stride "
               + stride);
     }
-    long elements =
-        rows == 0 ? 0 : Math.addExact(Math.multiplyExact(rows - 1, stride), columns);
+    long elements = rows == 0 ? 0 : Math.addExact(Math.multiplyExact(rows - 1, stride), columns);
     long bytes = Math.multiplyExact(elements, (long) dtype.bytes());
     if (data.byteSize() < bytes) {
       throw new IllegalArgumentException(

@@ -166,7 +166,8 @@ public final class PortableKernels implements Kernels {
               sum += max == Double.POSITIVE_INFINITY ? 1 : Math.exp(logit - max);
             }
           }
-          double total = nan ? Double.NaN : max == Double.NEGATIVE_INFINITY ? max : max + Math.log(sum);
+          double total =
+              nan ? Double.NaN : max == Double.NEGATIVE_INFINITY ? max : max + Math.log(sum);
           put(lse, real, r, total);
           put(logProb, real, r, wanted - total);
           argMax.set(Tensor.INT, (long) r * Integer.BYTES, nan ? -1 : bestId);

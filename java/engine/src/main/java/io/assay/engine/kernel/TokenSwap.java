@@ -26,7 +26,8 @@ import java.lang.foreign.MemorySegment;
  *     null
  * @param forbiddenIds int32, ascending within an audit, ids in [0,V)
  * @param kept best tokens to keep per audit, 1 to {@link Kernels#MAX_KEPT}
- * @param ids out, int32 [A,kept]: by score descending, id ascending among equals; -1 behind the last
+ * @param ids out, int32 [A,kept]: by score descending, id ascending among equals; -1 behind the
+ *     last
  * @param scores out [A,kept]; -infinity behind the last
  * @param found out, int32 [A]: how many were kept, less than {@code kept} where fewer are allowed
  * @param nans out, int64 [A]: allowed tokens whose score is not a number; they are never kept

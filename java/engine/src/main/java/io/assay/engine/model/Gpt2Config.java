@@ -37,28 +37,87 @@ public record Gpt2Config(
   /** The activation functions that can be built. */
   public static final Set<String> ACTIVATIONS =
       Set.of(
-          "gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu", "quick_gelu", "relu", "silu",
-          "swish", "tanh");
+          "gelu_new",
+          "gelu_pytorch_tanh",
+          "gelu_fast",
+          "gelu",
+          "quick_gelu",
+          "relu",
+          "silu",
+          "swish",
+          "tanh");
 
   /** Fields that matter to training, to sampling or to other tasks, not to the logits. */
   private static final Set<String> NEUTRAL =
       Set.of(
-          "_name_or_path", "architectures", "attn_pdrop", "bos_token_id", "eos_token_id",
-          "pad_token_id", "sep_token_id", "unk_token_id", "decoder_start_token_id", "dtype",
-          "torch_dtype", "embd_pdrop", "resid_pdrop", "initializer_range", "gradient_checkpointing",
-          "reorder_and_upcast_attn", "summary_activation", "summary_first_dropout",
-          "summary_proj_to_labels", "summary_type", "summary_use_proj", "task_specific_params",
-          "transformers_version", "use_cache", "output_attentions", "output_hidden_states",
-          "output_past", "return_dict", "return_dict_in_generate", "output_scores", "torchscript",
-          "use_bfloat16", "tokenizer_class", "prefix", "problem_type", "id2label", "label2id",
-          "num_labels", "finetuning_task", "_attn_implementation_autoset", "attn_implementation",
-          "_attn_implementation", "max_length", "min_length", "do_sample", "early_stopping",
-          "num_beams", "num_beam_groups", "diversity_penalty", "temperature", "top_k", "top_p",
-          "typical_p", "repetition_penalty", "length_penalty", "no_repeat_ngram_size",
-          "encoder_no_repeat_ngram_size", "bad_words_ids", "num_return_sequences",
-          "chunk_size_feed_forward", "forced_bos_token_id", "forced_eos_token_id",
-          "remove_invalid_values", "exponential_decay_length_penalty", "suppress_tokens",
-          "begin_suppress_tokens", "tf_legacy_loss", "is_decoder");
+          "_name_or_path",
+          "architectures",
+          "attn_pdrop",
+          "bos_token_id",
+          "eos_token_id",
+          "pad_token_id",
+          "sep_token_id",
+          "unk_token_id",
+          "decoder_start_token_id",
+          "dtype",
+          "torch_dtype",
+          "embd_pdrop",
+          "resid_pdrop",
+          "initializer_range",
+          "gradient_checkpointing",
+          "reorder_and_upcast_attn",
+          "summary_activation",
+          "summary_first_dropout",
+          "summary_proj_to_labels",
+          "summary_type",
+          "summary_use_proj",
+          "task_specific_params",
+          "transformers_version",
+          "use_cache",
+          "output_attentions",
+          "output_hidden_states",
+          "output_past",
+          "return_dict",
+          "return_dict_in_generate",
+          "output_scores",
+          "torchscript",
+          "use_bfloat16",
+          "tokenizer_class",
+          "prefix",
+          "problem_type",
+          "id2label",
+          "label2id",
+          "num_labels",
+          "finetuning_task",
+          "_attn_implementation_autoset",
+          "attn_implementation",
+          "_attn_implementation",
+          "max_length",
+          "min_length",
+          "do_sample",
+          "early_stopping",
+          "num_beams",
+          "num_beam_groups",
+          "diversity_penalty",
+          "temperature",
+          "top_k",
+          "top_p",
+          "typical_p",
+          "repetition_penalty",
+          "length_penalty",
+          "no_repeat_ngram_size",
+          "encoder_no_repeat_ngram_size",
+          "bad_words_ids",
+          "num_return_sequences",
+          "chunk_size_feed_forward",
+          "forced_bos_token_id",
+          "forced_eos_token_id",
+          "remove_invalid_values",
+          "exponential_decay_length_penalty",
+          "suppress_tokens",
+          "begin_suppress_tokens",
+          "tf_legacy_loss",
+          "is_decoder");
 
   /** Fields of which only one value has a meaning here: that of a plain GPT-2. */
   private static final Map<String, String> FIXED =
@@ -104,13 +163,16 @@ public record Gpt2Config(
             f.flag("scale_attn_by_inverse_layer_idx", false),
             f.flag("tie_word_embeddings", true));
     if (f.size("n_ctx", context) != context) {
-      throw f.bad("has n_ctx " + json.get("n_ctx") + " and n_positions " + context
-          + ", which must be equal");
+      throw f.bad(
+          "has n_ctx "
+              + json.get("n_ctx")
+              + " and n_positions "
+              + context
+              + ", which must be equal");
     }
     f.requireRead();
     if (config.width % config.heads != 0) {
-      throw f.bad(
-          "has n_head " + config.heads + ", which does not divide n_embd " + config.width);
+      throw f.bad("has n_head " + config.heads + ", which does not divide n_embd " + config.width);
     }
     if (!ACTIVATIONS.contains(config.activation)) {
       throw f.bad(
@@ -147,7 +209,9 @@ public record Gpt2Config(
     void require(String field, String only) {
       JsonNode value = json.get(field);
       read.add(field);
-      if (value != null && !value.isNull() && !value.asText(value.toString()).equals(only)
+      if (value != null
+          && !value.isNull()
+          && !value.asText(value.toString()).equals(only)
           && !value.toString().equals(only)) {
         throw bad("has " + field + " " + value + "; only " + only + " is supported");
       }

@@ -18,8 +18,8 @@ import java.util.Set;
  * one Softmax.
  *
  * <p>Two things are rewritten, so that every hook is a value: layer norms into their parts, and the
- * position embedding is spread over the rows. A mask that the export adds as a large negative number
- * stays one: its attention scores are then not minus infinity.
+ * position embedding is spread over the rows. A mask that the export adds as a large negative
+ * number stays one: its attention scores are then not minus infinity.
  */
 final class Gpt2Export {
   /** Operators that only move or scale elements on the way to a product. */
@@ -167,8 +167,7 @@ final class Gpt2Export {
   private Node shaping(String value) {
     for (Node user : graph.users(value)) {
       boolean bias =
-          user.op().equals("Add")
-              && (isWeight(user.input(0)) || isWeight(user.input(1)));
+          user.op().equals("Add") && (isWeight(user.input(0)) || isWeight(user.input(1)));
       if (bias || (user.op().equals("Reshape") && user.input(0).equals(value))) {
         return user;
       }
@@ -262,9 +261,7 @@ final class Gpt2Export {
         return null;
       }
       node =
-          node.op().equals("Concat")
-              ? graph.producer(node.inputs().getLast())
-              : dataProducer(node);
+          node.op().equals("Concat") ? graph.producer(node.inputs().getLast()) : dataProducer(node);
     }
     return node;
   }
@@ -302,9 +299,7 @@ final class Gpt2Export {
   private List<Node> parts(Graph.Builder b, String at, Node norm, DType dtype) {
     boolean axesAreInput = graph.opsets().getOrDefault("", 0L) >= 18;
     Map<String, Object> mean =
-        axesAreInput
-            ? Map.of("keepdims", 1L)
-            : Map.of("keepdims", 1L, "axes", List.of(-1L));
+        axesAreInput ? Map.of("keepdims", 1L) : Map.of("keepdims", 1L, "axes", List.of(-1L));
     String axes =
         axesAreInput ? b.constant(b.fresh(at + ".axes"), Tensor.ofLongs(new long[] {-1}, 1)) : null;
     double epsilonValue = Double.parseDouble(Float.toString((float) norm.real("epsilon", 1e-5)));
@@ -319,12 +314,16 @@ final class Gpt2Export {
     String scale = at + ".hook_scale";
     String normalized = at + ".hook_normalized";
     List<Node> parts = new ArrayList<>();
-    parts.add(axes == null ? node(average, "ReduceMean", mean, x)
-        : node(average, "ReduceMean", mean, x, axes));
+    parts.add(
+        axes == null
+            ? node(average, "ReduceMean", mean, x)
+            : node(average, "ReduceMean", mean, x, axes));
     parts.add(node(centred, "Sub", Map.of(), x, average));
     parts.add(node(square, "Pow", Map.of(), centred, two));
-    parts.add(axes == null ? node(variance, "ReduceMean", mean, square)
-        : node(variance, "ReduceMean", mean, square, axes));
+    parts.add(
+        axes == null
+            ? node(variance, "ReduceMean", mean, square)
+            : node(variance, "ReduceMean", mean, square, axes));
     parts.add(node(raised, "Add", Map.of(), variance, epsilon));
     parts.add(node(scale, "Sqrt", Map.of(), raised));
     parts.add(node(normalized, "Div", Map.of(), centred, scale));

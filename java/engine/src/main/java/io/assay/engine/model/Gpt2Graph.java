@@ -85,9 +85,9 @@ final class Gpt2Graph {
   }
 
   /**
-   * The same with a cache: inputs {@code past.L.key} and {@code past.L.value}
-   * [row, head, position, head width], which may have no positions, and outputs {@code present.L.*}
-   * that hold them and those of the new tokens.
+   * The same with a cache: inputs {@code past.L.key} and {@code past.L.value} [row, head, position,
+   * head width], which may have no positions, and outputs {@code present.L.*} that hold them and
+   * those of the new tokens.
    */
   static Graph cached(String name, Gpt2Config config, Gpt2Weights weights) {
     Gpt2Graph g = new Gpt2Graph(name, config, weights);
@@ -188,8 +188,7 @@ final class Gpt2Graph {
     String rows = reshape(null, in, -1, config.width());
     String table = weight(config.tied() ? "wte.weight" : Gpt2Weights.HEAD);
     String flat = op("Gemm", Map.of("transB", 1L), rows, table);
-    String shape =
-        op("Concat", Map.of("axis", 0L), op("Shape", INPUT), longs(config.vocabulary()));
+    String shape = op("Concat", Map.of("axis", 0L), op("Shape", INPUT), longs(config.vocabulary()));
     return named(LOGITS, "Identity", named("unembed.hook_out", "Reshape", flat, shape));
   }
 
@@ -208,8 +207,7 @@ final class Gpt2Graph {
     Map<String, Object> last = Map.of("axes", List.of(-1L), "keepdims", 1L);
     String centred = op("Sub", x, op("ReduceMean", last, x));
     String variance = op("ReduceMean", last, op("Pow", centred, real(2)));
-    String scale =
-        named(at + ".hook_scale", "Sqrt", op("Add", variance, real(config.epsilon())));
+    String scale = named(at + ".hook_scale", "Sqrt", op("Add", variance, real(config.epsilon())));
     String y = named(at + ".hook_normalized", "Div", centred, scale);
     if (weights.has(weightsOf + ".weight")) {
       y = op("Mul", y, weight(weightsOf + ".weight"));
@@ -236,9 +234,7 @@ final class Gpt2Graph {
     String pattern = b.op(at + "hook_pattern", "Softmax", Map.of("axis", -1L), scores);
     String z = headsFirst(at + "hook_z", op("MatMul", pattern, values));
     return linear(
-        "blocks." + layer + ".hook_attn_out",
-        reshape(null, z, 0, 0, config.width()),
-        h + "c_proj");
+        "blocks." + layer + ".hook_attn_out", reshape(null, z, 0, 0, config.width()), h + "c_proj");
   }
 
   /** Keys or values [row, head, position, head width] of all positions that there are. */

@@ -65,8 +65,8 @@ record Gpt2Weights(
   }
 
   /**
-   * Reads the weights of a folder: {@code model.safetensors}, or the shards that
-   * {@code model.safetensors.index.json} names.
+   * Reads the weights of a folder: {@code model.safetensors}, or the shards that {@code
+   * model.safetensors.index.json} names.
    *
    * @param dtype type to hold them in; tensors of another float type are converted
    * @throws InputException if a tensor is missing, superfluous or of the wrong shape or type
@@ -192,7 +192,10 @@ record Gpt2Weights(
   private static void requireMatrix(String model, String name, Tensor t) {
     if (t == null || t.rank() != 2) {
       throw new InputException(
-          "the weights of " + model + (t == null ? " lack" : " need as a matrix") + " the tensor "
+          "the weights of "
+              + model
+              + (t == null ? " lack" : " need as a matrix")
+              + " the tensor "
               + name);
     }
   }
@@ -204,8 +207,7 @@ record Gpt2Weights(
       return List.of(single);
     }
     if (!Files.exists(index)) {
-      throw new InputException(
-          "the folder " + folder + " has neither " + SINGLE + " nor " + INDEX);
+      throw new InputException("the folder " + folder + " has neither " + SINGLE + " nor " + INDEX);
     }
     JsonNode map = JsonFiles.object(index).get("weight_map");
     if (map == null || !map.isObject() || map.isEmpty()) {

@@ -10,8 +10,8 @@ import java.util.Map;
 import java.util.Optional;
 
 /**
- * A decoder as audits use it: a body that turns token ids into hidden rows, and a head whose product
- * with a hidden row gives the logits.
+ * A decoder as audits use it: a body that turns token ids into hidden rows, and a head whose
+ * product with a hidden row gives the logits.
  *
  * <p>The embedding and the head are plain matrices, so that kernels can read them without a graph.
  */

@@ -102,8 +102,7 @@ public final class Model implements AutoCloseable {
     Gpt2Export.Recognised known =
         Gpt2Export.recognise(read)
             .orElseGet(() -> new Gpt2Export.Recognised(read, new Hooks(Map.of())));
-    return new Model(
-        nameOf(file), List.of(file), known.graph(), known.hooks(), tokenizer, null, 0);
+    return new Model(nameOf(file), List.of(file), known.graph(), known.hooks(), tokenizer, null, 0);
   }
 
   private static String nameOf(Path path) {
@@ -134,7 +133,12 @@ public final class Model implements AutoCloseable {
   static Model table(String name, Tensor embedding, Tensor head) {
     if (embedding.rank() != 2 || embedding.dtype() != head.dtype()) {
       throw new InputException(
-          "the embedding of " + name + " is " + embedding + " and its head " + head
+          "the embedding of "
+              + name
+              + " is "
+              + embedding
+              + " and its head "
+              + head
               + "; give two matrices of one type");
     }
     Gpt2Weights.requireShape(name, "head", head, embedding.shape());
@@ -198,9 +202,9 @@ public final class Model implements AutoCloseable {
 
   /**
    * The whole computation with a cache of keys and values: further inputs {@code past.L.key} and
-   * {@code past.L.value} [row, head, position, head width], which may have no positions, and outputs
-   * {@code present.L.key} and {@code present.L.value}, the past followed by the new positions. Empty
-   * for a model that Assay does not build.
+   * {@code past.L.value} [row, head, position, head width], which may have no positions, and
+   * outputs {@code present.L.key} and {@code present.L.value}, the past followed by the new
+   * positions. Empty for a model that Assay does not build.
    */
   public Optional<Graph> cached() {
     return decoder instanceof Decoder.Gpt2 g

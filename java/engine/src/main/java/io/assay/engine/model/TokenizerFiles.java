@@ -51,8 +51,7 @@ final class TokenizerFiles implements Tokenizer, AutoCloseable {
     Path merges = folder.resolve("merges.txt");
     if (Files.exists(vocabulary) && Files.exists(merges)) {
       ObjectNode json = bytePairs(vocabulary, merges);
-      return Optional.of(
-          open(vocabulary, json, json.toString().getBytes(StandardCharsets.UTF_8)));
+      return Optional.of(open(vocabulary, json, json.toString().getBytes(StandardCharsets.UTF_8)));
     }
     return Optional.empty();
   }
@@ -186,7 +185,11 @@ final class TokenizerFiles implements Tokenizer, AutoCloseable {
   public String token(long id) {
     if (id < 0 || id >= tokens.length || tokens[(int) id] == null) {
       throw new InputException(
-          "the tokenizer " + file + " has no token " + id + "; its ids end at "
+          "the tokenizer "
+              + file
+              + " has no token "
+              + id
+              + "; its ids end at "
               + (tokens.length - 1));
     }
     return tokens[(int) id];

@@ -31,9 +31,9 @@ import java.util.Map;
  * The safetensors file format: an eight-byte length, a JSON header of that length that gives name,
  * type, shape and byte range of each tensor, and the bytes.
  *
- * <p>A file is mapped, not read: its tensors are views of the mapping, which lives as long as any of
- * them is reachable. As the format demands, the byte ranges must cover the data without overlap and
- * without holes.
+ * <p>A file is mapped, not read: its tensors are views of the mapping, which lives as long as any
+ * of them is reachable. As the format demands, the byte ranges must cover the data without overlap
+ * and without holes.
  *
  * @param tensors the tensors by name, in the order of the header
  * @param metadata the free text entries of {@code __metadata__}
@@ -54,7 +54,9 @@ public record Safetensors(Map<String, Tensor> tensors, Map<String, String> metad
     metadata = Collections.unmodifiableMap(new LinkedHashMap<>(metadata));
   }
 
-  /** An entry of the header: {@code begin} and {@code end} count bytes from the end of the header. */
+  /**
+   * An entry of the header: {@code begin} and {@code end} count bytes from the end of the header.
+   */
   private record Entry(String name, DType dtype, long[] shape, long begin, long end) {}
 
   /**
@@ -91,8 +93,7 @@ public record Safetensors(Map<String, Tensor> tensors, Map<String, String> metad
     requireCovered(file, entries, data.byteSize());
     Map<String, Tensor> tensors = new LinkedHashMap<>();
     for (Entry e : entries) {
-      tensors.put(
-          e.name, Tensor.of(e.dtype, data.asSlice(e.begin, e.end - e.begin), e.shape));
+      tensors.put(e.name, Tensor.of(e.dtype, data.asSlice(e.begin, e.end - e.begin), e.shape));
     }
     return new Safetensors(tensors, metadata);
   }
@@ -199,8 +200,14 @@ public record Safetensors(Map<String, Tensor> tensors, Map<String, String> metad
       if (p.currentToken() != JsonToken.VALUE_NUMBER_INT
           || p.getNumberType() == JsonParser.NumberType.BIG_INTEGER
           || p.getLongValue() < 0) {
-        throw bad(file, key + " of the tensor " + name + " holds " + p.getText()
-            + ", not an integer from 0 to 2^63-1");
+        throw bad(
+            file,
+            key
+                + " of the tensor "
+                + name
+                + " holds "
+                + p.getText()
+                + ", not an integer from 0 to 2^63-1");
       }
       if (n == MAX_RANK) {
         throw bad(file, key + " of the tensor " + name + " has more than " + MAX_RANK + " entries");
@@ -244,7 +251,11 @@ public record Safetensors(Map<String, Tensor> tensors, Map<String, String> metad
     if (at != size) {
       throw bad(
           file,
-          "its tensors take " + at + " bytes, but it holds " + size + " after the header"
+          "its tensors take "
+              + at
+              + " bytes, but it holds "
+              + size
+              + " after the header"
               + (size < at ? ": it is cut off" : ""));
     }
   }
@@ -271,8 +282,7 @@ public record Safetensors(Map<String, Tensor> tensors, Map<String, String> metad
       for (Map.Entry<String, Tensor> e : sorted) {
         MemorySegment data = e.getValue().data();
         for (long at = 0; at < data.byteSize(); at += CHUNK) {
-          writeAll(
-              channel, data.asSlice(at, Math.min(CHUNK, data.byteSize() - at)).asByteBuffer());
+          writeAll(channel, data.asSlice(at, Math.min(CHUNK, data.byteSize() - at)).asByteBuffer());
         }
       }
     } catch (IOException e) {
@@ -334,9 +344,7 @@ public record Safetensors(Map<String, Tensor> tensors, Map<String, String> metad
 
     @Override
     public int read() {
-      return at == segment.byteSize()
-          ? -1
-          : segment.get(ValueLayout.JAVA_BYTE, at++) & 0xff;
+      return at == segment.byteSize() ? -1 : segment.get(ValueLayout.JAVA_BYTE, at++) & 0xff;
     }
 
     @Override
@@ -345,8 +353,7 @@ public record Safetensors(Map<String, Tensor> tensors, Map<String, String> metad
       if (n == 0 && length > 0) {
         return -1;
       }
-      MemorySegment.copy(
-          segment, ValueLayout.JAVA_BYTE, at, into, from, n);
+      MemorySegment.copy(segment, ValueLayout.JAVA_BYTE, at, into, from, n);
       at += n;
       return n;
     }

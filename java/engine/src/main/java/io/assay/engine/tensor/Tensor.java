@@ -10,8 +10,8 @@ import java.util.Arrays;
  * A dense row-major array: element type, shape and the memory that holds it.
  *
  * <p>A tensor is a view: it never owns its memory, and is valid as long as the arena of its segment
- * is. The shape is immutable; the elements are whatever the memory holds. Elements are little-endian
- * and need no alignment.
+ * is. The shape is immutable; the elements are whatever the memory holds. Elements are
+ * little-endian and need no alignment.
  */
 public final class Tensor {
   /** Unaligned little-endian layouts, the only ones with which elements are read and written. */
@@ -150,7 +150,8 @@ public final class Tensor {
       case I64 -> data.set(LONG, i * 8, (long) value);
       case I32 -> data.set(INT, i * 4, (int) value);
       case BOOL -> data.set(ValueLayout.JAVA_BYTE, i, (byte) (value == 0 ? 0 : 1));
-      default -> throw new UnsupportedOperationException("elements of type " + dtype + " are read only");
+      default ->
+          throw new UnsupportedOperationException("elements of type " + dtype + " are read only");
     }
   }
 

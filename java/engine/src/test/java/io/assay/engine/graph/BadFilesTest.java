@@ -153,8 +153,7 @@ class BadFilesTest {
   void wrongStructure() throws IOException {
     refused(graph(), "y", "nothing produces");
     refused(graph().addNode(node("Neg", "y", "z")), "n_y (Neg)", "z");
-    refused(
-        graph().addNode(node("Neg", "y", "z")).addNode(node("Neg", "z", "y")), "cycle", "n_y");
+    refused(graph().addNode(node("Neg", "y", "z")).addNode(node("Neg", "z", "y")), "cycle", "n_y");
     refused(graph().addNode(node("Neg", "x", "x")), "x twice");
     refused(graph().addNode(node("Neg", "y", "x")).addNode(node("Abs", "y", "x")), "y twice");
     refused(graph().addInput(value("x")).addNode(node("Neg", "y", "x")), "x twice");
@@ -205,8 +204,7 @@ class BadFilesTest {
           graph().addInitializer(external(4, "location", "in.data", "offset", offset)),
           "offset '" + offset + "'");
     }
-    refused(
-        graph().addInitializer(external(4, "location", "in.data", "offset", "52")), "64 bytes");
+    refused(graph().addInitializer(external(4, "location", "in.data", "offset", "52")), "64 bytes");
     refused(
         graph()
             .addInitializer(
@@ -218,8 +216,11 @@ class BadFilesTest {
         "holds 12");
     refused(graph().addInitializer(external(750_000_000, "location", "in.data")), "64 bytes");
 
-    save(file, graph().addInitializer(external(4, "location", "in.data", "offset", "48"))
-        .addNode(node("Neg", "y", "x")));
+    save(
+        file,
+        graph()
+            .addInitializer(external(4, "location", "in.data", "offset", "48"))
+            .addNode(node("Neg", "y", "x")));
     assertEquals(16, Graph.read(file).constant("w").data().byteSize());
   }
 
@@ -237,15 +238,16 @@ class BadFilesTest {
     }
     refused(nested, "not an ONNX model");
 
-    ModelProto.Builder loops = model().setGraph(graph().addNode(node("F", "y", "x").setDomain("f")));
+    ModelProto.Builder loops =
+        model().setGraph(graph().addNode(node("F", "y", "x").setDomain("f")));
     loops.addFunctions(function("F", node("F", "b", "a").setDomain("f")));
     Files.write(file, loops.build().toByteArray());
     assertTrue(refused().contains("function F calls itself"));
 
-    ModelProto.Builder bomb = model().setGraph(graph().addNode(node("F0", "y", "x").setDomain("f")));
+    ModelProto.Builder bomb =
+        model().setGraph(graph().addNode(node("F0", "y", "x").setDomain("f")));
     for (int i = 0; i < 30; i++) {
-      FunctionProto.Builder f =
-          function("F" + i, node("F" + (i + 1), "b", "a").setDomain("f"));
+      FunctionProto.Builder f = function("F" + i, node("F" + (i + 1), "b", "a").setDomain("f"));
       for (int j = 0; j < 9; j++) {
         f.addNode(node("F" + (i + 1), "c" + j, "a").setDomain("f"));
       }
@@ -276,10 +278,7 @@ class BadFilesTest {
         function("F", node("Softmax", "t", "a").addAttribute(reference)).addAttribute("at");
     f.addNode(node("Neg", "b", "t"));
     AttributeProto.Builder at =
-        AttributeProto.newBuilder()
-            .setName("at")
-            .setType(AttributeProto.AttributeType.INT)
-            .setI(1);
+        AttributeProto.newBuilder().setName("at").setType(AttributeProto.AttributeType.INT).setI(1);
     ModelProto.Builder m =
         model()
             .setGraph(

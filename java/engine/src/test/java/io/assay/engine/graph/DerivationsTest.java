@@ -139,8 +139,7 @@ class DerivationsTest {
     feeds.putAll(carried);
     Fixtures.assertSame(whole, ort.evaluate(second, feeds), 1e-5);
     // A slice that ignored what it is given would pass too.
-    feeds.put(middle, Tensor.allocate(Arena.ofAuto(), DType.F32,
-        carried.get(middle).shape()));
+    feeds.put(middle, Tensor.allocate(Arena.ofAuto(), DType.F32, carried.get(middle).shape()));
     assertFalse(
         whole.get(g.outputs().getFirst()).get(0)
             == ort.evaluate(second, feeds).get(g.outputs().getFirst()).get(0));
@@ -251,8 +250,7 @@ class DerivationsTest {
         System.arraycopy(rest, axes, bankShape, 1, 4 - axes);
         Map<String, Tensor> feeds = new HashMap<>();
         feeds.put("x", Tensor.ofFloats(x, 2, 3, 2, 2));
-        feeds.put("h.patch.rows", Tensor.ofLongs(map, Arrays.copyOf(
-            new long[] {2, 3, 2}, axes)));
+        feeds.put("h.patch.rows", Tensor.ofLongs(map, Arrays.copyOf(new long[] {2, 3, 2}, axes)));
         feeds.put("h.patch.bank", Tensor.ofFloats(bank, bankShape));
         assertArrayEquals(expected, ort.evaluate(g, feeds).get("y").toDoubles(), "axes " + axes);
       }
@@ -271,8 +269,7 @@ class DerivationsTest {
     inputs.forEach(
         (name, t) ->
             wide.put(
-                name,
-                t.dtype() == DType.F32 ? Tensor.ofDoubles(t.toDoubles(), t.shape()) : t));
+                name, t.dtype() == DType.F32 ? Tensor.ofDoubles(t.toDoubles(), t.shape()) : t));
     Tensor single = ort.evaluate(g, inputs).get("logits");
     Tensor doubled = ort.evaluate(twice, wide).get("logits");
     assertEquals(DType.F64, doubled.dtype());

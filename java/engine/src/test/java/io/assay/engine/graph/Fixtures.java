@@ -87,7 +87,8 @@ final class Fixtures {
     return inputs;
   }
 
-  static void assertSame(Map<String, Tensor> expected, Map<String, Tensor> actual, double tolerance) {
+  static void assertSame(
+      Map<String, Tensor> expected, Map<String, Tensor> actual, double tolerance) {
     assertEquals(expected.keySet(), actual.keySet());
     expected.forEach(
         (name, e) -> {

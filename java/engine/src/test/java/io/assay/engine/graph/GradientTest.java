@@ -48,7 +48,8 @@ class GradientTest {
     return new Case(op, attributes, List.of(shapes), List.of());
   }
 
-  private static Case with(String op, Map<String, Object> attributes, List<long[]> shapes, Object... extra) {
+  private static Case with(
+      String op, Map<String, Object> attributes, List<long[]> shapes, Object... extra) {
     return new Case(op, attributes, shapes, List.of(extra));
   }
 
@@ -83,8 +84,7 @@ class GradientTest {
     for (long ta : new long[] {0, 1}) {
       for (long tb : new long[] {0, 1}) {
         Map<String, Object> a = Map.of("transA", ta, "transB", tb, "alpha", 0.5f, "beta", 2f);
-        cases.add(
-            of("Gemm", a, ta == 1 ? s(3, 2) : s(2, 3), tb == 1 ? s(4, 3) : s(3, 4), s(1, 4)));
+        cases.add(of("Gemm", a, ta == 1 ? s(3, 2) : s(2, 3), tb == 1 ? s(4, 3) : s(3, 4), s(1, 4)));
         cases.add(of("Gemm", a, ta == 1 ? s(3, 2) : s(2, 3), tb == 1 ? s(4, 3) : s(3, 4)));
       }
     }
@@ -110,13 +110,18 @@ class GradientTest {
     cases.add(of("Transpose", Map.of("perm", List.of(2L, 0L, 1L)), s(2, 3, 4)));
     cases.add(of("Transpose", none, s(2, 3, 4)));
     cases.add(of("Concat", Map.of("axis", 1L), s(2, 3), s(2, 1), s(2, 2)));
-    cases.add(
-        with("Slice", none, List.of(s(4, 5)), longs(1, -3), longs(3, 100), longs(0, 1)));
+    cases.add(with("Slice", none, List.of(s(4, 5)), longs(1, -3), longs(3, 100), longs(0, 1)));
     cases.add(with("Slice", none, List.of(s(4, 5)), longs(1), longs(-1), longs(-1), longs(1)));
-    cases.add(with("Gather", none, List.of(s(4, 3)), Tensor.ofLongs(new long[] {1, 3, 1, -1}, 2, 2)));
     cases.add(
-        with("Gather", Map.of("axis", 1L), List.of(s(2, 4, 3)), Tensor.ofLongs(new long[] {2, 2, 0}, 3)));
-    cases.add(with("Gather", Map.of("axis", -1L), List.of(s(2, 4)), Tensor.ofLongs(new long[] {2})));
+        with("Gather", none, List.of(s(4, 3)), Tensor.ofLongs(new long[] {1, 3, 1, -1}, 2, 2)));
+    cases.add(
+        with(
+            "Gather",
+            Map.of("axis", 1L),
+            List.of(s(2, 4, 3)),
+            Tensor.ofLongs(new long[] {2, 2, 0}, 3)));
+    cases.add(
+        with("Gather", Map.of("axis", -1L), List.of(s(2, 4)), Tensor.ofLongs(new long[] {2})));
     return cases.stream();
   }
 
@@ -174,7 +179,14 @@ class GradientTest {
     b.constant("three", Tensor.scalar(DType.F64, 1));
     b.op("big", "Greater", Map.of(), "x", "three");
     b.op("w", "Where", Map.of(), "big", "x", "z");
-    b.node(new Node("split", "", "Split", List.of("w"), List.of("p", "q"), Map.of("axis", 1L, "num_outputs", 2L)));
+    b.node(
+        new Node(
+            "split",
+            "",
+            "Split",
+            List.of("w"),
+            List.of("p", "q"),
+            Map.of("axis", 1L, "num_outputs", 2L)));
     b.op("pq", "Mul", Map.of(), "p", "p");
     b.op("single", "Cast", Map.of("to", 1L), "pq");
     b.op("y", "Cast", Map.of("to", 11L), "single");
@@ -216,7 +228,10 @@ class GradientTest {
         inputs.get(x).set(j, at);
         double numeric = (up - down) / (2 * h);
         assertEquals(
-            numeric, gradient.get(j), tolerance * Math.max(1, Math.abs(numeric)), x + "[" + j + "]");
+            numeric,
+            gradient.get(j),
+            tolerance * Math.max(1, Math.abs(numeric)),
+            x + "[" + j + "]");
       }
     }
   }
@@ -244,8 +259,10 @@ class GradientTest {
   void kinksFollowPyTorch() {
     assertArrayEquals(new double[] {0, 0, 1}, slope("Relu", new double[] {-1, 0, 2}));
     assertArrayEquals(new double[] {-1, 0, 1}, slope("Abs", new double[] {-1, 0, 2}));
-    assertArrayEquals(new double[] {0, 0}, slope("Pow", new double[] {0, 2}, Tensor.scalar(DType.F64, 0)));
-    assertArrayEquals(new double[] {1, 1}, slope("Pow", new double[] {0, 2}, Tensor.scalar(DType.F64, 1)));
+    assertArrayEquals(
+        new double[] {0, 0}, slope("Pow", new double[] {0, 2}, Tensor.scalar(DType.F64, 0)));
+    assertArrayEquals(
+        new double[] {1, 1}, slope("Pow", new double[] {0, 2}, Tensor.scalar(DType.F64, 1)));
 
     Graph.Builder b = Graph.builder("exponent").opset("", 18);
     b.constant("x", Tensor.ofDoubles(new double[] {0, 0, Math.E}, 3));
@@ -413,7 +430,8 @@ class GradientTest {
           "a transposed copy of a weight: " + node);
     }
 
-    // Cut in two, with the activations handed over, the same comes out; not the same bits, since the
+    // Cut in two, with the activations handed over, the same comes out; not the same bits, since
+    // the
     // runtime fuses nodes unless the values between them are outputs.
     Split halves = d.split();
     Map<String, Tensor> handed = new LinkedHashMap<>(inputs);
@@ -426,7 +444,12 @@ class GradientTest {
       largest = Math.max(largest, max(torch.get(key)));
     }
     for (String output : seeds.keySet()) {
-      close(name + " " + output, torch.get(p + "out." + output), out.get(output).toDoubles(), 1e-6, 10 * bound.get("out").asDouble());
+      close(
+          name + " " + output,
+          torch.get(p + "out." + output),
+          out.get(output).toDoubles(),
+          1e-6,
+          10 * bound.get("out").asDouble());
     }
     for (Map.Entry<String, List<String>> e : compared.entrySet()) {
       Tensor want = torch.get(e.getKey());

@@ -49,7 +49,8 @@ class OnnxFilesTest {
     for (int i = 0; i < e.nodes().size(); i++) {
       Node en = e.nodes().get(i);
       Node an = a.nodes().get(i);
-      assertEquals(List.of(en.name(), en.domain(), en.op()), List.of(an.name(), an.domain(), an.op()));
+      assertEquals(
+          List.of(en.name(), en.domain(), en.op()), List.of(an.name(), an.domain(), an.op()));
       assertEquals(en.inputs(), an.inputs());
       assertEquals(en.outputs(), an.outputs());
       assertEquals(en.attributes().keySet(), an.attributes().keySet());
@@ -79,7 +80,8 @@ class OnnxFilesTest {
     assertEquals(List.of("x"), branch.captures());
 
     Graph.Builder b = Graph.builder("g").opset("", 17).opset("com.microsoft", 1);
-    b.input("x", new TensorType(DType.F32, List.of(TensorType.Dim.symbol("n"), TensorType.Dim.of(2))));
+    b.input(
+        "x", new TensorType(DType.F32, List.of(TensorType.Dim.symbol("n"), TensorType.Dim.of(2))));
     b.input("c", TensorType.of(DType.BOOL));
     b.constant("empty", Tensor.ofFloats(new float[0], 0, 3));
     b.op("chosen", "If", Map.of("then_branch", branch, "else_branch", branch), "c");
@@ -112,7 +114,8 @@ class OnnxFilesTest {
     assertEquals(List.of(1f, 2f), odd.attributes().get("fs"));
     assertEquals(List.of("a", "b"), odd.attributes().get("ss"));
     assertArrayEquals(new long[] {3, 4}, odd.tensor("t").toLongs());
-    assertEquals(List.of("x"), ((Graph) read.producer("chosen").attributes().get("then_branch")).captures());
+    assertEquals(
+        List.of("x"), ((Graph) read.producer("chosen").attributes().get("then_branch")).captures());
     assertEquals(List.of(read.producer("chosen")), read.users("x"));
   }
 
@@ -153,7 +156,8 @@ class OnnxFilesTest {
     OnnxWriter.write(g, folder.resolve("m.onnx"), 0);
     Graph read = Graph.read(folder.resolve("m.onnx"));
     long mapped = read.constants().values().stream().filter(t -> t.data().isMapped()).count();
-    long large = read.constants().values().stream().filter(t -> t.data().byteSize() >= 1024).count();
+    long large =
+        read.constants().values().stream().filter(t -> t.data().byteSize() >= 1024).count();
     assertTrue(large > 0 && mapped >= large, mapped + " of " + large + " are mapped");
     read.constants()
         .values()

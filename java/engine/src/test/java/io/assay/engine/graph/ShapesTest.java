@@ -18,7 +18,11 @@ import org.junit.jupiter.params.provider.MethodSource;
 class ShapesTest {
   /** Shapes of the float inputs, then constant integer vectors; null is an absent input. */
   record Case(
-      String op, Map<String, Object> attributes, List<long[]> shapes, long[][] integers, int outputs) {
+      String op,
+      Map<String, Object> attributes,
+      List<long[]> shapes,
+      long[][] integers,
+      int outputs) {
     static Case of(String op, Map<String, Object> attributes, long[]... shapes) {
       return new Case(op, attributes, List.of(shapes), new long[0][], 1);
     }
@@ -90,7 +94,11 @@ class ShapesTest {
             Map.of("group", 2L, "dilations", List.of(2L), "pads", List.of(1L, 2L)),
             s(1, 4, 9),
             s(6, 2, 3)),
-        Case.of("Conv", Map.of("auto_pad", "SAME_UPPER", "strides", List.of(2L)), s(1, 1, 9), s(1, 1, 3)),
+        Case.of(
+            "Conv",
+            Map.of("auto_pad", "SAME_UPPER", "strides", List.of(2L)),
+            s(1, 1, 9),
+            s(1, 1, 3)),
         Case.of(
             "MaxPool",
             Map.of("kernel_shape", List.of(3L), "strides", List.of(2L), "ceil_mode", 1L),

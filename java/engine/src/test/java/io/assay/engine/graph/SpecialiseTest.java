@@ -49,8 +49,7 @@ class SpecialiseTest {
     Map<String, Tensor> values = ort.evaluate(all, inputs);
     values.forEach(
         (value, tensor) ->
-            assertEquals(
-                TensorType.of(tensor.dtype(), tensor.shape()), fixed.type(value), value));
+            assertEquals(TensorType.of(tensor.dtype(), tensor.shape()), fixed.type(value), value));
     assertEquals(g.inputs(), fixed.inputs());
     assertEquals(g.outputs(), fixed.outputs());
     Fixtures.assertSame(ort.evaluate(g, inputs), ort.evaluate(fixed, inputs), 1e-12);

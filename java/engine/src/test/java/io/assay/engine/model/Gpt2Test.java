@@ -61,10 +61,7 @@ class Gpt2Test {
       Map<String, Tensor> got =
           run(model.hooks().expose(model.graph(), hooks), Map.of("input_ids", ids()));
       assertClose(
-          "logits",
-          reference.get("logits.input_ids"),
-          got.get("logits"),
-          bound(dtype, 4e-5, 6.2));
+          "logits", reference.get("logits.input_ids"), got.get("logits"), bound(dtype, 4e-5, 6.2));
       for (String hook : hooks) {
         assertClose(
             hook,
@@ -108,13 +105,13 @@ class Gpt2Test {
   void suffixAgreesWithTheWholeModel(int groups, int rowsPerGroup) {
     LanguageModel model = LanguageModel.of(Model.load(TinyGpt2.folder(), DType.F64));
     Tensor ids = sharedPrefixes(rowsPerGroup);
-    Map<String, Tensor> whole = run(model.suffix(6, 1, 0, TinyGpt2.LENGTH), Map.of("input_ids", ids));
+    Map<String, Tensor> whole =
+        run(model.suffix(6, 1, 0, TinyGpt2.LENGTH), Map.of("input_ids", ids));
     int length = TinyGpt2.LENGTH - PAST;
     Map<String, Tensor> inputs = new HashMap<>();
     inputs.put("input_ids", TinyGpt2.ids(ids, PAST, TinyGpt2.LENGTH));
     Graph prefixGraph = model.suffix(6, 1, 0, PAST);
-    Map<String, Tensor> prefix =
-        run(prefixGraph, Map.of("input_ids", TinyGpt2.ids(ids, 0, PAST)));
+    Map<String, Tensor> prefix = run(prefixGraph, Map.of("input_ids", TinyGpt2.ids(ids, 0, PAST)));
     for (int layer = 0; layer < model.layers(); layer++) {
       for (String part : List.of("key", "value")) {
         Tensor rows = prefix.get("present." + layer + "." + part);
@@ -131,7 +128,9 @@ class Gpt2Test {
     }
     if (rowsPerGroup == 1) {
       assertClose(
-          "hidden", positions(reference.get("act.unembed.hook_in"), 1, PAST), got.get("hidden"),
+          "hidden",
+          positions(reference.get("act.unembed.hook_in"), 1, PAST),
+          got.get("hidden"),
           24e-7);
     }
   }

@@ -65,7 +65,8 @@ class TokenizerTest {
         "{}|has no model.vocab",
         "{\"model\":{\"vocab\":{\"a\":-1}}}|the id -1",
         "{\"model\":{\"vocab\":{\"a\":2000000000}}}|ids up to",
-        "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[[\"x\",\"y\"]]}}|cannot be read",
+        "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[[\"x\",\"y\"]]}}|cannot be"
+            + " read",
         "{\"model\":{\"type\":\"None\",\"vocab\":{\"a\":0}}}|cannot be read"
       })
   void refusesABrokenFile(String json, String why) throws IOException {

@@ -23,7 +23,9 @@ class ToyModelsTest {
     return t;
   }
 
-  /** Two blocks of GPT-2 without biases and layer norm weights; values of an independent program. */
+  /**
+   * Two blocks of GPT-2 without biases and layer norm weights; values of an independent program.
+   */
   @Test
   void transformerWithoutBiases() {
     SplittableRandom random = new SplittableRandom(1);

@@ -80,8 +80,8 @@ class SafetensorsTest {
         "{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,12]}}|cut off",
         "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}|there is a hole",
         "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}|but it holds 8",
-        "{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4],\"data_offsets\":[0,8]}}|claims the"
-            + " size",
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4],\"data_offsets\":[0,8]}}|claims"
+            + " the size",
         "{\"a\":{\"dtype\":\"F32\",\"shape\":[99999999999999999999],\"data_offsets\":[0,8]}}|not an"
             + " integer",
         "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"b\":{\"dtype\":\"F32\","
@@ -92,8 +92,7 @@ class SafetensorsTest {
       })
   void refusesABadHeader(String header, String why) {
     InputException e =
-        assertThrows(
-            InputException.class, () -> Safetensors.read(write(header, new byte[8])));
+        assertThrows(InputException.class, () -> Safetensors.read(write(header, new byte[8])));
     assertTrue(e.getMessage().contains(why), e.getMessage());
     assertEquals(1, e.getMessage().lines().count());
   }

@@ -8,9 +8,12 @@ import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
+import java.util.function.IntFunction;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -19,9 +22,9 @@ import org.junit.jupiter.params.provider.MethodSource;
 /**
  * What every implementation of {@link Kernels} owes, against sums written out here in double.
  *
- * <p>A sum of n products of floats, in whatever order, errs by at most gamma_n * sum|terms|, gamma_n
- * = n*u/(1-n*u), u = 2^-24 (Higham 2002, section 3.1); the same with u = 2^-53 for doubles. One more
- * rounding stores the result.
+ * <p>A sum of n products of floats, in whatever order, errs by at most gamma_n * sum|terms|,
+ * gamma_n = n*u/(1-n*u), u = 2^-24 (Higham 2002, section 3.1); the same with u = 2^-53 for doubles.
+ * One more rounding stores the result.
  */
 class KernelsContractTest {
   private static final int[] SIZES = {1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 61, 127};
@@ -35,7 +38,7 @@ class KernelsContractTest {
     return all.stream();
   }
 
-  record Implementation(String name, java.util.function.IntFunction<Kernels> open) {
+  record Implementation(String name, IntFunction<Kernels> open) {
     @Override
     public String toString() {
       return name;
@@ -70,8 +73,7 @@ class KernelsContractTest {
       case F32 -> s.set(Tensor.FLOAT, i * 4, (float) value);
       case F64 -> s.set(Tensor.DOUBLE, i * 8, value);
       case F16 -> s.set(Tensor.SHORT, i * 2, Float.floatToFloat16((float) value));
-      case BF16 ->
-          s.set(Tensor.SHORT, i * 2, (short) (Float.floatToIntBits((float) value) >>> 16));
+      case BF16 -> s.set(Tensor.SHORT, i * 2, (short) (Float.floatToIntBits((float) value) >>> 16));
       default -> throw new AssertionError(type);
     }
   }
@@ -200,7 +202,8 @@ class KernelsContractTest {
         }
         double w = get(weight, real, r);
         double allowed = Math.abs(w) * s.magnitude() * (gamma(real, vocabulary + 8) + 3 * bound);
-        assertEquals(w * s.value(), at(gradient, r, c), allowed, where + " gradient " + r + "," + c);
+        assertEquals(
+            w * s.value(), at(gradient, r, c), allowed, where + " gradient " + r + "," + c);
       }
     }
     for (long i = 0; i < (rows - 1L) * gradient.stride(); i++) {
@@ -265,6 +268,102 @@ class KernelsContractTest {
     }
     refused("stride", () -> new Matrix(memory(64), DType.F32, 2, 4, 3));
     refused("bytes", () -> new Matrix(memory(31), DType.F32, 2, 4, 4));
+  }
+
+  // ---- token swap ----
+
+  /** A swap without bias or masks; alpha, unigram and lse are there. */
+  private TokenSwap swap(
+      Random random, DType type, int audits, int vocabulary, int width, int kept) {
+    DType real = real(type);
+    int b = real.bytes();
+    return new TokenSwap(
+        random(random, type, vocabulary, width, 1),
+        null,
+        random(random, real, audits, width, 2),
+        random(random, real, audits, width, 0),
+        random(random, real, 1, audits, 0).data(),
+        random(random, real, 1, vocabulary, 0).data(),
+        random(random, real, 1, vocabulary, 0).data(),
+        memory((vocabulary + 7) / 8).fill((byte) 0x6D),
+        null,
+        null,
+        kept,
+        memory(4L * audits * kept),
+        memory((long) b * audits * kept),
+        memory(4L * audits),
+        memory(8L * audits),
+        memory((long) b * audits));
+  }
+
+  @ParameterizedTest
+  @MethodSource("implementations")
+  void tokenSwapKeepsTheBestAllowed(Implementation implementation) {
+    Random random = new Random(3);
+    for (DType type : List.of(DType.F32, DType.F64, DType.F16, DType.BF16)) {
+      for (int i = 0; i < SIZES.length; i++) {
+        int audits = 1 + i % 4;
+        TokenSwap a = swap(random, type, audits, SIZES[SIZES.length - 1 - i], SIZES[i], 1 + 7 * i);
+        byte[] bits = null;
+        for (int threads = 1; threads <= 3; threads++) {
+          try (Kernels k = implementation.open().apply(threads)) {
+            k.tokenSwapTopk(a);
+            checkSwap(a, k.tier() + " " + type + " case " + i);
+          }
+          byte[] now = a.scores().toArray(ValueLayout.JAVA_BYTE);
+          assertTrue(bits == null || Arrays.equals(bits, now), "threads change bits");
+          bits = now;
+        }
+      }
+    }
+  }
+
+  private static void checkSwap(TokenSwap a, String where) {
+    DType real = real(a.embedding().dtype());
+    int vocabulary = (int) a.embedding().rows();
+    double g = gamma(real, a.embedding().columns() + vocabulary + 16);
+    for (int r = 0; r < a.gradient().rows(); r++) {
+      double sum = 0;
+      double worst = 0;
+      for (int v = 0; v < vocabulary; v++) {
+        Sum s = dot(a.embedding(), v, a.hidden(), r).plus(get(a.bias(), real, v));
+        sum += Math.exp(s.value());
+        worst = Math.max(worst, s.magnitude());
+      }
+      double lse = Math.log(sum);
+      assertEquals(lse, get(a.lse(), real, r), g * (1 + worst + Math.abs(lse)), where + " lse");
+      double alpha = get(a.alpha(), real, r);
+      double[] scores = new double[vocabulary];
+      double bound = 0;
+      int allowed = 0;
+      for (int v = 0; v < vocabulary; v++) {
+        Sum e = dot(a.embedding(), v, a.gradient(), r);
+        Sum h = dot(a.embedding(), v, a.hidden(), r).plus(get(a.bias(), real, v)).plus(-lse);
+        double u = get(a.unigram(), real, v);
+        scores[v] = e.value() + alpha * h.value() + u;
+        double terms = e.magnitude() + Math.abs(alpha) * (h.magnitude() + worst) + Math.abs(u);
+        bound = Math.max(bound, g * (1 + terms));
+        boolean may = (0x6D >> (v & 7) & 1) != 0;
+        allowed += may ? 1 : 0;
+        scores[v] = may ? scores[v] : Double.NaN;
+      }
+      double[] sorted = Arrays.stream(scores).filter(x -> x == x).sorted().toArray();
+      int found = a.found().get(Tensor.INT, r * 4L);
+      assertEquals(Math.min(allowed, a.kept()), found, where);
+      assertEquals(0, a.nans().get(Tensor.LONG, r * 8L), where);
+      for (int j = 0; j < a.kept(); j++) {
+        long slot = (long) r * a.kept() + j;
+        int id = a.ids().get(Tensor.INT, slot * 4);
+        double score = get(a.scores(), real, slot);
+        if (j >= found) {
+          assertEquals(-1, id, where);
+          assertEquals(Double.NEGATIVE_INFINITY, score, where);
+        } else {
+          assertEquals(sorted[sorted.length - 1 - j], score, bound, where + " place " + j);
+          assertEquals(scores[id], score, bound, where + " id " + id);
+        }
+      }
+    }
   }
 
   private static void refused(String word, Runnable call) {

@@ -47,8 +47,7 @@ class ArcaPartsTest {
   void readsNpyOfBothTypes(@TempDir Path dir) throws IOException {
     double[] values = {-1.5, 0, 0.25, Double.NaN};
     for (int width : new int[] {4, 8}) {
-      String header =
-          "{'descr': '<f" + width + "', 'fortran_order': False, 'shape': (4,), }\n";
+      String header = "{'descr': '<f" + width + "', 'fortran_order': False, 'shape': (4,), }\n";
       ByteBuffer file =
           ByteBuffer.allocate(10 + header.length() + 4 * width).order(ByteOrder.LITTLE_ENDIAN);
       file.put((byte) 0x93).put("NUMPY".getBytes(StandardCharsets.ISO_8859_1));
@@ -82,8 +81,7 @@ class ArcaPartsTest {
     assertEquals(-2, table.get(1));
     assertEquals(Math.log(1 - Math.exp(-2)), table.not().get(1), 1e-15);
     Files.writeString(path, "-0.5\nwhat\n");
-    String message =
-        assertThrows(InputException.class, () -> UnigramTable.read(path)).getMessage();
+    String message = assertThrows(InputException.class, () -> UnigramTable.read(path)).getMessage();
     assertTrue(message.contains("line 2"), message);
   }
 

@@ -122,8 +122,7 @@ class ArcaStatement12Test {
     Map<String, Tensor> weights = new LinkedHashMap<>(Toys.weights(DType.F64, 32, 16, 0.6));
     weights.get("h.1.mlp.c_proj.weight").set(0, Double.NaN);
     LanguageModel broken = LanguageModel.of("broken", 2, weights);
-    ArcaResult result =
-        ArcaAudit.run(engine, broken, reverse(1).build(), ArcaListener.NONE);
+    ArcaResult result = ArcaAudit.run(engine, broken, reverse(1).build(), ArcaListener.NONE);
     assertEquals(StopReason.NAN, result.audits().getFirst().stopReason());
     assertEquals(false, result.audits().getFirst().success());
   }
@@ -139,8 +138,9 @@ class ArcaStatement12Test {
   void targetThatThePrefixAloneProduces() {
     ArcaResult result = run(reverse(12, 1).prefix(List.of(3, 14, 15)));
     assertTrue(result.audits().getFirst().alreadyProduced());
-    assertEquals(false, run(reverse(12, 2).prefix(List.of(3, 14, 15)))
-        .audits().getFirst().alreadyProduced());
+    assertEquals(
+        false,
+        run(reverse(12, 2).prefix(List.of(3, 14, 15))).audits().getFirst().alreadyProduced());
   }
 
   @Test

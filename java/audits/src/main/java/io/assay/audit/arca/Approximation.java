@@ -41,7 +41,10 @@ final class Approximation {
     add(s, "k8", eight, new double[] {.55, .64, .81, .95});
     add(s, "k32", many, new double[] {.63, .70, .86, .97});
     s.add(
-        atLeast("arca.7.averaging", "averaging raises the rank correlation at the prompt by", 0.15,
+        atLeast(
+            "arca.7.averaging",
+            "averaging raises the rank correlation at the prompt by",
+            0.15,
             many[0].spearman() - current[0].spearman()));
     return s;
   }
@@ -51,11 +54,19 @@ final class Approximation {
     for (int p = 0; p < 2; p++) {
       String id = "arca.7." + name + "." + places[p];
       s.add(
-          near(id + ".spearman", "rank correlation with the exact objective", expected[2 * p],
-              got[p].spearman(), 0.06));
+          near(
+              id + ".spearman",
+              "rank correlation with the exact objective",
+              expected[2 * p],
+              got[p].spearman(),
+              0.06));
       s.add(
-          near(id + ".recall", "how often the best token is among the eight best scored", expected[2 * p + 1],
-              got[p].recall(), 0.06));
+          near(
+              id + ".recall",
+              "how often the best token is among the eight best scored",
+              expected[2 * p + 1],
+              got[p].recall(),
+              0.06));
     }
   }
 

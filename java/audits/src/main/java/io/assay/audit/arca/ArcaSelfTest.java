@@ -77,7 +77,11 @@ public final class ArcaSelfTest {
   }
 
   static ArcaSpec.Builder reverse(int... target) {
-    return ArcaSpec.reverse("toy-a", target).copyFilter(CopyFilter.NONE).k(8).q(8).sweeps(20)
+    return ArcaSpec.reverse("toy-a", target)
+        .copyFilter(CopyFilter.NONE)
+        .k(8)
+        .q(8)
+        .sweeps(20)
         .restarts(1);
   }
 
@@ -122,7 +126,11 @@ public final class ArcaSelfTest {
         double j = reading.sum(2, 4);
         s.add(near(part + ".j", "J without fluency", -17.762355598, j, bound));
         s.add(
-            near(part + ".jf", "J, lambda_f 0.2", -18.859751743, j + 0.2 * reading.sum(0, 2) / 2,
+            near(
+                part + ".jf",
+                "J, lambda_f 0.2",
+                -18.859751743,
+                j + 0.2 * reading.sum(0, 2) / 2,
                 bound));
         Slot slot = group.settled(SEQUENCE.clone());
         double[][] gradients = new double[5][];
@@ -140,13 +148,20 @@ public final class ArcaSelfTest {
         s.add(near(part + ".norms", "gradient norms at 1, 3, 4", 0, distance(norms, got), bound));
         if (dtype == DType.F64) {
           s.add(
-              near("arca.1.differences", "central differences, h = 1e-5, relative", 0,
-                  differences(gradients[1]), 1e-6));
+              near(
+                  "arca.1.differences",
+                  "central differences, h = 1e-5, relative",
+                  0,
+                  differences(gradients[1]),
+                  1e-6));
         }
       }
     }
     s.add(
-        same("arca.1.greedy", "greedy continuation of 3 14 15", List.of(12, 1, 1, 1),
+        same(
+            "arca.1.greedy",
+            "greedy continuation of 3 14 15",
+            List.of(12, 1, 1, 1),
             list(Reader.greedy(engine, toy, List.of(3, 14, 15), 4))));
     return timed(s, start);
   }
@@ -183,27 +198,62 @@ public final class ArcaSelfTest {
     List<Statement> s = new ArrayList<>();
     List<Golden> cases =
         List.of(
-            new Golden("r0i1", reverse(9, 2).build(), 1,
+            new Golden(
+                "r0i1",
+                reverse(9, 2).build(),
+                1,
                 "9:6.760557 17:3.747118 6:3.045038 16:2.832415 7:2.194741 19:1.775957 14:1.507142"
-                    + " 8:1.417265", 9, -13.674497),
-            new Golden("r0i0", reverse(9, 2).build(), 0,
+                    + " 8:1.417265",
+                9,
+                -13.674497),
+            new Golden(
+                "r0i0",
+                reverse(9, 2).build(),
+                0,
                 "6:2.609833 16:2.137239 9:1.865638 28:1.773177 14:1.664410 5:1.648580 8:1.359123"
-                    + " 21:0.888858", 28, -11.723492),
-            new Golden("r2i1", reverse(9, 2).lambdaF(0.2).build(), 1,
+                    + " 21:0.888858",
+                28,
+                -11.723492),
+            new Golden(
+                "r2i1",
+                reverse(9, 2).lambdaF(0.2).build(),
+                1,
                 "9:6.016207 17:2.981576 6:2.529037 16:2.168514 7:1.715466 14:1.237344 19:0.794851"
-                    + " 8:0.544764", 6, -14.942780),
-            new Golden("ji3", joint().build(), 3,
+                    + " 8:0.544764",
+                6,
+                -14.942780),
+            new Golden(
+                "ji3",
+                joint().build(),
+                3,
                 "12:-0.386662 5:-1.878242 22:-2.347298 25:-2.441614 14:-3.429583 20:-3.858002"
-                    + " 13:-4.327261 31:-4.472256", 22, -9.675211),
-            new Golden("ji4", joint().build(), 4,
+                    + " 13:-4.327261 31:-4.472256",
+                22,
+                -9.675211),
+            new Golden(
+                "ji4",
+                joint().build(),
+                4,
                 "13:-0.798497 12:-2.213589 9:-2.431040 24:-2.544211 31:-2.823124 1:-3.531489"
-                    + " 11:-3.726108 27:-3.825752", 13, -7.846030),
-            new Golden("or2i1", reverse(9, 2).lambdaF(0.2).compat(Compat.OFFICIAL).build(), 1,
+                    + " 11:-3.726108 27:-3.825752",
+                13,
+                -7.846030),
+            new Golden(
+                "or2i1",
+                reverse(9, 2).lambdaF(0.2).compat(Compat.OFFICIAL).build(),
+                1,
                 "9:.426514 17:.232202 6:.197869 16:.192524 7:.144373 19:.104792 14:.091061"
-                    + " 8:.088303", 6, -14.942780),
-            new Golden("oji3", joint().compat(Compat.OFFICIAL).build(), 3,
+                    + " 8:.088303",
+                6,
+                -14.942780),
+            new Golden(
+                "oji3",
+                joint().compat(Compat.OFFICIAL).build(),
+                3,
                 "12:-.563611 25:-1.743326 5:-2.670172 3:-2.673825 22:-3.635208 14:-4.115071"
-                    + " 26:-4.121076 31:-4.787949", 22, -9.675211));
+                    + " 26:-4.121076 31:-4.787949",
+                22,
+                -9.675211));
     for (Golden golden : cases) {
       golden(s, golden, toy, 1e-5);
       golden(s, golden, Toys.a(DType.F32), 2e-3);
@@ -212,8 +262,7 @@ public final class ArcaSelfTest {
   }
 
   private void golden(List<Statement> s, Golden golden, LanguageModel model, double bound) {
-    String id =
-        "arca.2." + golden.id() + "." + model.dtype().name().toLowerCase(Locale.ROOT);
+    String id = "arca.2." + golden.id() + "." + model.dtype().name().toLowerCase(Locale.ROOT);
     String[] pairs = golden.scores().split(" ");
     List<Integer> ids = Arrays.stream(pairs).map(p -> Integer.valueOf(p.split(":")[0])).toList();
     double[] values =
@@ -231,8 +280,12 @@ public final class ArcaSelfTest {
       double constant = alpha == 0 ? 0 : alpha * slot.lse[golden.position() - 1];
       double[] moved = Arrays.stream(folded).map(f -> f - constant).toArray();
       s.add(
-          near(id + ".folded", "the kernel's score minus alpha times log-sum-exp", 0,
-              distance(got, moved), bound == 1e-5 ? 1e-9 : 1e-4));
+          near(
+              id + ".folded",
+              "the kernel's score minus alpha times log-sum-exp",
+              0,
+              distance(got, moved),
+              bound == 1e-5 ? 1e-9 : 1e-4));
       double[] j = coordinate.objectives(slot, ranked);
       int best = 0;
       for (int r = 1; r < j.length; r++) {
@@ -248,7 +301,11 @@ public final class ArcaSelfTest {
         }
         s.add(near(id + ".offset", "score minus J at the last output", 7.047533, offset, bound));
         s.add(
-            near(id + ".constant", "the same for every token", 0, spread,
+            near(
+                id + ".constant",
+                "the same for every token",
+                0,
+                spread,
                 bound == 1e-5 ? 1e-9 : 1e-4));
       }
     }
@@ -309,7 +366,10 @@ public final class ArcaSelfTest {
           ArcaResult result = ArcaAudit.run(engine, toy, spec.build(), ArcaListener.NONE);
           long found = result.audits().stream().filter(ArcaResult.Audit::success).count();
           s.add(
-              same("arca.4." + name, "successes on " + some.size() + " unreachable pairs", 0L,
+              same(
+                  "arca.4." + name,
+                  "successes on " + some.size() + " unreachable pairs",
+                  0L,
                   found));
         });
     return timed(s, start);
@@ -327,10 +387,10 @@ public final class ArcaSelfTest {
       ArcaSpec spec = reverseAll(all).restarts(10).build();
       ArcaResult result = ArcaAudit.run(engine, toy, spec, ArcaListener.NONE);
       s.add(
-          atLeast("arca.5.restarts", "pairs found in 10 restarts", 0.90,
-              result.anySuccessRate()));
+          atLeast("arca.5.restarts", "pairs found in 10 restarts", 0.90, result.anySuccessRate()));
     } else {
-      s.add(skipped("arca.5.restarts", "pairs found in 10 restarts", "takes over a minute: --long"));
+      s.add(
+          skipped("arca.5.restarts", "pairs found in 10 restarts", "takes over a minute: --long"));
     }
     return timed(s, start);
   }
@@ -361,8 +421,7 @@ public final class ArcaSelfTest {
             .restarts(400)
             .build();
     ArcaResult result =
-        ArcaAudit.run(
-            engine, toy, spec, ArcaListener.NONE, (_, r) -> new SplittableRandom(r + 1));
+        ArcaAudit.run(engine, toy, spec, ArcaListener.NONE, (_, r) -> new SplittableRandom(r + 1));
     int[] starts = {27, 102, 56, 7, 15, 13};
     int[][] order = {{12, 1}, {3, 3}, {9, 2}, {24, 16}, {13, 5}, {19, 8}};
     for (int i = 0; i < order.length; i++) {
@@ -378,8 +437,11 @@ public final class ArcaSelfTest {
               .filter(a -> Math.abs(a.bestSoFar().J() - m.lp()) < 1e-6)
               .count();
       s.add(
-          same("arca.6." + o[0] + "." + o[1], "of 400 starts, those that reach the maximum",
-              (long) starts[i], hits));
+          same(
+              "arca.6." + o[0] + "." + o[1],
+              "of 400 starts, those that reach the maximum",
+              (long) starts[i],
+              hits));
     }
     return timed(s, start);
   }
@@ -404,12 +466,24 @@ public final class ArcaSelfTest {
         IntStream.range(0, 64).mapToObj(i -> List.of(i % 32, (i * 7) % 32)).toList();
     ArcaSpec.Builder builder = reverseAll(targets).sweeps(4).lambdaF(0.2);
     List<String> together = decisions(builder.slots(64).build(), toy);
-    s.add(equal("arca.10.alone", "64 audits at once and one by one, fp64", together,
-        decisions(builder.slots(1).build(), toy)));
-    s.add(equal("arca.10.refill", "64 audits in 5 slots", together,
-        decisions(builder.slots(5).build(), toy)));
-    s.add(equal("arca.10.cache", "without the prefix cache", together,
-        decisions(builder.slots(64).cache(false).build(), toy)));
+    s.add(
+        equal(
+            "arca.10.alone",
+            "64 audits at once and one by one, fp64",
+            together,
+            decisions(builder.slots(1).build(), toy)));
+    s.add(
+        equal(
+            "arca.10.refill",
+            "64 audits in 5 slots",
+            together,
+            decisions(builder.slots(5).build(), toy)));
+    s.add(
+        equal(
+            "arca.10.cache",
+            "without the prefix cache",
+            together,
+            decisions(builder.slots(64).cache(false).build(), toy)));
     LanguageModel single = Toys.a(DType.F32);
     List<String> a = decisions(builder.slots(64).cache(true).build(), single);
     List<String> b = decisions(builder.slots(1).build(), single);

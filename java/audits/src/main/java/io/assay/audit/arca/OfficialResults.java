@@ -78,8 +78,13 @@ public final class OfficialResults {
     try {
       if (Files.size(file) > LARGEST_FILE) {
         throw new InputException(
-            "the result file " + file + " has " + Files.size(file) + " bytes; at most "
-                + LARGEST_FILE + " are read");
+            "the result file "
+                + file
+                + " has "
+                + Files.size(file)
+                + " bytes; at most "
+                + LARGEST_FILE
+                + " are read");
       }
       return Files.readString(file, StandardCharsets.UTF_8).lines().toList();
     } catch (IOException e) {
@@ -132,11 +137,14 @@ public final class OfficialResults {
       int start = ids.size() - outputLength;
       if (outputLength < 1 || start < 1) {
         throw new InputException(
-            where(file, number) + " has " + ids.size() + " tokens and an output_length of "
-                + outputLength + "; the prompt needs at least one token");
+            where(file, number)
+                + " has "
+                + ids.size()
+                + " tokens and an output_length of "
+                + outputLength
+                + "; the prompt needs at least one token");
       }
-      pairs.add(
-          new Pair(number, method, ids.subList(0, start), ids.subList(start, ids.size())));
+      pairs.add(new Pair(number, method, ids.subList(0, start), ids.subList(start, ids.size())));
     }
   }
 
@@ -185,15 +193,24 @@ public final class OfficialResults {
   private static void check(LanguageModel model, Pair pair, int length) {
     if (pair.promptIds().isEmpty() || pair.outputIds().isEmpty() || length > model.context()) {
       throw new InputException(
-          "line " + pair.line() + " has a prompt of " + pair.promptIds().size()
-              + " and an output of " + pair.outputIds().size()
-              + " tokens; each needs at least one, and together at most " + model.context());
+          "line "
+              + pair.line()
+              + " has a prompt of "
+              + pair.promptIds().size()
+              + " and an output of "
+              + pair.outputIds().size()
+              + " tokens; each needs at least one, and together at most "
+              + model.context());
     }
     for (List<Integer> side : List.of(pair.promptIds(), pair.outputIds())) {
       for (int id : side) {
         if (id >= model.vocabulary()) {
           throw new InputException(
-              "line " + pair.line() + " has the token id " + id + "; the model's ids are 0 to "
+              "line "
+                  + pair.line()
+                  + " has the token id "
+                  + id
+                  + "; the model's ids are 0 to "
                   + (model.vocabulary() - 1));
         }
       }

@@ -65,12 +65,30 @@ public record Hooks(Map<String, String> values) {
             + "; `models hooks` lists the hooks");
   }
 
+  /**
+   * The graph in which {@code blocks.L.attn.hook_result} [row, position, head, width], what each
+   * head adds to the residual stream, is a value for every block that {@code names} asks for. It is
+   * as large as the heads' number of residual streams, so that no graph has it unasked; the
+   * attention output is then the sum over the heads.
+   */
+  public Graph withResults(Graph graph, Collection<String> names) {
+    Graph derived = graph;
+    for (String name : names) {
+      if (name.endsWith(HeadResults.HOOK) && !derived.has(name)) {
+        String at = name.substring(0, name.length() - HeadResults.HOOK.length());
+        derived = HeadResults.add(derived, resolve(derived, at + "hook_z"), name);
+      }
+    }
+    return derived;
+  }
+
   /** The graph with the values of some hooks as further outputs, under the hooks' names. */
   public Graph expose(Graph graph, Collection<String> hooks) {
-    Graph.Builder b = graph.edit();
+    Graph derived = withResults(graph, hooks);
+    Graph.Builder b = derived.edit();
     for (String hook : hooks) {
-      String value = resolve(graph, hook);
-      if (!graph.has(hook)) {
+      String value = resolve(derived, hook);
+      if (!derived.has(hook)) {
         b.op(hook, "Identity", Map.of(), value);
       }
       b.output(hook);

@@ -38,6 +38,7 @@ final class ModelRun {
   Map<String, Tensor> run(List<String> exposed, List<String> gradientsOf, List<String> wrt) {
     boolean past = given.keySet().stream().anyMatch(name -> name.startsWith("past."));
     Graph graph = past ? model.cached().orElseGet(model::graph) : model.graph();
+    graph = model.hooks().withResults(model.hooks().withResults(graph, exposed), wrt);
     Map<String, Tensor> inputs = inputs(graph);
     // Names of the results, and the graph's values that they stand for.
     Map<String, String> wanted = new LinkedHashMap<>();

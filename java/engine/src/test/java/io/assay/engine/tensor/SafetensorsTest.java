@@ -45,8 +45,8 @@ class SafetensorsTest {
   }
 
   @Test
-  void readsAFileOfAnotherWriter() {
-    // Written by the safetensors library: two vectors, bfloat16 and bool, with metadata.
+  void readsAFileMadeByHand() {
+    // Made by hand after the format: bfloat16 and bool, with metadata and a padded header.
     Path file =
         write(
             "{\"__metadata__\":{\"format\":\"pt\"},"

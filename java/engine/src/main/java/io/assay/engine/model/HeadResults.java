@@ -70,7 +70,11 @@ final class HeadResults {
       }
     }
     throw new InputException(
-        "the graph " + graph.name() + " has no plain product of " + z + " with a weight, so that it"
+        "the graph "
+            + graph.name()
+            + " has no plain product of "
+            + z
+            + " with a weight, so that it"
             + " has no results by head");
   }
 

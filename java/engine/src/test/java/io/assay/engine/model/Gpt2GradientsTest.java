@@ -63,7 +63,9 @@ class Gpt2GradientsTest {
         assertClose(name, weight, got.get(name), dtype == DType.F32 ? 1e-5 : 1.5e-7);
       } else {
         assertClose(
-            name, reference.get("grad_act." + name), got.get(name),
+            name,
+            reference.get("grad_act." + name),
+            got.get(name),
             dtype == DType.F32 ? 5e-6 : 1e-7);
       }
     }
@@ -110,8 +112,7 @@ class Gpt2GradientsTest {
   @Test
   void suffixesOfAnExportAreRefused() {
     Model model = Model.load(exported("model.ts.onnx"));
-    assertThrows(
-        InputException.class, () -> LanguageModel.of(model));
+    assertThrows(InputException.class, () -> LanguageModel.of(model));
   }
 
   private static Path exported(String file) {
@@ -174,8 +175,7 @@ class Gpt2GradientsTest {
     Map<String, Tensor> got = new HashMap<>();
     try (Session session = engine.compile(gradient.graph())) {
       Map<String, Tensor> outputs = session.run(inputs);
-      names.forEach(
-          name -> got.put(name, outputs.get(gradient.gradients().get(values.get(name)))));
+      names.forEach(name -> got.put(name, outputs.get(gradient.gradients().get(values.get(name)))));
     }
     return got;
   }

@@ -192,7 +192,7 @@ ASSAY_API int32_t assay_token_swap_topk_workspace(const struct assay_token_swap 
 
 /*
  * Scores all tokens and keeps the best K per audit; see struct assay_token_swap. Reads each table
- * once for 48 audits (twice where lse is asked for); memory does not grow with A x V.
+ * once for 96 audits (twice where lse is asked for); memory does not grow with A x V.
  *   workspace  of workspace_bytes bytes; NULL where the query says 0
  *   stream     NULL: the calling thread alone
  */

@@ -1,0 +1,100 @@
+// Version, build id and the layout handshake.
+#include <cstddef>
+
+#include "support.h"
+
+#define ASSAY_TEXT_(x) #x
+#define ASSAY_TEXT(x) ASSAY_TEXT_(x)
+#if defined(__clang__)
+#define ASSAY_COMPILER "clang " __clang_version__
+#else
+#define ASSAY_COMPILER "gcc " __VERSION__
+#endif
+#if defined(__x86_64__)
+#define ASSAY_TARGET "x86_64"
+#elif defined(__aarch64__)
+#define ASSAY_TARGET "aarch64"
+#else
+#define ASSAY_TARGET "other"
+#endif
+
+#include <string>
+
+namespace {
+
+std::string layout() {
+  std::string text;
+  auto begin = [&](const char* name, size_t size) {
+    text += std::string(name) + " " + std::to_string(size);
+  };
+  auto field = [&](const char* name, size_t offset) {
+    text += std::string(" ") + name + "=" + std::to_string(offset);
+  };
+#define FIELD(type, name) field(#name, offsetof(struct type, name))
+  begin("assay_matrix", sizeof(assay_matrix));
+  FIELD(assay_matrix, data);
+  FIELD(assay_matrix, dtype);
+  FIELD(assay_matrix, reserved);
+  FIELD(assay_matrix, rows);
+  FIELD(assay_matrix, columns);
+  FIELD(assay_matrix, stride);
+  text += "\n";
+  begin("assay_token_swap", sizeof(assay_token_swap));
+  FIELD(assay_token_swap, struct_bytes);
+  FIELD(assay_token_swap, embedding);
+  FIELD(assay_token_swap, head);
+  FIELD(assay_token_swap, gradient);
+  FIELD(assay_token_swap, hidden);
+  FIELD(assay_token_swap, alpha);
+  FIELD(assay_token_swap, bias);
+  FIELD(assay_token_swap, unigram);
+  FIELD(assay_token_swap, allowed);
+  FIELD(assay_token_swap, forbidden_offsets);
+  FIELD(assay_token_swap, forbidden_ids);
+  FIELD(assay_token_swap, kept);
+  FIELD(assay_token_swap, ids);
+  FIELD(assay_token_swap, scores);
+  FIELD(assay_token_swap, found);
+  FIELD(assay_token_swap, nans);
+  FIELD(assay_token_swap, lse);
+  text += "\n";
+  begin("assay_head_rows", sizeof(struct assay_head_rows));
+  FIELD(assay_head_rows, struct_bytes);
+  FIELD(assay_head_rows, hidden);
+  FIELD(assay_head_rows, head);
+  FIELD(assay_head_rows, bias);
+  FIELD(assay_head_rows, targets);
+  text += "\n";
+  begin("assay_adamw_settings", sizeof(assay_adamw_settings));
+  FIELD(assay_adamw_settings, struct_bytes);
+  FIELD(assay_adamw_settings, learning_rate);
+  FIELD(assay_adamw_settings, beta1);
+  FIELD(assay_adamw_settings, beta2);
+  FIELD(assay_adamw_settings, epsilon);
+  FIELD(assay_adamw_settings, weight_decay);
+  FIELD(assay_adamw_settings, step);
+  text += "\n";
+#undef FIELD
+  return text;
+}
+
+}  // namespace
+
+extern "C" {
+
+int32_t assay_abi_version(void) { return ASSAY_ABI_VERSION; }
+
+const char* assay_build_id(void) {
+  return "assay abi " ASSAY_TEXT(ASSAY_ABI_VERSION) ", " ASSAY_COMPILER ", " ASSAY_TARGET;
+}
+
+const char* assay_struct_layout(void) {
+  try {
+    static const std::string text = layout();
+    return text.c_str();
+  } catch (...) {
+    return "";
+  }
+}
+
+}  // extern "C"

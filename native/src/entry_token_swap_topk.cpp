@@ -1,0 +1,201 @@
+// Entry point of assay_token_swap_topk.
+#include <algorithm>
+#include <limits>
+
+#include "support.h"
+
+namespace assay {
+namespace {
+
+bool tied(const assay_token_swap& a) { return a.head.data == nullptr; }
+const assay_matrix& head(const assay_token_swap& a) { return tied(a) ? a.embedding : a.head; }
+
+void check(const char* f, const assay_token_swap* a) {
+  check_pointer(f, "args", a);
+  check_struct(f, a->struct_bytes, sizeof *a);
+  check_table(f, "embedding", a->embedding);
+  const int32_t real = real_of(a->embedding.dtype);
+  const int64_t audits = a->gradient.rows;
+  const int64_t d = a->embedding.columns;
+  check_real(f, "gradient", a->gradient, audits, d, real);
+  if (!tied(*a)) {
+    check_real(f, "head", a->head, a->embedding.rows, d, a->embedding.dtype);
+  }
+  if (a->hidden.data != nullptr) check_real(f, "hidden", a->hidden, audits, d, real);
+  if ((a->alpha != nullptr || a->lse != nullptr) && audits > 0 && d > 0) {
+    check_pointer(f, "hidden.data (alpha and lse need it)", a->hidden.data);
+  }
+  if (a->kept < 1 || a->kept > ASSAY_MAX_KEPT) {
+    fail(ASSAY_ERROR_ARGUMENT, "%s: kept is %lld; 1 to %d tokens can be kept", f,
+         static_cast<long long>(a->kept), ASSAY_MAX_KEPT);
+  }
+}
+
+void check_forbidden(const char* f, const assay_token_swap& a) {
+  if ((a.forbidden_offsets == nullptr) != (a.forbidden_ids == nullptr)) {
+    fail(ASSAY_ERROR_ARGUMENT,
+         "%s: one of forbidden_offsets and forbidden_ids is NULL; give both or none", f);
+  }
+  if (a.forbidden_offsets == nullptr) return;
+  for (int64_t i = 0; i < a.gradient.rows; i++) {
+    const int64_t from = a.forbidden_offsets[i];
+    const int64_t to = a.forbidden_offsets[i + 1];
+    if (from < 0 || to < from) {
+      fail(ASSAY_ERROR_ARGUMENT, "%s: forbidden_offsets[%lld] is %lld after %lld; they ascend from 0",
+           f, static_cast<long long>(i + 1), static_cast<long long>(to),
+           static_cast<long long>(from));
+    }
+    for (int64_t j = from; j < to; j++) {
+      const int32_t id = a.forbidden_ids[j];
+      if (id < 0 || id >= a.embedding.rows || (j > from && id <= a.forbidden_ids[j - 1])) {
+        fail(ASSAY_ERROR_ARGUMENT,
+             "%s: forbidden_ids[%lld] is %d; ids ascend within an audit and stay below %lld", f,
+             static_cast<long long>(j), id, static_cast<long long>(a.embedding.rows));
+      }
+    }
+  }
+}
+
+struct Jobs {
+  SwapJob swap;
+  HeadJob head;  // used where lse is asked for
+};
+
+Jobs jobs(const assay_token_swap& a, Workspace& w) {
+  Jobs j{};
+  const int64_t audits = a.gradient.rows;
+  const int64_t real = bytes_of(a.gradient.dtype);
+  const int64_t stride = packed_stride(a.embedding.columns);
+  const int64_t packed = times(times(audits, stride), real);
+  SwapJob& s = j.swap;
+  s.args = &a;
+  s.segments = segments(a.embedding.rows, kSegments);
+  s.gradient = {w.take_bytes(packed), audits, stride};
+  const int64_t parts = times(audits, s.segments.count);
+  const int64_t heap = times(parts, a.kept);
+  s.scores = w.take_bytes(times(heap, real));
+  s.ids = w.take<int32_t>(heap);
+  s.counts = w.take<int32_t>(parts);
+  s.nans = w.take<int64_t>(parts);
+  if (a.lse != nullptr || (a.alpha != nullptr && !tied(a))) {
+    j.head.hidden = {w.take_bytes(packed), audits, stride};
+    if (a.alpha != nullptr && !tied(a)) s.hidden = j.head.hidden;
+  }
+  if (a.lse != nullptr) {
+    j.head.head = head(a);
+    j.head.bias = a.bias;
+    j.head.segments = s.segments;
+    j.head.parts = w.take<HeadPart>(parts);
+    s.lse = a.lse;
+  }
+  return j;
+}
+
+// Tied tables need one product only, with gradient + alpha * hidden.
+template <class Real>
+void combine(const assay_token_swap& a, const Packed& gradient) {
+  const Real* alpha = static_cast<const Real*>(a.alpha);
+  const Real* hidden = static_cast<const Real*>(a.hidden.data);
+  Real* to = static_cast<Real*>(const_cast<void*>(gradient.data));
+  for (int64_t r = 0; r < gradient.rows; r++) {
+    if (alpha[r] == 0) continue;
+    for (int64_t c = 0; c < a.gradient.columns; c++) {
+      to[r * gradient.stride + c] += alpha[r] * hidden[r * a.hidden.stride + c];
+    }
+  }
+}
+
+// Best of all segments of one audit, by score descending, id ascending.
+template <class Real>
+void collect(const SwapJob& job, int64_t audit) {
+  struct Entry {
+    Real score;
+    int32_t id;
+  };
+  Entry all[kSegments * ASSAY_MAX_KEPT];
+  const assay_token_swap& a = *job.args;
+  int64_t count = 0;
+  int64_t nans = 0;
+  for (int64_t s = 0; s < job.segments.count; s++) {
+    const int64_t part = audit * job.segments.count + s;
+    nans += job.nans[part];
+    for (int64_t i = 0; i < job.counts[part]; i++) {
+      all[count++] = {static_cast<const Real*>(job.scores)[part * a.kept + i],
+                      job.ids[part * a.kept + i]};
+    }
+  }
+  const int64_t found = std::min(count, a.kept);
+  std::partial_sort(all, all + found, all + count, [](const Entry& x, const Entry& y) {
+    return x.score > y.score || (x.score == y.score && x.id < y.id);
+  });
+  for (int64_t i = 0; i < a.kept; i++) {
+    a.ids[audit * a.kept + i] = i < found ? all[i].id : -1;
+    static_cast<Real*>(a.scores)[audit * a.kept + i] =
+        i < found ? all[i].score : -std::numeric_limits<Real>::infinity();
+  }
+  a.found[audit] = static_cast<int32_t>(found);
+  a.nans[audit] = nans;
+}
+
+}  // namespace
+}  // namespace assay
+
+using namespace assay;
+
+extern "C" int32_t assay_token_swap_topk_workspace(const struct assay_token_swap* args,
+                                                   int64_t* bytes) {
+  return guard([&] {
+    check("assay_token_swap_topk_workspace", args);
+    check_pointer("assay_token_swap_topk_workspace", "bytes", bytes);
+    Workspace w;
+    if (args->gradient.rows > 0) jobs(*args, w);
+    *bytes = w.needed();
+  });
+}
+
+extern "C" int32_t assay_token_swap_topk(const struct assay_token_swap* args, void* workspace,
+                                         int64_t workspace_bytes, struct assay_stream* stream) {
+  return guard([&] {
+    const char* f = "assay_token_swap_topk";
+    check(f, args);
+    const int64_t audits = args->gradient.rows;
+    if (audits == 0) return;
+    check_forbidden(f, *args);
+    check_pointer(f, "ids", args->ids);
+    check_pointer(f, "scores", args->scores);
+    check_pointer(f, "found", args->found);
+    check_pointer(f, "nans", args->nans);
+    Workspace w(workspace, workspace_bytes);
+    const Jobs j = jobs(*args, w);
+    w.check(f);
+    const Kernels& tier = kernels();
+    const int64_t tasks = head_tasks(audits, j.swap.segments);
+    const int32_t real = args->gradient.dtype;
+    if (j.head.hidden.data != nullptr) {
+      pack(args->hidden, const_cast<void*>(j.head.hidden.data));
+    }
+    if (args->lse != nullptr) {
+      run(stream, tier.head_rows, &j.head, tasks);
+      for (int64_t r = 0; r < audits; r++) {
+        const int64_t count = j.head.segments.count;
+        put(args->lse, real, r, log_sum_exp(merge(j.head.parts + r * count, count)));
+      }
+    }
+    pack(args->gradient, const_cast<void*>(j.swap.gradient.data));
+    if (args->alpha != nullptr && tied(*args)) {
+      if (real == ASSAY_F64) {
+        combine<double>(*args, j.swap.gradient);
+      } else {
+        combine<float>(*args, j.swap.gradient);
+      }
+    }
+    run(stream, tier.token_swap, &j.swap, tasks);
+    for (int64_t r = 0; r < audits; r++) {
+      if (real == ASSAY_F64) {
+        collect<double>(j.swap, r);
+      } else {
+        collect<float>(j.swap, r);
+      }
+    }
+  });
+}

@@ -1,0 +1,99 @@
+// What the kernel files, the tiers and the entry points share. Types only: nothing inline that a
+// tier's flags could compile differently from the baseline.
+#pragma once
+
+#include <stdint.h>
+
+#include "assay.h"
+
+namespace assay {
+
+// Rows of activations that one task holds while the table streams by, and table rows per tile.
+constexpr int kRowBlock = 96;
+constexpr int kTile = 32;
+// The vocabulary is cut in at most this many segments, whatever the number of threads; partial
+// results of segments are merged in ascending order. That fixes the bits.
+constexpr int64_t kSegments = 16;
+constexpr int64_t kBackwardSegments = 4;
+// Elements of one AdamW task.
+constexpr int64_t kAdamwChunk = 16384;
+
+// Activations copied to rows of `stride` elements, zero behind `d`, so that tails need no care.
+struct Packed {
+  const void* data;
+  int64_t rows;
+  int64_t stride;
+};
+
+struct Segments {
+  int64_t length;  // a multiple of kTile
+  int64_t count;
+};
+
+// What one segment of the vocabulary says about one row.
+struct HeadPart {
+  double max;     // largest logit
+  double sum;     // sum of exp(logit - max)
+  double second;  // second largest logit
+  double wanted;  // the target's logit, if the segment has it
+  int32_t best;   // lowest id of the largest logit
+  int32_t nan;    // 1 if some logit is not a number
+};
+
+// Task t: row block t / segments, segment t % segments.
+struct HeadJob {
+  assay_matrix head;
+  Packed hidden;
+  const void* bias;
+  const int32_t* targets;  // NULL: wanted is not asked for
+  Segments segments;
+  HeadPart* parts;  // [R, segments]
+};
+
+struct SwapJob {
+  const assay_token_swap* args;
+  Packed gradient;  // tied: gradient + alpha * hidden
+  Packed hidden;    // data NULL: no second product
+  const void* lse;  // [A] real or NULL
+  Segments segments;
+  void* scores;     // [A, segments, K] real: heaps, worst first
+  int32_t* ids;     // [A, segments, K]
+  int32_t* counts;  // [A, segments]
+  int64_t* nans;    // [A, segments]
+};
+
+struct BackwardJob {
+  assay_matrix head;
+  Packed hidden;
+  const void* bias;
+  const void* lse;
+  Segments segments;
+  void* sums;  // [R, segments, stride of hidden] real: sum of p W
+};
+
+// Task t: row t / chunks, chunk t % chunks.
+struct AdamwJob {
+  assay_matrix p, g, m, v;
+  double keep;   // 1 - lr * decay
+  double rate;   // lr / (1 - beta1^t)
+  double root;   // sqrt(1 - beta2^t)
+  double beta1, beta2, epsilon;
+  int64_t chunks;
+};
+
+using Task = void (*)(const void* job, int64_t task);
+
+// The kernels of one tier. Tasks of a job may run in any order and on any thread.
+struct Kernels {
+  Task head_rows;
+  Task token_swap;
+  Task head_backward;
+  Task adamw;
+};
+
+extern const Kernels kernels_scalar;
+extern const Kernels kernels_avx2;
+extern const Kernels kernels_avx512;
+extern const Kernels kernels_neon;
+
+}  // namespace assay

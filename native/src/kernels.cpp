@@ -1,0 +1,9 @@
+// All kernels in the tier "scalar". Includes intrinsics and our own internal-linkage headers only.
+#define ASSAY_TIER_SCALAR
+#include "adamw.h"
+#include "head_backward.h"
+#include "head_rows.h"
+#include "token_swap_topk.h"
+
+const assay::Kernels assay::kernels_scalar = {head_rows_task, token_swap_task, head_backward_task,
+                                          adamw_task};

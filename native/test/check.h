@@ -1,0 +1,19 @@
+// The whole of our test framework: a counted check that prints where it failed.
+#pragma once
+
+#include <cstdio>
+
+extern int failures;
+
+#define CHECK(condition, ...)                                            \
+  do {                                                                   \
+    if (!(condition)) {                                                  \
+      failures++;                                                        \
+      std::fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #condition); \
+      std::fprintf(stderr, __VA_ARGS__);                                 \
+      std::fputc('\n', stderr);                                          \
+    }                                                                    \
+  } while (0)
+
+void test_library();
+void test_kernels();

@@ -17,15 +17,31 @@ public interface Kernels extends AutoCloseable {
   int MAX_KEPT = 256;
 
   /**
-   * The best implementation for the CPU.
+   * The best implementation for the CPU: the native one on its best tier, or the portable one where
+   * there is no native library. The properties {@code assay.kernels} ({@code cpu} or {@code
+   * portable}) and {@code assay.cpu.tier} ({@code scalar}, {@code avx2}, {@code avx512}, {@code
+   * neon}) force a choice.
    *
    * @param threads most threads that one call uses, at least 1
+   * @throws InputException if what is forced cannot be had; the message has the reason
    */
   static Kernels open(int threads) {
     if (threads < 1) {
       throw new InputException("threads is " + threads + "; at least 1 is needed");
     }
-    return new PortableKernels(threads);
+    String tier = System.getProperty("assay.cpu.tier");
+    String forced = System.getProperty("assay.kernels", tier == null ? "" : "cpu");
+    return switch (forced) {
+      case "portable" -> new PortableKernels(threads);
+      case "cpu" -> CpuKernels.open(threads, tier);
+      case "" ->
+          NativeLibrary.reason() == null
+              ? CpuKernels.open(threads, null)
+              : new PortableKernels(threads);
+      default ->
+          throw new InputException(
+              "the property assay.kernels is " + forced + "; cpu and portable are known");
+    };
   }
 
   /** {@code portable}, {@code cpu} or {@code cuda}. */

@@ -23,7 +23,7 @@ public final class PortableKernels implements Kernels {
   }
 
   /**
-   * @param threads 1 for the calling thread only; more let the common pool help
+   * @param threads 1 for the calling thread only; more let the common pool of the virtual machine help, on all its threads
    */
   public PortableKernels(int threads) {
     this.parallel = threads > 1;
@@ -242,6 +242,9 @@ public final class PortableKernels implements Kernels {
     for (int v = 0; v < logits.length; v++) {
       logits[v] = dot(head, v, hidden) + (bias == null ? 0 : get(bias, real, v));
       max = Math.max(max, logits[v]);
+    }
+    if (Double.isInfinite(max)) {
+      return max;
     }
     double sum = 0;
     for (double logit : logits) {

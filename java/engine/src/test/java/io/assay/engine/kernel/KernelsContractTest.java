@@ -34,7 +34,16 @@ class KernelsContractTest {
   /** One line per implementation; each opens kernels for a number of threads. */
   static Stream<Implementation> implementations() {
     List<Implementation> all = new ArrayList<>();
-    all.add(new Implementation("portable", PortableKernels::new));
+    for (KernelsReport.Line line : KernelsReport.lines()) {
+      if (line.available()) {
+        all.add(
+            new Implementation(
+                line.implementation() + " " + line.tier(),
+                line.implementation().equals("cpu")
+                    ? threads -> CpuKernels.open(threads, line.tier())
+                    : PortableKernels::new));
+      }
+    }
     return all.stream();
   }
 
@@ -361,6 +370,88 @@ class KernelsContractTest {
         } else {
           assertEquals(sorted[sorted.length - 1 - j], score, bound, where + " place " + j);
           assertEquals(scores[id], score, bound, where + " id " + id);
+        }
+      }
+    }
+  }
+
+  /** Exact sums, so that ties are ties on every implementation: small integers. */
+  @ParameterizedTest
+  @MethodSource("implementations")
+  void tiesForbiddenTokensAndNotANumber(Implementation implementation) {
+    int vocabulary = 1000;
+    Matrix e = random(new Random(4), DType.F32, vocabulary, 3, 1);
+    for (int v = 0; v < vocabulary; v++) {
+      for (int c = 0; c < 3; c++) {
+        set(e.data(), DType.F32, (long) v * e.stride() + c, c == 0 ? v % 5 : 0);
+      }
+    }
+    set(e.data(), DType.F32, 9 * e.stride(), Float.NaN);
+    Matrix g = random(new Random(5), DType.F32, 2, 3, 0);
+    for (int i = 0; i < 6; i++) {
+      set(g.data(), DType.F32, i, 1);
+    }
+    MemorySegment offsets = memory(24);
+    offsets.set(Tensor.LONG, 0, 0);
+    offsets.set(Tensor.LONG, 8, 2);
+    offsets.set(Tensor.LONG, 16, 3);
+    MemorySegment ids = memory(12);
+    ids.set(Tensor.INT, 0, 4);
+    ids.set(Tensor.INT, 4, 14);
+    ids.set(Tensor.INT, 8, 19);
+    TokenSwap a =
+        new TokenSwap(
+            e, null, g, null, null, null, null, null, offsets, ids, 4, memory(32), memory(32),
+            memory(8), memory(16), null);
+    for (int threads = 1; threads <= 3; threads++) {
+      try (Kernels k = implementation.open().apply(threads)) {
+        k.tokenSwapTopk(a);
+      }
+      int[] kept = a.ids().toArray(ValueLayout.JAVA_INT);
+      assertEquals("[19, 24, 29, 34, 4, 14, 24, 29]", Arrays.toString(kept));
+      assertEquals(1, a.nans().get(Tensor.LONG, 0));
+      assertEquals(1, a.nans().get(Tensor.LONG, 8));
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("implementations")
+  void adamwFollowsTheAlgorithm(Implementation implementation) {
+    Kernels.AdamW settings = new Kernels.AdamW(0.01, 0.9, 0.98, 1e-8, 0.1);
+    for (DType type : List.of(DType.F32, DType.F64)) {
+      for (int n : SIZES) {
+        Random random = new Random(n);
+        Matrix p = random(random, type, 3, n, 2);
+        Matrix g = random(random, type, 3, n, 1);
+        Matrix m = random(random, type, 3, n, 0);
+        Matrix v = random(random, type, 3, n, 3);
+        for (int r = 0; r < 3; r++) {
+          for (int c = 0; c < n; c++) {
+            set(v.data(), type, r * v.stride() + c, Math.abs(at(v, r, c)));
+          }
+        }
+        double[][] want = new double[3 * n][];
+        for (int i = 0; i < 3 * n; i++) {
+          int r = i / n;
+          int c = i % n;
+          double first = 0.9 * at(m, r, c) + 0.1 * at(g, r, c);
+          double second = 0.98 * at(v, r, c) + 0.02 * at(g, r, c) * at(g, r, c);
+          double hat = first / (1 - Math.pow(0.9, 3));
+          double root = Math.sqrt(second / (1 - Math.pow(0.98, 3)));
+          double next = at(p, r, c) - 0.01 * 0.1 * at(p, r, c) - 0.01 * hat / (root + 1e-8);
+          want[i] = new double[] {first, second, next};
+        }
+        try (Kernels k = implementation.open().apply(2)) {
+          k.adamw(p, g, m, v, settings, 3);
+        }
+        // One rounding of the stored value, and a few of double arithmetic.
+        double ulp = type == DType.F64 ? 0x1p-48 : 0x1p-24;
+        for (int i = 0; i < 3 * n; i++) {
+          int r = i / n;
+          int c = i % n;
+          assertEquals(want[i][0], at(m, r, c), ulp * (1 + Math.abs(want[i][0])));
+          assertEquals(want[i][1], at(v, r, c), ulp * (1 + Math.abs(want[i][1])));
+          assertEquals(want[i][2], at(p, r, c), ulp * (1 + Math.abs(want[i][2])));
         }
       }
     }

@@ -15,7 +15,8 @@ import java.lang.ref.Reference;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
 
 /**
- * The kernels in C++, on the best instruction set that the processor has. Arguments must be off-heap.
+ * The kernels in C++, on the best instruction set that the processor has. Arguments must be
+ * off-heap.
  */
 public final class CpuKernels implements Kernels {
   private final ReentrantReadWriteLock lock = new ReentrantReadWriteLock();
@@ -35,7 +36,8 @@ public final class CpuKernels implements Kernels {
    * @param threads most threads that one call uses, 1 to 1024
    * @param tier {@code scalar}, {@code avx2}, {@code avx512} or {@code neon} for the whole process;
    *     null for the best one present
-   * @throws InputException if there is no native library or the tier cannot run here, with the reason
+   * @throws InputException if there is no native library or the tier cannot run here, with the
+   *     reason
    */
   public static CpuKernels open(int threads, String tier) {
     if (NativeLibrary.reason() != null) {
@@ -45,8 +47,7 @@ public final class CpuKernels implements Kernels {
       if (tier != null) {
         NativeApi.tierForce(tier);
       }
-      return new CpuKernels(
-          NativeApi.tierName(NativeApi.tierCurrent()), NativeApi.create(threads));
+      return new CpuKernels(NativeApi.tierName(NativeApi.tierCurrent()), NativeApi.create(threads));
     } catch (IllegalArgumentException e) {
       throw new InputException(e.getMessage(), e);
     }

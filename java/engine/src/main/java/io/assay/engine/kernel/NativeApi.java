@@ -86,13 +86,11 @@ final class NativeApi {
   private static final MethodHandle ERROR = of("assay_last_error", ADDRESS);
   private static final MethodHandle TIERS = of("assay_cpu_tier_count", JAVA_INT);
   private static final MethodHandle TIER_NAME = of("assay_cpu_tier_name", ADDRESS, JAVA_INT);
-  private static final MethodHandle TIER_PRESENT =
-      of("assay_cpu_tier_present", JAVA_INT, JAVA_INT);
+  private static final MethodHandle TIER_PRESENT = of("assay_cpu_tier_present", JAVA_INT, JAVA_INT);
   private static final MethodHandle TIER_REASON = of("assay_cpu_tier_reason", ADDRESS, JAVA_INT);
   private static final MethodHandle TIER_CURRENT = of("assay_cpu_tier_current", JAVA_INT);
   private static final MethodHandle TIER_FORCE = of("assay_cpu_tier_force", JAVA_INT, ADDRESS);
-  private static final MethodHandle CREATE =
-      of("assay_stream_create", JAVA_INT, JAVA_INT, ADDRESS);
+  private static final MethodHandle CREATE = of("assay_stream_create", JAVA_INT, JAVA_INT, ADDRESS);
   private static final MethodHandle DESTROY = ofVoid("assay_stream_destroy", ADDRESS);
   private static final MethodHandle SWAP_WORKSPACE =
       of("assay_token_swap_topk_workspace", JAVA_INT, ADDRESS, ADDRESS);

@@ -23,7 +23,8 @@ public final class PortableKernels implements Kernels {
   }
 
   /**
-   * @param threads 1 for the calling thread only; more let the common pool of the virtual machine help, on all its threads
+   * @param threads 1 for the calling thread only; more let the common pool of the virtual machine
+   *     help, on all its threads
    */
   public PortableKernels(int threads) {
     this.parallel = threads > 1;

@@ -401,8 +401,22 @@ class KernelsContractTest {
     ids.set(Tensor.INT, 8, 19);
     TokenSwap a =
         new TokenSwap(
-            e, null, g, null, null, null, null, null, offsets, ids, 4, memory(32), memory(32),
-            memory(8), memory(16), null);
+            e,
+            null,
+            g,
+            null,
+            null,
+            null,
+            null,
+            null,
+            offsets,
+            ids,
+            4,
+            memory(32),
+            memory(32),
+            memory(8),
+            memory(16),
+            null);
     for (int threads = 1; threads <= 3; threads++) {
       try (Kernels k = implementation.open().apply(threads)) {
         k.tokenSwapTopk(a);

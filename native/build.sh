@@ -1,12 +1,14 @@
 #!/bin/sh
-# Builds libassay.so for release into OUTDIR. Without a C++ compiler or CMake it says so and
+# Builds libassay.so for release into OUTDIR/native/OS-ARCH, the folder that the jar carries; objects
+# go to BUILDDIR. Without a C++ compiler or CMake it says so and
 # succeeds: the portable kernels are used then.
 set -eu
-if [ $# -ne 1 ]; then
-  echo "usage: native/build.sh OUTDIR" >&2
+if [ $# -ne 2 ]; then
+  echo "usage: native/build.sh BUILDDIR OUTDIR" >&2
   exit 2
 fi
 out=$1
+resources=$2/native/$(uname -s | tr '[:upper:]' '[:lower:]')-$(uname -m)
 root=$(cd "$(dirname "$0")/.." && pwd)
 for tool in cmake "${CXX:-c++}"; do
   if ! command -v "$tool" >/dev/null 2>&1; then
@@ -21,6 +23,7 @@ cmake -S "$root" -B "$out/cmake" -DCMAKE_BUILD_TYPE=Release -DASSAY_TESTS=OFF >"
   cat "$out/build.log" >&2
   exit 1
 }
-cp "$out/cmake/native/libassay.so" "$out/libassay.so.new"
-mv "$out/libassay.so.new" "$out/libassay.so"
-echo "native kernels are built: $out/libassay.so"
+mkdir -p "$resources"
+cp "$out/cmake/native/libassay.so" "$resources/libassay.so.new"
+mv "$resources/libassay.so.new" "$resources/libassay.so"
+echo "native kernels are built: $resources/libassay.so"

@@ -275,7 +275,7 @@ struct SwapCase {
   int32_t dtype;
   int64_t audits, vocabulary, d, kept;
   bool tied, alpha, lse, extras, masks;
-  int special;  // 0 none, 1 ties, 2 NaN
+  int special;  // 0 none, 1 ties, 2 NaN, 3 ties with a few late better tokens
 };
 
 void swap_case(const SwapCase& k, const Streams& streams) {
@@ -284,8 +284,11 @@ void swap_case(const SwapCase& k, const Streams& streams) {
   Array e = random(k.dtype, V * ws, 1), w = random(k.dtype, V * ws, 1);
   Array g = random(real, A * d, 1), h = random(real, A * d, 0.5);
   Array alpha = random(real, A, 1), bias = random(real, V, 1), unigram = random(real, V, 1);
-  if (k.special == 1) {
-    for (int64_t i = 0; i < V * ws; i++) e.set(i, 1 + i / ws % 3);
+  if (k.special == 1 || k.special == 3) {
+    // 3: a better token must push out the highest id of those that tie, within one heap.
+    for (int64_t i = 0; i < V * ws; i++) {
+      e.set(i, k.special == 1 ? 1 + i / ws % 3 : i / ws % 500 == 100 ? 2 : 1);
+    }
     for (int64_t i = 0; i < A * d; i++) g.set(i, 1);
   }
   if (k.special == 2) {
@@ -419,7 +422,7 @@ void swap_case(const SwapCase& k, const Streams& streams) {
     for (int64_t v = 0; v < V; v++) {
       if (!usable[v] || kept[v]) continue;
       CHECK(score[v] <= floor + bound[v] + bound[last], "token %d was missed", int(v));
-      if (k.special == 1 && !k.alpha && !k.extras) {
+      if ((k.special == 1 || k.special == 3) && !k.alpha && !k.extras) {
         CHECK(score[v] < floor || v > last, "tie: %d before %d", int(v), last);
       }
     }
@@ -498,6 +501,7 @@ void test_kernels() {
     swap_case({t, 3, 300, 9, 32, false, true, false, true, false, 0}, streams);
     swap_case({t, 3, 300, 9, 32, true, false, false, false, true, 1}, streams);
     swap_case({t, 3, 300, 9, 32, true, false, false, false, false, 1}, streams);
+    swap_case({t, 2, 2000, 5, 10, true, false, false, false, false, 3}, streams);
     swap_case({t, 3, 100, 31, 5, true, true, false, true, true, 2}, streams);
     swap_case({t, 100, 515, 35, 7, true, true, true, true, true, 0}, streams);
   }

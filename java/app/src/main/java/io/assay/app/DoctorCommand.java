@@ -3,6 +3,8 @@ package io.assay.app;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.assay.engine.EngineOptions;
 import io.assay.engine.InputException;
+import io.assay.engine.kernel.Kernels;
+import io.assay.engine.kernel.KernelsReport;
 import io.assay.engine.session.Device;
 import io.assay.engine.session.OrtLibrary;
 import java.util.LinkedHashMap;
@@ -33,6 +35,13 @@ final class DoctorCommand implements Callable<Integer> {
     return 0;
   }
 
+  /** What the engine would open, which a property may force. */
+  private static String kernels() {
+    try (Kernels kernels = Kernels.open(1)) {
+      return kernels.implementation() + " " + kernels.tier();
+    }
+  }
+
   private static Map<String, String> examine(EngineOptions options) {
     Map<String, String> found = new LinkedHashMap<>();
     found.put("assay", Version.text());
@@ -42,8 +51,15 @@ final class DoctorCommand implements Callable<Integer> {
     found.put(
         "memory", (Runtime.getRuntime().maxMemory() >> 20) + " MiB at most for the Java heap");
     found.put("onnxruntime", OrtLibrary.version());
+    for (KernelsReport.Line line : KernelsReport.lines()) {
+      found.put(
+          "kernels " + line.implementation() + " " + line.tier(),
+          (line.available() ? "usable: " : "not usable: ") + line.reason());
+    }
     found.put("cuda", cuda());
-    found.put("will use", "device " + options.device() + ", threads " + options.threads());
+    found.put(
+        "will use",
+        "device " + options.device() + ", threads " + options.threads() + ", kernels " + kernels());
     return found;
   }
 

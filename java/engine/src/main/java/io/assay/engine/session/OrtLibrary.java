@@ -26,6 +26,8 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 
 /**
  * Loads ONNX Runtime, once for the process.
@@ -39,6 +41,9 @@ import java.util.Locale;
 public final class OrtLibrary {
   private static final String PATH_PROPERTY = "onnxruntime.native.path";
   private static final String[] LIBRARIES = {"onnxruntime", "onnxruntime4j_jni"};
+
+  private static final long STACK_BYTES = 1 << 20;
+  private static final long STACK_BYTES_PER_CHARACTER = 512;
 
   /** {@code int malloc_trim(size_t)} of the GNU C library, or null. */
   private static final MethodHandle TRIM = findTrim();
@@ -62,8 +67,7 @@ public final class OrtLibrary {
         System.setProperty(PATH_PROPERTY, folder.toString());
       }
       try {
-        environment =
-            OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR, "assay");
+        environment = makeEnvironment();
       } finally {
         if (folder != null) {
           System.clearProperty(PATH_PROPERTY);
@@ -71,6 +75,35 @@ public final class OrtLibrary {
       }
     }
     return environment;
+  }
+
+  /**
+   * Makes the environment on a thread of its own. The runtime then matches the command line of this
+   * process with a regular expression by recursion, some 270 bytes of stack for each character:
+   * 4,000 characters overflow a stack of 1 MB, which ends the process without a word.
+   */
+  private static OrtEnvironment makeEnvironment() {
+    long stack = STACK_BYTES + STACK_BYTES_PER_CHARACTER * commandLine();
+    try {
+      return CompletableFuture.supplyAsync(
+              () -> OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR, "assay"),
+              run -> new Thread(null, run, "assay-runtime", stack).start())
+          .join();
+    } catch (CompletionException e) {
+      if (e.getCause() instanceof Error error) {
+        throw error;
+      }
+      throw e;
+    }
+  }
+
+  /** Length of this process's command line, or 0 where the system does not show it as a file. */
+  private static long commandLine() {
+    try {
+      return Files.readAllBytes(Path.of("/proc/self/cmdline")).length;
+    } catch (IOException e) {
+      return 0;
+    }
   }
 
   /**

@@ -34,12 +34,12 @@ extern "C" {
 
 /* Status codes; a value is never given a second meaning. */
 #define ASSAY_OK 0
-#define ASSAY_ERROR_ARGUMENT (-1)      /* an argument is outside of what its comment allows */
-#define ASSAY_ERROR_MEMORY (-2)        /* memory or a thread could not be had */
-#define ASSAY_ERROR_WORKSPACE (-3)     /* the workspace is smaller than its query says */
-#define ASSAY_ERROR_TIER (-4)          /* the tier asked for is unknown or absent here */
-#define ASSAY_ERROR_STRUCT (-5)        /* struct_bytes is not a size this library knows */
-#define ASSAY_ERROR_INTERNAL (-6)      /* a defect of the library */
+#define ASSAY_ERROR_ARGUMENT (-1)  /* an argument is outside of what its comment allows */
+#define ASSAY_ERROR_MEMORY (-2)    /* memory or a thread could not be had */
+#define ASSAY_ERROR_WORKSPACE (-3) /* the workspace is smaller than its query says */
+#define ASSAY_ERROR_TIER (-4)      /* the tier asked for is unknown or absent here */
+#define ASSAY_ERROR_STRUCT (-5)    /* struct_bytes is not a size this library knows */
+#define ASSAY_ERROR_INTERNAL (-6)  /* a defect of the library */
 
 /* Element types. A "real" is ASSAY_F32, or ASSAY_F64 where the table is ASSAY_F64. */
 #define ASSAY_F32 1
@@ -128,12 +128,12 @@ ASSAY_API void assay_stream_destroy(struct assay_stream *stream);
 
 /* Rows of equal length. data may be NULL where rows or columns is 0, or where a comment says so. */
 struct assay_matrix {
-  void *data;      /* first element; kernels write only matrices named as output */
-  int32_t dtype;   /* ASSAY_F32, ... */
+  void *data;       /* first element; kernels write only matrices named as output */
+  int32_t dtype;    /* ASSAY_F32, ... */
   int32_t reserved; /* 0 */
   int64_t rows;
   int64_t columns;
-  int64_t stride;  /* >= columns */
+  int64_t stride; /* >= columns */
 };
 
 /*
@@ -145,43 +145,43 @@ struct assay_matrix {
  * Where alpha[a] is 0 its whole term is left out, infinities and NaN in it included.
  */
 struct assay_token_swap {
-  int64_t struct_bytes;              /* sizeof(struct assay_token_swap) */
-  struct assay_matrix embedding;     /* E [V,d], any element type, 1 <= V <= 2^31-1 */
-  struct assay_matrix head;          /* W [V,d], type of E; data NULL: tied, W = E */
-  struct assay_matrix gradient;      /* [A,d] real */
-  struct assay_matrix hidden;        /* [A,d] real; data NULL where alpha and lse are */
-  const void *alpha;                 /* [A] real; NULL: 0 */
-  const void *bias;                  /* [V] real; NULL: 0 */
-  const void *unigram;               /* [V] real; NULL: 0 */
-  const uint8_t *allowed;            /* [(V+7)/8] bits, lowest first, 1 = may be chosen; NULL: all */
-  const int64_t *forbidden_offsets;  /* [A+1] ascending; NULL: none */
-  const int32_t *forbidden_ids;      /* ascending within an audit, in [0,V); NULL: none */
-  int64_t kept;                      /* K, 1 to ASSAY_MAX_KEPT */
-  int32_t *ids;     /* out [A,K]: score descending, id ascending among equals; -1 behind the last */
-  void *scores;     /* out [A,K] real; -infinity behind the last */
-  int32_t *found;   /* out [A]: how many were kept */
-  int64_t *nans;    /* out [A]: tokens not masked whose score is NaN; they are never kept */
-  void *lse;        /* out [A] real, or NULL */
+  int64_t struct_bytes;             /* sizeof(struct assay_token_swap) */
+  struct assay_matrix embedding;    /* E [V,d], any element type, 1 <= V <= 2^31-1 */
+  struct assay_matrix head;         /* W [V,d], type of E; data NULL: tied, W = E */
+  struct assay_matrix gradient;     /* [A,d] real */
+  struct assay_matrix hidden;       /* [A,d] real; data NULL where alpha and lse are */
+  const void *alpha;                /* [A] real; NULL: 0 */
+  const void *bias;                 /* [V] real; NULL: 0 */
+  const void *unigram;              /* [V] real; NULL: 0 */
+  const uint8_t *allowed;           /* [(V+7)/8] bits, lowest first, 1 = may be chosen; NULL: all */
+  const int64_t *forbidden_offsets; /* [A+1] ascending; NULL: none */
+  const int32_t *forbidden_ids;     /* ascending within an audit, in [0,V); NULL: none */
+  int64_t kept;                     /* K, 1 to ASSAY_MAX_KEPT */
+  int32_t *ids;   /* out [A,K]: score descending, id ascending among equals; -1 behind the last */
+  void *scores;   /* out [A,K] real; -infinity behind the last */
+  int32_t *found; /* out [A]: how many were kept */
+  int64_t *nans;  /* out [A]: tokens not masked whose score is NaN; they are never kept */
+  void *lse;      /* out [A] real, or NULL */
 };
 
 /* The output head at R rows: logit[r,v] = W[v].hidden[r] + bias[v], never stored. */
 struct assay_head_rows {
-  int64_t struct_bytes;        /* sizeof(struct assay_head_rows) */
-  struct assay_matrix hidden;  /* [R,d] real */
-  struct assay_matrix head;    /* W [V,d], any element type, 1 <= V <= 2^31-1 */
-  const void *bias;            /* [V] real; NULL: 0 */
-  const int32_t *targets;      /* [R], in [0,V) */
+  int64_t struct_bytes;       /* sizeof(struct assay_head_rows) */
+  struct assay_matrix hidden; /* [R,d] real */
+  struct assay_matrix head;   /* W [V,d], any element type, 1 <= V <= 2^31-1 */
+  const void *bias;           /* [V] real; NULL: 0 */
+  const int32_t *targets;     /* [R], in [0,V) */
 };
 
 /* Hyperparameters of assay_adamw. */
 struct assay_adamw_settings {
-  int64_t struct_bytes;  /* sizeof(struct assay_adamw_settings) */
-  double learning_rate;  /* finite */
-  double beta1;          /* in [0,1) */
-  double beta2;          /* in [0,1) */
-  double epsilon;        /* >= 0 */
-  double weight_decay;   /* finite */
-  int64_t step;          /* t, from 1 */
+  int64_t struct_bytes; /* sizeof(struct assay_adamw_settings) */
+  double learning_rate; /* finite */
+  double beta1;         /* in [0,1) */
+  double beta2;         /* in [0,1) */
+  double epsilon;       /* >= 0 */
+  double weight_decay;  /* finite */
+  int64_t step;         /* t, from 1 */
 };
 
 /* ---- kernels ---- */
@@ -217,8 +217,7 @@ ASSAY_API int32_t assay_head_rows(const struct assay_head_rows *args, void *log_
                                   int64_t workspace_bytes, struct assay_stream *stream);
 
 /* Workspace that assay_head_backward needs for these sizes, whatever the stream. */
-ASSAY_API int32_t assay_head_backward_workspace(const struct assay_head_rows *args,
-                                                int64_t *bytes);
+ASSAY_API int32_t assay_head_backward_workspace(const struct assay_head_rows *args, int64_t *bytes);
 
 /*
  * Gradient of sum_r weight[r] * log p(target[r]) with respect to hidden:

@@ -61,8 +61,8 @@ double table_at(const assay_matrix& m, int64_t row, int64_t column) {
     return fraction != 0 ? std::numeric_limits<double>::quiet_NaN()
                          : sign * std::numeric_limits<double>::infinity();
   }
-  return sign * (exponent == 0 ? std::ldexp(fraction, -24)
-                               : std::ldexp(1024 + fraction, exponent - 25));
+  return sign *
+         (exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(1024 + fraction, exponent - 25));
 }
 
 }  // namespace
@@ -108,7 +108,7 @@ extern "C" int32_t assay_head_rows(const struct assay_head_rows* args, void* log
       put(log_prob, real, r, wanted - total);
       arg_max[r] = all.nan ? -1 : all.best;
       put(margin, real, r,
-          all.nan ? std::numeric_limits<double>::quiet_NaN()
+          all.nan                 ? std::numeric_limits<double>::quiet_NaN()
           : all.max == all.second ? 0
                                   : all.max - all.second);
     }

@@ -41,9 +41,9 @@ void check_forbidden(const char* f, const assay_token_swap& a) {
     const int64_t from = a.forbidden_offsets[i];
     const int64_t to = a.forbidden_offsets[i + 1];
     if (from < 0 || to < from) {
-      fail(ASSAY_ERROR_ARGUMENT, "%s: forbidden_offsets[%lld] is %lld after %lld; they ascend from 0",
-           f, static_cast<long long>(i + 1), static_cast<long long>(to),
-           static_cast<long long>(from));
+      fail(ASSAY_ERROR_ARGUMENT,
+           "%s: forbidden_offsets[%lld] is %lld after %lld; they ascend from 0", f,
+           static_cast<long long>(i + 1), static_cast<long long>(to), static_cast<long long>(from));
     }
     for (int64_t j = from; j < to; j++) {
       const int32_t id = a.forbidden_ids[j];

@@ -74,9 +74,9 @@ struct BackwardJob {
 // Task t: row t / chunks, chunk t % chunks.
 struct AdamwJob {
   assay_matrix p, g, m, v;
-  double keep;   // 1 - lr * decay
-  double rate;   // lr / (1 - beta1^t)
-  double root;   // sqrt(1 - beta2^t)
+  double keep;  // 1 - lr * decay
+  double rate;  // lr / (1 - beta1^t)
+  double root;  // sqrt(1 - beta2^t)
   double beta1, beta2, epsilon;
   int64_t chunks;
 };

@@ -6,4 +6,4 @@
 #include "token_swap_topk.h"
 
 const assay::Kernels assay::kernels_scalar = {head_rows_task, token_swap_task, head_backward_task,
-                                          adamw_task};
+                                              adamw_task};

@@ -147,8 +147,8 @@ HeadPart merge(const HeadPart* parts, int64_t count) {
   all.sum = 0;
   for (int64_t i = 0; i < count; i++) {
     // An equal maximum needs no scale; infinity - infinity would give NaN.
-    all.sum += parts[i].max == all.max ? parts[i].sum
-                                       : parts[i].sum * std::exp(parts[i].max - all.max);
+    all.sum +=
+        parts[i].max == all.max ? parts[i].sum : parts[i].sum * std::exp(parts[i].max - all.max);
   }
   return all;
 }

@@ -5,8 +5,8 @@
 
 #include "support.h"
 
-#if defined(__x86_64__)
-#include <cpuid.h>
+#if defined(ASSAY_HAVE_X86)
+#include "x86.h"
 #endif
 
 namespace assay {
@@ -22,47 +22,10 @@ struct Tier {
   const char* reason;
 };
 
-#if defined(ASSAY_HAVE_X86)
-
-struct Cpu {
-  uint32_t c1 = 0, b7 = 0;
-  uint64_t xcr0 = 0;
-  Cpu() {
-    uint32_t a, b, c, d;
-    if (__get_cpuid(1, &a, &b, &c, &d)) c1 = c;
-    if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) b7 = b;
-    if (c1 & bit_OSXSAVE) {
-      uint32_t low, high;
-      __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-      xcr0 = static_cast<uint64_t>(high) << 32 | low;
-    }
-  }
-};
-
-// kernels_avx2.cpp is compiled with -mavx2 -mfma -mf16c.
-const char* missing_avx2(const Cpu& cpu) {
-  if ((cpu.xcr0 & 0x6) != 0x6) return "the operating system does not keep 256-bit registers";
-  if (!(cpu.c1 & bit_AVX)) return "the processor lacks avx";
-  if (!(cpu.b7 & bit_AVX2)) return "the processor lacks avx2";
-  if (!(cpu.c1 & bit_FMA)) return "the processor lacks fma";
-  if (!(cpu.c1 & bit_F16C)) return "the processor lacks f16c";
-  return nullptr;
-}
-
-// kernels_avx512.cpp is compiled with -mavx512f -mavx2 -mfma -mf16c.
-const char* missing_avx512(const Cpu& cpu) {
-  if (const char* why = missing_avx2(cpu)) return why;
-  if ((cpu.xcr0 & 0xe6) != 0xe6) return "the operating system does not keep 512-bit registers";
-  if (!(cpu.b7 & bit_AVX512F)) return "the processor lacks avx512f";
-  return nullptr;
-}
-
-#endif
-
 Tier detect(int32_t i) {
   if (i == 0) return {&kernels_scalar, kPresent};
 #if defined(ASSAY_HAVE_X86)
-  static const Cpu cpu;
+  static const Cpu cpu = this_cpu();
   if (i == 1) {
     const char* why = missing_avx2(cpu);
     return why ? Tier{nullptr, why} : Tier{&kernels_avx2, kPresent};
@@ -129,8 +92,7 @@ const char* assay_cpu_tier_reason(int32_t i) {
 
 int32_t assay_cpu_tier_current(void) {
   int32_t tier = 0;
-  const int32_t status =
-      assay::guard([&] { tier = assay::current("assay_cpu_tier_current"); });
+  const int32_t status = assay::guard([&] { tier = assay::current("assay_cpu_tier_current"); });
   return status == ASSAY_OK ? tier : status;
 }
 

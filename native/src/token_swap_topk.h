@@ -125,8 +125,8 @@ struct TokenSwapTask {
                    const Real* scores) {
     const assay_token_swap& a = *job.args;
     const int64_t part = audit * job.segments.count + t.segment;
-    Heap<Real> heap{static_cast<Real*>(job.scores) + part * a.kept, job.ids + part * a.kept,
-                    a.kept, job.counts[part]};
+    Heap<Real> heap{static_cast<Real*>(job.scores) + part * a.kept, job.ids + part * a.kept, a.kept,
+                    job.counts[part]};
     for (int v = 0; v < nv; v++) {
       const bool nan = scores[v] != scores[v];
       if (!nan && !heap.wants(scores[v])) continue;

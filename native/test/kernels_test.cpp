@@ -125,8 +125,8 @@ Sum dot(const Array& w, int64_t w_at, const Array& x, int64_t x_at, int64_t d) {
 bool same(const Array& a, const Array& b) { return a.memory == b.memory; }
 
 void close(const char* what, double got, double wanted, double bound, int64_t at) {
-  const bool ok = std::isnan(wanted) ? std::isnan(got)
-                                     : got == wanted || std::fabs(got - wanted) <= bound;
+  const bool ok =
+      std::isnan(wanted) ? std::isnan(got) : got == wanted || std::fabs(got - wanted) <= bound;
   CHECK(ok, "%s[%lld] is %.17g (%a), wanted %.17g within %g", what, static_cast<long long>(at), got,
         got, wanted, bound);
 }
@@ -182,7 +182,8 @@ void head_case(const HeadCase& k, const Streams& streams) {
   for (int i = 1; i < 4; i++) {
     const Out p = rows(streams.of[i]);
     CHECK(same(o.lse, p.lse) && same(o.log_prob, p.log_prob) && same(o.margin, p.margin) &&
-              o.best == p.best, "bits differ with %d threads", i);
+              o.best == p.best,
+          "bits differ with %d threads", i);
   }
   Array weight = random(real, R, 1);
   auto backward = [&](assay_stream* stream) {
@@ -193,7 +194,8 @@ void head_case(const HeadCase& k, const Streams& streams) {
     CHECK(assay_head_backward_workspace(&a, &size) == ASSAY_OK, "%s", assay_last_error());
     std::vector<char> work(size + 1, 'x');
     CHECK(assay_head_backward(&a, o.lse.memory.data(), weight.memory.data(), &m, work.data(), size,
-                              stream) == ASSAY_OK, "%s", assay_last_error());
+                              stream) == ASSAY_OK,
+          "%s", assay_last_error());
     g.read();
     return g;
   };
@@ -214,7 +216,8 @@ void head_case(const HeadCase& k, const Streams& streams) {
     }
     if (nan) {
       CHECK(std::isnan(o.lse.values[r]) && std::isnan(o.log_prob.values[r]) &&
-                std::isnan(o.margin.values[r]) && o.best[r] == -1, "row %d has a NaN logit", int(r));
+                std::isnan(o.margin.values[r]) && o.best[r] == -1,
+            "row %d has a NaN logit", int(r));
       continue;
     }
     const double max = *std::max_element(logit.begin(), logit.end());
@@ -247,7 +250,8 @@ void head_case(const HeadCase& k, const Streams& streams) {
       const double wanted = weight.values[r] * (w.values[targets[r] * ws + c] - total);
       close("gradient", g.values[r * xs + c], wanted,
             std::fabs(weight.values[r]) * (drift * 1.01 + (40 + V / 32.0) * u * magnitude) +
-                2 * u * std::fabs(wanted) + 1e-300, r * k.d + c);
+                2 * u * std::fabs(wanted) + 1e-300,
+            r * k.d + c);
     }
     CHECK(g.values[r * xs + k.d] == 99, "wrote behind row %d", int(r));
   }
@@ -345,8 +349,9 @@ void swap_case(const SwapCase& k, const Streams& streams) {
   const Array scores1 = scores, lse1 = lse;
   for (int i = 1; i < 4; i++) {
     swap(streams.of[i]);
-    CHECK(ids == ids1 && found == found1 && nans == nans1 && same(scores, scores1) &&
-              same(lse, lse1), "bits differ with %d threads", i);
+    CHECK(
+        ids == ids1 && found == found1 && nans == nans1 && same(scores, scores1) && same(lse, lse1),
+        "bits differ with %d threads", i);
   }
   scores.read();
   lse.read();
@@ -381,7 +386,7 @@ void swap_case(const SwapCase& k, const Streams& streams) {
       score[v] = z.value + rest + side;
       bound[v] = al == 0 ? 0 : std::fabs(al) * (bound[v] + (k.lse ? slack : 0));
       bound[v] += u * ((d + 6) * z.magnitude + 6 * (std::fabs(z.value) + std::fabs(rest) +
-                                                  std::fabs(al * normaliser) + std::fabs(side)));
+                                                    std::fabs(al * normaliser) + std::fabs(side)));
       if (k.masks) {
         const bool listed = std::binary_search(forbidden.begin() + offsets[a],
                                                forbidden.begin() + offsets[a + 1], v);

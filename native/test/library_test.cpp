@@ -5,17 +5,56 @@
 
 #include "assay.h"
 #include "check.h"
+#if defined(__x86_64__)
+#include "x86.h"
+#endif
 
 static bool error_has(const char* text) { return std::strstr(assay_last_error(), text) != nullptr; }
 
+#if defined(__x86_64__)
+
+static void reason(const assay::Cpu& cpu, const char* avx2, const char* avx512) {
+  auto same = [](const char* a, const char* b) {
+    return a == nullptr || b == nullptr ? a == b : std::strcmp(a, b) == 0;
+  };
+  const char* got2 = assay::missing_avx2(cpu);
+  const char* got512 = assay::missing_avx512(cpu);
+  CHECK(same(got2, avx2), "avx2: %s, wanted %s", got2 ? got2 : "-", avx2 ? avx2 : "-");
+  CHECK(same(got512, avx512), "avx512: %s, wanted %s", got512 ? got512 : "-",
+        avx512 ? avx512 : "-");
+}
+
+// Bit numbers are those of Intel's manual, volume 2, CPUID.
+static void test_reasons() {
+  const uint32_t fma = 1u << 12, avx = 1u << 28, f16c = 1u << 29;
+  const uint32_t avx2 = 1u << 5, avx512f = 1u << 16;
+  const uint32_t c1 = fma | avx | f16c, b7 = avx2 | avx512f;
+  const char* none512 = "this processor lacks AVX-512 F";
+  reason({c1, b7, 0xe7}, nullptr, nullptr);
+  reason({c1, avx2, 0x7}, nullptr, none512);
+  reason({c1, avx2, 0}, "the operating system does not keep 256-bit registers", none512);
+  reason({c1, b7, 0x7}, nullptr, "the operating system does not keep 512-bit registers");
+  reason({c1, avx512f, 0xe7}, "this processor lacks AVX2", "this processor lacks AVX2");
+  reason({c1 & ~avx, b7, 0xe7}, "this processor lacks AVX", "this processor lacks AVX");
+  reason({c1 & ~fma, b7, 0xe7}, "this processor lacks FMA", "this processor lacks FMA");
+  reason({c1 & ~f16c, b7, 0xe7}, "this processor lacks F16C", "this processor lacks F16C");
+  reason({0, 0, 0}, "this processor lacks AVX", none512);
+}
+
+#endif
+
 void test_library() {
+#if defined(__x86_64__)
+  test_reasons();
+#endif
   CHECK(assay_abi_version() == ASSAY_ABI_VERSION, "%d", assay_abi_version());
   CHECK(std::strstr(assay_build_id(), "assay abi 1") != nullptr, "%s", assay_build_id());
   const std::string layout = assay_struct_layout();
   CHECK(layout.find("assay_matrix 40 data=0 dtype=8 reserved=12 rows=16") == 0, "%s",
         layout.c_str());
   CHECK(layout.find("assay_token_swap " + std::to_string(sizeof(assay_token_swap))) !=
-            std::string::npos, "%s", layout.c_str());
+            std::string::npos,
+        "%s", layout.c_str());
 
   CHECK(assay_cpu_tier_name(-1) == nullptr, "a name for tier -1");
   CHECK(assay_cpu_tier_name(assay_cpu_tier_count()) == nullptr, "a name behind the last tier");

@@ -449,7 +449,7 @@ public final class ArcaSelfTest {
   /** Statement 7: how well the averaged gradient approximates the objective. */
   public List<Statement> approximation() {
     long start = System.nanoTime();
-    return timed(new Approximation(engine, toy, 300).statements(), start);
+    return timed(new Approximation(engine).statements(), start);
   }
 
   /** Statement 8: the bigram model with closed-form truth. */

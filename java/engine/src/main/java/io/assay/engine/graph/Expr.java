@@ -345,6 +345,12 @@ final class Expr {
         "ScatterND", Map.of("reduction", "add"), tape.zeros(dtype(), shape), indices, this);
   }
 
+  /** Elements added into a tensor of zeros of {@code shape}, at {@code indices} of {@code axis}. */
+  Expr scatterElements(int axis, Expr indices, long... shape) {
+    Map<String, Object> attributes = Map.of("axis", (long) axis, "reduction", "add");
+    return tape.op("ScatterElements", attributes, tape.zeros(dtype(), shape), indices, this);
+  }
+
   private Expr op(String op, Expr... others) {
     Expr[] all = new Expr[others.length + 1];
     all[0] = this;

@@ -10,6 +10,13 @@ final class IndexingRules {
 
   static void register(Map<String, GradientRule> rules) {
     rules.put("Gather", b -> b.give(0, () -> gather(b)));
+    rules.put("GatherElements", b -> b.give(0, () -> gatherElements(b)));
+  }
+
+  /** Adds each element of the gradient into zeros where it was picked. */
+  private static Expr gatherElements(Backward b) {
+    int axis = Backward.axis(b.node().integer("axis", 0), b.in(0).rank());
+    return b.g().scatterElements(axis, b.in(1), b.in(0).shape());
   }
 
   /** Adds the rows of the gradient into zeros; another axis than the first is brought there. */

@@ -129,6 +129,14 @@ public record Gpt2Config(
           "tie_encoder_decoder", "false",
           "pruned_heads", "{}");
 
+  /**
+   * Shape of every weight, by its name in the transformers library without the {@code transformer.}
+   * prefix; matrices of linear layers are [in, out].
+   */
+  public Map<String, long[]> weightShapes() {
+    return Gpt2Weights.shapes(this);
+  }
+
   /** Attention heads' width. */
   public int headWidth() {
     return width / heads;

@@ -122,6 +122,9 @@ class GradientTest {
             Tensor.ofLongs(new long[] {2, 2, 0}, 3)));
     cases.add(
         with("Gather", Map.of("axis", -1L), List.of(s(2, 4)), Tensor.ofLongs(new long[] {2})));
+    Tensor picks = Tensor.ofLongs(new long[] {2, 2, 0, -1, 1, 0}, 2, 3);
+    cases.add(with("GatherElements", Map.of("axis", 1L), List.of(s(2, 4)), picks));
+    cases.add(with("GatherElements", none, List.of(s(3, 3)), picks));
     return cases.stream();
   }
 

@@ -1,0 +1,238 @@
+package io.assay.engine.train;
+
+import io.assay.engine.Engine;
+import io.assay.engine.InputException;
+import io.assay.engine.graph.Gradient;
+import io.assay.engine.graph.Graph;
+import io.assay.engine.session.Binding;
+import io.assay.engine.session.Session;
+import io.assay.engine.tensor.Tensor;
+import java.lang.foreign.Arena;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.regex.Pattern;
+
+/**
+ * Trains the weights of an {@link Objective}.
+ *
+ * {@snippet :
+ * Objective objective = Objective.nextToken(engine, model, 32, 32);
+ * TrainSpec spec = TrainSpec.of(1000, 1e-3).withSchedule(Schedule.COSINE, 50).withClip(1);
+ * try (Trainer trainer = Trainer.open(engine, objective, spec, Data.of(sequences))) {
+ *   trainer.run(TrainListener.NONE);
+ *   Gpt2Folder.write(folder, config, trainer.weights());
+ * }
+ * }
+ *
+ * <p>The graph and its derived gradient are compiled once, with the weights as inputs, and run over
+ * memory that stays where it is: a step copies nothing but its batch. The same objective, spec and
+ * data give the same bits on one instruction set, whatever the number of threads, and also when a
+ * run is resumed from a checkpoint.
+ *
+ * <p>A trainer is used by one thread at a time. It must be closed before its engine.
+ */
+public final class Trainer implements AutoCloseable {
+  /**
+   * What an update did.
+   *
+   * @param loss loss of the batch, before the update
+   * @param learningRate its learning rate
+   * @param gradientNorm norm of the gradient of all weights, before clipping
+   */
+  public record Update(double loss, double learningRate, double gradientNorm) {}
+
+  private final Engine engine;
+  private final Objective objective;
+  private final TrainSpec spec;
+  private final Data data;
+  private final Parameters parameters;
+  private final Map<String, Tensor> batch;
+  private final Tensor loss;
+  private final Session session;
+  private final Binding binding;
+
+  /** The loss without a gradient, for {@link #evaluate}; null until then. */
+  private Session lossSession;
+
+  private Binding lossBinding;
+
+  private long step;
+
+  private Trainer(Engine engine, Objective objective, TrainSpec spec, Data data) {
+    this.engine = engine;
+    this.objective = objective;
+    this.spec = spec;
+    this.data = data;
+    Pattern undecayed = Pattern.compile(spec.undecayed());
+    this.parameters =
+        new Parameters(
+            objective.graph(), objective.weights(), name -> !undecayed.matcher(name).matches());
+
+    Graph open = lossGraph();
+    String seed = objective.loss() + ".seed";
+    Gradient gradient = open.differentiate(Map.of(objective.loss(), seed), objective.weights());
+    this.batch = new LinkedHashMap<>();
+    for (String input : open.inputs()) {
+      if (!parameters.weights().containsKey(input)) {
+        batch.put(input, allocate(open, input));
+      }
+    }
+    this.loss = allocate(open, objective.loss());
+    Map<String, Tensor> inputs = new LinkedHashMap<>(parameters.weights());
+    inputs.putAll(batch);
+    Tensor one = Tensor.allocate(Arena.ofAuto(), loss.dtype(), loss.shape());
+    one.set(0, 1);
+    inputs.put(seed, one);
+    Map<String, Tensor> outputs = new LinkedHashMap<>();
+    outputs.put(objective.loss(), loss);
+    gradient
+        .gradients()
+        .forEach((weight, name) -> outputs.put(name, parameters.gradients().get(weight)));
+    this.session = engine.compile(gradient.graph());
+    this.binding = session.bind(inputs, outputs);
+  }
+
+  private static Tensor allocate(Graph graph, String value) {
+    return Tensor.allocate(Arena.ofAuto(), graph.type(value).dtype(), graph.type(value).shape());
+  }
+
+  /** The computation of the loss, with the weights as inputs. */
+  private Graph lossGraph() {
+    return objective.graph().slice(objective.weights(), List.of(objective.loss()));
+  }
+
+  /**
+   * Compiles the objective's gradient; training starts at the weights that its graph holds, which
+   * are copied.
+   *
+   * @param data batch {@code n} is that of update {@code n}, from 0
+   * @throws InputException if an operator of the graph has no gradient, or the runtime refuses it
+   */
+  public static Trainer open(Engine engine, Objective objective, TrainSpec spec, Data data) {
+    return new Trainer(engine, objective, spec, data);
+  }
+
+  public TrainSpec spec() {
+    return spec;
+  }
+
+  /** Updates done. */
+  public long step() {
+    return step;
+  }
+
+  /** The weights by name, as they are now: views that change with each update. */
+  public Map<String, Tensor> weights() {
+    return parameters.weights();
+  }
+
+  /** The gradients of the last update by name, clipped: views that change with each update. */
+  public Map<String, Tensor> gradients() {
+    return parameters.gradients();
+  }
+
+  /**
+   * Makes one update.
+   *
+   * @throws IllegalStateException after the last step of the spec, or if the loss or the gradient
+   *     is not finite; the weights are then still those before the update
+   */
+  public Update update() {
+    if (step >= spec.steps()) {
+      throw new IllegalStateException("all " + step + " steps of this run are done");
+    }
+    data.fill(step, batch);
+    binding.run();
+    double value = loss.get(0);
+    double norm = parameters.clip(spec.clip());
+    if (!Double.isFinite(value) || !Double.isFinite(norm)) {
+      throw new IllegalStateException(
+          "step "
+              + (step + 1)
+              + " has the loss "
+              + value
+              + " and the gradient norm "
+              + norm
+              + "; a lower learning rate, a warm-up or clipped gradients may help");
+    }
+    double rate = spec.rate(step);
+    step++;
+    parameters.update(engine.kernels(), spec, rate, step);
+    return new Update(value, rate, norm);
+  }
+
+  /** Makes the updates that are left, until the listener cancels. */
+  public void run(TrainListener listener) {
+    long first = step;
+    long start = System.nanoTime();
+    while (step < spec.steps() && !listener.cancelled()) {
+      Update u = update();
+      double perStep = (System.nanoTime() - start) / 1e9 / (step - first);
+      listener.progress(
+          new TrainListener.Progress(
+              step,
+              spec.steps(),
+              u.loss(),
+              u.learningRate(),
+              u.gradientNorm(),
+              objective.items() / perStep,
+              perStep * (spec.steps() - step)));
+    }
+  }
+
+  /**
+   * Mean loss of the present weights over batches 0 to {@code batches - 1} of some data.
+   *
+   * @throws InputException if {@code batches} is below 1
+   */
+  public double evaluate(Data held, long batches) {
+    if (batches < 1) {
+      throw new InputException("batches is " + batches + "; at least 1 is needed");
+    }
+    if (lossSession == null) {
+      Map<String, Tensor> inputs = new LinkedHashMap<>(parameters.weights());
+      inputs.putAll(batch);
+      lossSession = engine.compile(lossGraph());
+      lossBinding = lossSession.bind(inputs, Map.of(objective.loss(), loss));
+    }
+    double sum = 0;
+    for (long n = 0; n < batches; n++) {
+      held.fill(n, batch);
+      lossBinding.run();
+      sum += loss.get(0);
+    }
+    return sum / batches;
+  }
+
+  /**
+   * Writes the state of the run: weights, moments and step. The file is replaced at once, when all
+   * of it is on the disk.
+   *
+   * @throws InputException if the file cannot be written
+   */
+  public void save(Path checkpoint) {
+    Checkpoint.write(checkpoint, parameters, spec, step);
+  }
+
+  /**
+   * Goes on where a checkpoint was written.
+   *
+   * @throws InputException if the file is no checkpoint of the same spec and the same weights
+   */
+  public void resume(Path checkpoint) {
+    step = Checkpoint.read(checkpoint, parameters, spec);
+  }
+
+  /** Releases the compiled graphs, not the weights; a second call does nothing. */
+  @Override
+  public void close() {
+    binding.close();
+    session.close();
+    if (lossSession != null) {
+      lossBinding.close();
+      lossSession.close();
+    }
+  }
+}

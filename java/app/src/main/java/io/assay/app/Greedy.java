@@ -19,7 +19,7 @@ final class Greedy implements AutoCloseable {
 
   Greedy(Engine engine, LanguageModel model) {
     this.model = model;
-    this.session = engine.compile(model.model().graph());
+    this.session = engine.compile(model.whole());
   }
 
   /**

@@ -61,8 +61,13 @@ final class ModelRun {
 
   private Map<String, Tensor> inputs(Graph graph) {
     Map<String, Tensor> inputs = new LinkedHashMap<>();
+    boolean past =
+        graph.inputs().stream().anyMatch(v -> v.startsWith("past") && given.containsKey(v));
     for (String name : graph.inputs()) {
       Tensor tensor = given.get(name);
+      if (tensor == null && !past) {
+        tensor = model.emptyPast(name, rows(graph)).orElse(null);
+      }
       if (tensor == null) {
         throw new InputException(
             "the input file has no tensor "
@@ -80,6 +85,16 @@ final class ModelRun {
       inputs.put(name, tensor);
     }
     return inputs;
+  }
+
+  /** Rows of the batch: the first size of the first input that is given. */
+  private long rows(Graph graph) {
+    return graph.inputs().stream()
+        .map(given::get)
+        .filter(t -> t != null && t.rank() > 0)
+        .mapToLong(t -> t.dim(0))
+        .findFirst()
+        .orElse(0);
   }
 
   /** Appends the gradients; adds the seeds to the inputs and the gradients to what is wanted. */

@@ -89,6 +89,22 @@ final class Derivations {
     return g.edit().nodes(nodes).build();
   }
 
+  static Graph rename(Graph g, Map<String, String> names) {
+    UnaryOperator<String> rename = v -> names.getOrDefault(v, v);
+    Graph.Builder b = Graph.builder(g.name());
+    g.opsets().forEach(b::opset);
+    g.inputs().forEach(v -> b.input(rename.apply(v), g.type(v)));
+    g.constants().forEach((v, t) -> b.constant(rename.apply(v), t));
+    for (Node node : g.nodes()) {
+      b.node(withOutputs(withInputs(node, rename), rename));
+      node.outputs().stream()
+          .filter(v -> g.type(v) != null)
+          .forEach(v -> b.type(rename.apply(v), g.type(v)));
+    }
+    g.outputs().forEach(v -> b.output(rename.apply(v)));
+    return b.build();
+  }
+
   static Graph patch(Graph g, String value, RowPatch patch) {
     g.requireValue(value);
     TensorType type = g.type(value);

@@ -177,6 +177,16 @@ public final class Graph {
   }
 
   /**
+   * The same graph with other names for some values.
+   *
+   * @param names new name by present name
+   * @throws InputException if a new name is in use
+   */
+  public Graph rename(Map<String, String> names) {
+    return Derivations.rename(this, names);
+  }
+
+  /**
    * The users of {@code value} read a gathered copy: {@code Gather(Concat(value, bank), rows)}.
    *
    * <p>New inputs, with k = {@link RowPatch#axes}: {@code VALUE.patch.rows}, I64, of the value's

@@ -13,6 +13,11 @@ interface Decoder {
 
   int context();
 
+  /** Whether {@link #suffix} takes a past. */
+  default boolean cacheable() {
+    return true;
+  }
+
   int layers();
 
   int heads();

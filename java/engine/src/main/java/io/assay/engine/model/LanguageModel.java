@@ -27,20 +27,11 @@ public final class LanguageModel {
   /**
    * A model as a decoder.
    *
-   * @throws InputException if the model is not a decoder that Assay can take apart
+   * @throws InputException if the model is not a decoder that Assay can take apart; the message
+   *     says why
    */
   public static LanguageModel of(Model model) {
-    return new LanguageModel(
-        model,
-        model
-            .decoder()
-            .orElseThrow(
-                () ->
-                    new InputException(
-                        "the model "
-                            + model.name()
-                            + " is not a GPT-2 that Assay can take apart; give a folder with"
-                            + " config.json and model.safetensors")));
+    return new LanguageModel(model, model.decoder());
   }
 
   /**
@@ -86,7 +77,7 @@ public final class LanguageModel {
     return decoder.context();
   }
 
-  /** Number of blocks with keys and values: 0 for a bigram model. */
+  /** Number of blocks whose keys and values a suffix exchanges: 0 where there are none. */
   public int layers() {
     return decoder.layers();
   }
@@ -123,13 +114,24 @@ public final class LanguageModel {
     return decoder.embedding() == decoder.head();
   }
 
-  /** Whether {@link #suffix} takes a past; otherwise it must be 0. */
+  /**
+   * Whether {@link #suffix} takes a past; otherwise it must be 0. An exported graph without inputs
+   * for it cannot.
+   */
   public boolean cacheable() {
-    return true;
+    return decoder.cacheable();
   }
 
   public Optional<Tokenizer> tokenizer() {
     return model.tokenizer();
+  }
+
+  /**
+   * The whole computation, without a cache: {@code input_ids} I64 [batch, sequence] to {@code
+   * logits} [batch, sequence, vocabulary], and no other input.
+   */
+  public Graph whole() {
+    return decoder instanceof ExportedDecoder exported ? exported.whole() : model.graph();
   }
 
   /**
@@ -164,6 +166,10 @@ public final class LanguageModel {
               + context()
               + " positions of the model "
               + model.name());
+    }
+    if (past > 0 && !cacheable()) {
+      throw new IllegalArgumentException(
+          "the model " + model.name() + " takes no past, so that its suffix needs a past of 0");
     }
     return decoder.suffix(groups, rowsPerGroup, past, length);
   }

@@ -2,6 +2,7 @@ package io.assay.engine.model;
 
 import io.assay.engine.InputException;
 import io.assay.engine.graph.Graph;
+import io.assay.engine.graph.TensorType;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
 import java.io.IOException;
@@ -30,8 +31,8 @@ public final class Model implements AutoCloseable {
   private final Graph graph;
   private final Hooks hooks;
   private final Tokenizer tokenizer;
-  private final Decoder decoder;
   private final int widened;
+  private Decoder decoder;
   private String sha256;
 
   private Model(
@@ -230,8 +231,29 @@ public final class Model implements AutoCloseable {
     return decoder instanceof Decoder.Gpt2 g ? Optional.of(g.config()) : Optional.empty();
   }
 
-  Optional<Decoder> decoder() {
-    return Optional.ofNullable(decoder);
+  /**
+   * The model in parts.
+   *
+   * @throws InputException if it is an exported graph that cannot be taken apart
+   */
+  synchronized Decoder decoder() {
+    if (decoder == null) {
+      decoder = ExportedDecoder.of(graph, hooks);
+    }
+    return decoder;
+  }
+
+  /**
+   * What an input of an exported graph takes where there is no past: keys or values [rows, head, 0,
+   * head width]. Empty for inputs of another kind.
+   */
+  public Optional<Tensor> emptyPast(String input, long rows) {
+    if (!ExportedDecoder.isPast(graph, input)) {
+      return Optional.empty();
+    }
+    TensorType type = graph.type(input);
+    long[] shape = {rows, type.dims().get(1).size(), 0, type.dims().get(3).size()};
+    return Optional.of(Tensor.allocate(Arena.ofAuto(), type.dtype(), shape));
   }
 
   /** Releases the tokenizer; a second call does nothing. */

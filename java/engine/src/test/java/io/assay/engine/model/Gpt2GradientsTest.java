@@ -4,14 +4,9 @@ import static io.assay.engine.model.TinyGpt2.LENGTH;
 import static io.assay.engine.model.TinyGpt2.ROWS;
 import static io.assay.engine.model.TinyGpt2.assertClose;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 
-import io.assay.engine.Engine;
-import io.assay.engine.EngineOptions;
-import io.assay.engine.InputException;
 import io.assay.engine.graph.Gradient;
 import io.assay.engine.graph.Graph;
-import io.assay.engine.session.Session;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.Arena;
@@ -21,29 +16,12 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
-import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Gradients of a built and of exported GPT-2s against those of torch. */
-class Gpt2GradientsTest {
-  private static Engine engine;
-  private static Map<String, Tensor> reference;
-
-  @BeforeAll
-  static void open() {
-    engine = Engine.open(EngineOptions.defaults().withThreads(1));
-    reference = TinyGpt2.reference();
-  }
-
-  @AfterAll
-  static void close() {
-    engine.close();
-  }
-
+class Gpt2GradientsTest extends TinyGpt2Case {
   @ParameterizedTest
   @EnumSource(
       value = DType.class,
@@ -76,10 +54,7 @@ class Gpt2GradientsTest {
   void exportedModelsHaveTheSameHooks(String file) {
     Model model = Model.load(exported(file));
     List<String> hooks = TinyGpt2.hooks(reference);
-    Map<String, Tensor> got;
-    try (Session session = engine.compile(model.hooks().expose(model.graph(), hooks))) {
-      got = session.run(inputs(model));
-    }
+    Map<String, Tensor> got = run(model.hooks().expose(model.graph(), hooks), inputs(model));
     assertClose("logits", reference.get("logits.input_ids"), got.get("logits"), 4e-5);
     for (String hook : hooks) {
       Tensor want = reference.get("act." + hook);
@@ -107,12 +82,6 @@ class Gpt2GradientsTest {
     for (String hook : hooks) {
       assertClose(hook, reference.get("grad_act." + hook), got.get(hook), 5e-6);
     }
-  }
-
-  @Test
-  void suffixesOfAnExportAreRefused() {
-    Model model = Model.load(exported("model.ts.onnx"));
-    assertThrows(InputException.class, () -> LanguageModel.of(model));
   }
 
   private static Path exported(String file) {
@@ -172,11 +141,9 @@ class Gpt2GradientsTest {
     }
     inputs.put("seed", seed);
     inputs.keySet().retainAll(gradient.graph().inputs());
+    Map<String, Tensor> outputs = run(gradient.graph(), inputs);
     Map<String, Tensor> got = new HashMap<>();
-    try (Session session = engine.compile(gradient.graph())) {
-      Map<String, Tensor> outputs = session.run(inputs);
-      names.forEach(name -> got.put(name, outputs.get(gradient.gradients().get(values.get(name)))));
-    }
+    names.forEach(name -> got.put(name, outputs.get(gradient.gradients().get(values.get(name)))));
     return got;
   }
 }

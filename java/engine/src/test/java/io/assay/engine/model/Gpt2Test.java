@@ -7,11 +7,8 @@ import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.assay.engine.Engine;
-import io.assay.engine.EngineOptions;
 import io.assay.engine.InputException;
 import io.assay.engine.graph.Graph;
-import io.assay.engine.session.Session;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.Arena;
@@ -19,31 +16,15 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /** The GPT-2 that Assay builds against transformers and TransformerLens. */
-class Gpt2Test {
+class Gpt2Test extends TinyGpt2Case {
   /** Positions in the stored cache. */
   private static final int PAST = 7;
-
-  private static Engine engine;
-  private static Map<String, Tensor> reference;
-
-  @BeforeAll
-  static void open() {
-    engine = Engine.open(EngineOptions.defaults().withThreads(1));
-    reference = TinyGpt2.reference();
-  }
-
-  @AfterAll
-  static void close() {
-    engine.close();
-  }
 
   /** Bound of a stored value: ten times what float32 costs, or the rounding of the store. */
   private static double bound(DType dtype, double float32, double largest) {
@@ -104,7 +85,7 @@ class Gpt2Test {
   @CsvSource({"6,1", "3,2", "1,6"})
   void suffixAgreesWithTheWholeModel(int groups, int rowsPerGroup) {
     LanguageModel model = LanguageModel.of(Model.load(TinyGpt2.folder(), DType.F64));
-    Tensor ids = sharedPrefixes(rowsPerGroup);
+    Tensor ids = sharedPrefixes(ids(), rowsPerGroup);
     Map<String, Tensor> whole =
         run(model.suffix(6, 1, 0, TinyGpt2.LENGTH), Map.of("input_ids", ids));
     int length = TinyGpt2.LENGTH - PAST;
@@ -179,19 +160,9 @@ class Gpt2Test {
     assertTrue(e.getMessage().contains("h.2.mlp.c_proj.weight"), e.getMessage());
   }
 
-  private static Tensor ids() {
-    return reference.get("input_ids");
-  }
-
-  private static Map<String, Tensor> run(Graph graph, Map<String, Tensor> inputs) {
-    try (Session session = engine.compile(graph)) {
-      return session.run(inputs);
-    }
-  }
-
   /** The ids, with the first {@link #PAST} positions of each group equal to its first row's. */
-  private static Tensor sharedPrefixes(int rowsPerGroup) {
-    long[] ids = ids().toLongs();
+  static Tensor sharedPrefixes(Tensor all, int rowsPerGroup) {
+    long[] ids = all.toLongs();
     for (int i = 0; i < ids.length; i++) {
       int row = i / TinyGpt2.LENGTH;
       if (i % TinyGpt2.LENGTH < PAST) {
@@ -201,7 +172,7 @@ class Gpt2Test {
     return Tensor.ofLongs(ids, TinyGpt2.ROWS, TinyGpt2.LENGTH);
   }
 
-  private static Tensor everyNth(Tensor t, int n) {
+  static Tensor everyNth(Tensor t, int n) {
     long[] shape = t.shape();
     long rowBytes = t.data().byteSize() / shape[0];
     shape[0] /= n;
@@ -215,7 +186,7 @@ class Gpt2Test {
   }
 
   /** From position {@code from} on, positions being axis {@code axis}. */
-  private static Tensor positions(Tensor t, int axis, int from) {
+  static Tensor positions(Tensor t, int axis, int from) {
     long[] shape = t.shape();
     long inner = 1;
     for (int a = axis + 1; a < shape.length; a++) {

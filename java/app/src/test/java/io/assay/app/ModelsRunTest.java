@@ -1,0 +1,152 @@
+package io.assay.app;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import io.assay.app.MainTest.Answer;
+import io.assay.engine.tensor.Safetensors;
+import io.assay.engine.tensor.Tensor;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.Map;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** A folder and its exported graphs, by the command line, against the numbers stored for them. */
+class ModelsRunTest {
+  private static final Path MODEL = Path.of("../engine/src/test/resources/gpt2-tiny");
+  private static final int ROWS = 6;
+  private static final int LENGTH = 12;
+
+  /** Tokens in the stored cache. */
+  private static final int PAST = 7;
+
+  @TempDir private Path folder;
+
+  private final Map<String, Tensor> reference =
+      Safetensors.read(MODEL.resolve("reference.safetensors")).tensors();
+
+  private Map<String, Tensor> run(String model, Map<String, Tensor> inputs) {
+    Path in = folder.resolve("in.safetensors");
+    Path out = folder.resolve("out.safetensors");
+    Safetensors.write(in, inputs, Map.of());
+    Answer answer =
+        Answer.to(
+            "models",
+            "run",
+            MODEL.resolve(model).toString(),
+            "--inputs",
+            in.toString(),
+            "--out",
+            out.toString());
+    assertEquals(0, answer.status(), answer.err());
+    return Safetensors.read(out).tensors();
+  }
+
+  private static Tensor mask() {
+    long[] ones = new long[ROWS * LENGTH];
+    Arrays.fill(ones, 1);
+    return Tensor.ofLongs(ones, ROWS, LENGTH);
+  }
+
+  private static void assertClose(Tensor want, Tensor got) {
+    assertArrayEquals(want.shape(), got.shape());
+    // Ten times what float32 costs the libraries that computed the stored values.
+    assertArrayEquals(want.toDoubles(), got.toDoubles(), 4e-5);
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {"", "onnx/model.ts.onnx", "onnx/model.dynamo.onnx", "onnx/model-past.ts.onnx"})
+  void logitsAreTheStoredOnes(String model) {
+    Map<String, Tensor> inputs =
+        Map.of("input_ids", reference.get("input_ids"), "attention_mask", mask());
+    assertClose(reference.get("logits.input_ids"), run(model, inputs).get("logits"));
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"", "onnx/model-past.ts.onnx"})
+  void aCacheStandsForTheFirstTokens(String model) {
+    Map<String, Tensor> inputs = new HashMap<>();
+    long[] rest = new long[ROWS * (LENGTH - PAST)];
+    for (int i = 0; i < rest.length; i++) {
+      int row = i / (LENGTH - PAST);
+      rest[i] = reference.get("input_ids").getLong(row * LENGTH + PAST + i % (LENGTH - PAST));
+    }
+    inputs.put("input_ids", Tensor.ofLongs(rest, ROWS, LENGTH - PAST));
+    inputs.put("attention_mask", mask());
+    for (String part : new String[] {"0.key", "0.value", "1.key", "1.value", "2.key", "2.value"}) {
+      inputs.put("past." + part, reference.get("kv." + part));
+    }
+    Map<String, Tensor> got = run(model, inputs);
+    assertClose(reference.get("kv.logits_rest"), got.get("logits"));
+    assertEquals(LENGTH, got.get("present.2.value").dim(2));
+
+    inputs.remove("past.1.key");
+    Path in = folder.resolve("in.safetensors");
+    Safetensors.write(in, inputs, Map.of());
+    String out = folder.resolve("out.safetensors").toString();
+    Answer.to(
+            "models",
+            "run",
+            MODEL.resolve(model).toString(),
+            "--inputs",
+            in.toString(),
+            "--out",
+            out)
+        .assertRefused("past.1.key");
+  }
+
+  /** The same search on the folder and on an export of it, cached or not, ends with the same. */
+  @ParameterizedTest
+  @ValueSource(strings = {"onnx/model.ts.onnx", "onnx/model-past.ts.onnx"})
+  void auditsAreThoseOfTheFolder(String export) throws Exception {
+    JsonNode folder = audits("");
+    JsonNode exported = audits(export);
+    assertEquals(4, folder.size());
+    int found = 0;
+    for (int i = 0; i < folder.size(); i++) {
+      for (String field : new String[] {"success", "promptIds", "outputIds", "stopReason"}) {
+        assertEquals(folder.get(i).get(field), exported.get(i).get(field), field);
+      }
+      assertEquals(
+          folder.get(i).get("J").doubleValue(), exported.get(i).get("J").doubleValue(), 1e-4);
+      found += folder.get(i).get("success").booleanValue() ? 1 : 0;
+    }
+    assertTrue(found > 0, "a target that the model says after two tokens is found");
+  }
+
+  private static JsonNode audits(String model) throws Exception {
+    String path = MODEL.resolve(model).toString();
+    JsonNode said =
+        json("arca", "verify", path, "--prompt-ids", "17,203", "--target-ids", "0", "--json");
+    String target = said.get("result").get("prompts").get(0).get("saidIds").get(0).asText();
+    return json(
+            "arca",
+            "reverse",
+            path,
+            "--target-ids",
+            target,
+            "--prompt-length",
+            "2",
+            "--restarts",
+            "4",
+            "--sweeps",
+            "4",
+            "--k",
+            "8",
+            "--q",
+            "8",
+            "--json")
+        .get("result")
+        .get("audits");
+  }
+
+  private static JsonNode json(String... args) throws Exception {
+    return Envelope.JSON.readTree(Answer.to(args).out());
+  }
+}

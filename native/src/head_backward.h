@@ -8,39 +8,55 @@
 
 namespace {
 
-// sums[r] += sum over the tile of p[r][v] w[v], for NR rows and the NC vectors from column c on;
-// part > 0: one vector of which only that many columns exist.
-template <int NR, int NC, class Real, class Elem>
-inline void spread(const Real* p, const Elem* w, int64_t w_stride, int nv, Real* sums,
-                   int64_t stride, int64_t c, int part) {
+// sums[r] += sum over a tile of p[r][v] w[v], for NR rows and the NC vectors of a copied tile.
+template <int NR, int NC, class Real>
+inline void spread(const Real* p, const Real* w, int nv, Real* sums, int64_t stride) {
   using V = Vec<Real>;
   V acc[NR][NC];
   for (int r = 0; r < NR; r++) {
     for (int k = 0; k < NC; k++) acc[r][k] = V::zero();
   }
   for (int v = 0; v < nv; v++) {
-    const Elem* row = w + v * w_stride + c;
     for (int k = 0; k < NC; k++) {
-      const V a = part > 0 ? load_part<Real>(row, part) : V::load(row + k * V::N);
+      const V a = V::load(w + v * NC * V::N + k * V::N);
       for (int r = 0; r < NR; r++) acc[r][k] = acc[r][k].fma(V::all(p[r * assay::kTile + v]), a);
     }
   }
   for (int r = 0; r < NR; r++) {
     for (int k = 0; k < NC; k++) {
-      Real* to = sums + r * stride + c + k * V::N;
+      Real* to = sums + r * stride + k * V::N;
       V::load(to).plus(acc[r][k]).store(to);
     }
   }
 }
 
-template <int NR, class Real, class Elem>
-inline void spread_columns(const Real* p, const Elem* w, int64_t w_stride, int nv, Real* sums,
-                           int64_t stride, int64_t d) {
-  constexpr int N = Vec<Real>::N;
-  int64_t c = 0;
-  for (; c + 4 * N <= d; c += 4 * N) spread<NR, 4>(p, w, w_stride, nv, sums, stride, c, 0);
-  for (; c + N <= d; c += N) spread<NR, 1>(p, w, w_stride, nv, sums, stride, c, 0);
-  if (c < d) spread<NR, 1>(p, w, w_stride, nv, sums, stride, c, static_cast<int>(d - c));
+template <int NR, int NC, class Real>
+inline void spread_rows(const Real* p, const Real* w, int nv, Real* sums, int64_t stride, int nr) {
+  int r = 0;
+  for (; r + NR <= nr; r += NR) {
+    spread<NR, NC>(p + r * assay::kTile, w, nv, sums + r * stride, stride);
+  }
+  if constexpr (NR > 1) {
+    spread_rows<NR - 1, NC>(p + r * assay::kTile, w, nv, sums + r * stride, stride, nr - r);
+  }
+}
+
+// The NC vectors of a tile from column c on, copied to where they stay in the cache; zeros behind
+// column d.
+template <int NC, class Real, class Elem>
+inline void spread_columns(const Real* p, const Elem* w, int64_t w_stride, int nv, int64_t c,
+                           int64_t d, Real* sums, int64_t stride, int nr) {
+  using V = Vec<Real>;
+  alignas(64) Real copy[assay::kTile * NC * V::N];
+  for (int v = 0; v < nv; v++) {
+    for (int k = 0; k < NC; k++) {
+      const int64_t at = c + k * V::N;
+      const Elem* from = w + v * w_stride + at;
+      const V a = at + V::N <= d ? V::load(from) : load_part<Real>(from, static_cast<int>(d - at));
+      a.store(copy + (v * NC + k) * V::N);
+    }
+  }
+  spread_rows<V::Rows, NC>(p, copy, nv, sums + c, stride, nr);
 }
 
 template <class Real, class Elem>
@@ -56,7 +72,7 @@ struct HeadBackwardTask {
     for (int r = 0; r < t.rows; r++) {
       for (int64_t c = 0; c < job.hidden.stride; c++) sums[r * stride + c] = 0;
     }
-    Real p[assay::kRowBlock * assay::kTile];
+    alignas(64) Real p[assay::kRowBlock * assay::kTile];
     for (int64_t v = t.first; v < t.last; v += assay::kTile) {
       const int nv = tile(v, t.last);
       const Elem* rows = w + v * job.head.stride;
@@ -64,16 +80,16 @@ struct HeadBackwardTask {
       add_bias(job.bias, v, nv, t.rows, p);
       for (int r = 0; r < t.rows; r++) {
         Real* row = p + r * assay::kTile;
-        for (int i = 0; i < nv; i++) row[i] = exponential(row[i] - lse[r]);
+        const Real less = lse[r];
+        for (int i = 0; i < nv; i++) row[i] = exponential(row[i] - less);
       }
-      int r = 0;
-      for (; r + 3 <= t.rows; r += 3) {
-        spread_columns<3>(p + r * assay::kTile, rows, job.head.stride, nv, sums + r * stride,
-                          stride, d);
+      constexpr int N = Vec<Real>::N;
+      int64_t c = 0;
+      for (; c + 4 * N <= d; c += 4 * N) {
+        spread_columns<4>(p, rows, job.head.stride, nv, c, d, sums, stride, t.rows);
       }
-      for (; r < t.rows; r++) {
-        spread_columns<1>(p + r * assay::kTile, rows, job.head.stride, nv, sums + r * stride,
-                          stride, d);
+      for (; c < d; c += N) {
+        spread_columns<1>(p, rows, job.head.stride, nv, c, d, sums, stride, t.rows);
       }
     }
   }

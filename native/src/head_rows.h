@@ -1,16 +1,17 @@
 // Head rows: online log-sum-exp, two best logits and the target's logit per row and segment.
 //
-// 2RdV operations; the table is read once per row block. Order of the sum: within a segment,
-// ascending tokens, rescaled when a tile of kTile tokens raises the maximum; sums are double.
+// 2RdV operations; the table is read once per row block. Order of the sum: the exponentials of a
+// tile are added by halves (16 + 16, 8 + 8, ...), tiles in ascending order in double, rescaled when
+// one raises the maximum.
 #pragma once
 
 #include "product.h"
 
 namespace {
 
+// The two best of a tile, in ascending order; nan if some logit is not a number.
 template <class Real>
-inline void head_update(assay::HeadPart& part, const Real* logits, int nv, int64_t first) {
-  const double before = part.max;
+inline void head_best(assay::HeadPart& part, const Real* logits, int nv, int64_t first) {
   for (int v = 0; v < nv; v++) {
     const double logit = logits[v];
     if (logit != logit) part.nan = 1;
@@ -22,13 +23,28 @@ inline void head_update(assay::HeadPart& part, const Real* logits, int nv, int64
       part.second = logit;
     }
   }
+}
+
+// Takes in a tile of which logits behind nv are -infinity.
+template <class Real>
+inline void head_update(assay::HeadPart& part, const Real* logits, int nv, int64_t first) {
+  const double before = part.max;
+  const Real second = static_cast<Real>(part.second);
+  int news = part.best < 0;
+  for (int v = 0; v < assay::kTile; v++) news |= !(logits[v] <= second);
+  if (news) head_best(part, logits, nv, first);
   if (part.nan || part.max == -__builtin_inf()) return;
   if (part.max > before) part.sum *= __builtin_exp(before - part.max);
   const Real max = static_cast<Real>(part.max);
-  for (int v = 0; v < nv; v++) {
-    // Equal infinities would otherwise give infinity - infinity.
-    part.sum += logits[v] == max ? Real(1) : exponential(logits[v] - max);
+  Real e[assay::kTile];
+  // Equal infinities would otherwise give infinity - infinity.
+  for (int v = 0; v < assay::kTile; v++) {
+    e[v] = exponential(logits[v] == max ? Real(0) : logits[v] - max);
   }
+  for (int n = assay::kTile / 2; n > 0; n /= 2) {
+    for (int v = 0; v < n; v++) e[v] += e[v + n];
+  }
+  part.sum += e[0];
 }
 
 template <class Real, class Elem>
@@ -37,7 +53,7 @@ struct HeadRowsTask {
     const Range t = range(task, job.segments, job.hidden.rows, job.head.rows);
     const Elem* w = static_cast<const Elem*>(job.head.data);
     const Real* x = static_cast<const Real*>(job.hidden.data) + t.row * job.hidden.stride;
-    Real logits[assay::kRowBlock * assay::kTile];
+    alignas(64) Real logits[assay::kRowBlock * assay::kTile];
     const double infinity = __builtin_inf();
     assay::HeadPart* parts = job.parts + t.row * job.segments.count + t.segment;
     for (int r = 0; r < t.rows; r++) {
@@ -50,6 +66,9 @@ struct HeadRowsTask {
       add_bias(job.bias, v, nv, t.rows, logits);
       for (int r = 0; r < t.rows; r++) {
         assay::HeadPart& part = parts[r * job.segments.count];
+        for (int i = nv; i < assay::kTile; i++) {
+          logits[r * assay::kTile + i] = static_cast<Real>(-infinity);
+        }
         head_update(part, logits + r * assay::kTile, nv, v);
         if (job.targets != nullptr) {
           const int64_t target = job.targets[t.row + r] - v;

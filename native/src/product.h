@@ -9,11 +9,24 @@
 
 namespace {
 
-// dot[r][v] for NV table rows and NR activations: each table vector is loaded (and widened) once
-// for NR rows.
+// Columns of a table whose rows are copied before they meet several activations.
+constexpr int64_t kCopied = 4096;
+
+// Table memory that is wanted soon: one address for each step of a product, evenly over it.
+struct Ahead {
+  const char* at;
+  int64_t step;
+  void touch() {
+    __builtin_prefetch(at);
+    at += step;
+  }
+};
+
+// out[j * kTile + i] = w[i] . x[j] for NV table rows and NR activations: each table vector is
+// loaded once for NR rows.
 template <int NV, int NR, class Real, class Elem>
 inline void dots(const Elem* w, int64_t w_stride, const Real* x, int64_t x_stride, int64_t d,
-                 Real* out) {
+                 Real* out, Ahead& ahead) {
   using V = Vec<Real>;
   V acc[NV][NR];
   for (int i = 0; i < NV; i++) {
@@ -21,6 +34,7 @@ inline void dots(const Elem* w, int64_t w_stride, const Real* x, int64_t x_strid
   }
   int64_t c = 0;
   for (; c + V::N <= d; c += V::N) {
+    ahead.touch();
     V b[NR];
     for (int j = 0; j < NR; j++) b[j] = V::load(x + j * x_stride + c);
     for (int i = 0; i < NV; i++) {
@@ -36,29 +50,63 @@ inline void dots(const Elem* w, int64_t w_stride, const Real* x, int64_t x_strid
       for (int j = 0; j < NR; j++) acc[i][j] = acc[i][j].fma(a, b[j]);
     }
   }
-  for (int i = 0; i < NV; i++) {
-    for (int j = 0; j < NR; j++) out[j * assay::kTile + i] = sum(acc[i][j]);
+  for (int j = 0; j < NR; j++) {
+    if constexpr (NV == 4) {
+      const V four[4] = {acc[0][j], acc[1][j], acc[2][j], acc[3][j]};
+      sums(four, out + j * assay::kTile);
+    } else {
+      for (int i = 0; i < NV; i++) out[j * assay::kTile + i] = sum(acc[i][j]);
+    }
   }
 }
 
-template <int NR, class Real, class Elem>
-inline void dot_columns(const Elem* w, int64_t w_stride, int nv, const Real* x, int64_t x_stride,
-                        int64_t d, Real* out) {
-  int v = 0;
-  for (; v + 4 <= nv; v += 4) dots<4, NR>(w + v * w_stride, w_stride, x, x_stride, d, out + v);
-  for (; v < nv; v++) dots<1, NR>(w + v * w_stride, w_stride, x, x_stride, d, out + v);
+// NV table rows with nr activations, NR at a time and fewer at the end.
+template <int NV, int NR, class Real, class Elem>
+inline void dot_rows(const Elem* w, int64_t w_stride, const Real* x, int64_t x_stride, int nr,
+                     int64_t d, Real* out, Ahead& ahead) {
+  int r = 0;
+  for (; r + NR <= nr; r += NR) {
+    dots<NV, NR>(w, w_stride, x + r * x_stride, x_stride, d, out + r * assay::kTile, ahead);
+  }
+  if constexpr (NR > 1) {
+    dot_rows<NV, NR - 1>(w, w_stride, x + r * x_stride, x_stride, nr - r, d, out + r * assay::kTile,
+                         ahead);
+  }
 }
 
-// out[r * kTile + v] = w[v] . x[r] for nv <= kTile table rows and nr activations.
+// to[i * stride + c] = w[i][c], zero behind column d.
+template <class Real, class Elem>
+inline void copy_rows(const Elem* w, int64_t w_stride, int64_t d, int64_t stride, Real* to) {
+  using V = Vec<Real>;
+  for (int i = 0; i < 4; i++, w += w_stride, to += stride) {
+    int64_t c = 0;
+    for (; c + V::N <= d; c += V::N) V::load(w + c).store(to + c);
+    for (; c < stride; c++) to[c] = c < d ? widen(w[c]) : Real(0);
+  }
+}
+
+// out[r * kTile + v] = w[v] . x[r] for nv <= kTile table rows and nr activations. Table rows that
+// meet several activations are first copied, aligned and widened, to where they stay in the cache.
 template <class Real, class Elem>
 inline void product(const Elem* w, int64_t w_stride, int nv, const Real* x, int64_t x_stride,
                     int nr, int64_t d, Real* out) {
-  int r = 0;
-  for (; r + 3 <= nr; r += 3) {
-    dot_columns<3>(w, w_stride, nv, x + r * x_stride, x_stride, d, out + r * assay::kTile);
+  constexpr int NR = Vec<Real>::Rows;
+  alignas(64) Real copy[4 * kCopied];
+  const int64_t steps = (nr + NR - 1) / NR * (d / Vec<Real>::N);
+  const int64_t bytes = 4 * w_stride * static_cast<int64_t>(sizeof(Elem));
+  int v = 0;
+  for (; v + 4 <= nv; v += 4, w += 4 * w_stride, out += 4) {
+    Ahead ahead{reinterpret_cast<const char*>(w) + bytes, steps > 0 ? bytes / steps + 1 : 0};
+    if (nr > NR && d <= kCopied) {
+      copy_rows(w, w_stride, d, x_stride, copy);
+      dot_rows<4, NR>(copy, x_stride, x, x_stride, nr, x_stride, out, ahead);
+    } else {
+      dot_rows<4, NR>(w, w_stride, x, x_stride, nr, d, out, ahead);
+    }
   }
-  for (; r < nr; r++) {
-    dot_columns<1>(w, w_stride, nv, x + r * x_stride, x_stride, d, out + r * assay::kTile);
+  for (; v < nv; v++, w += w_stride, out++) {
+    Ahead none{reinterpret_cast<const char*>(w), 0};
+    dot_rows<1, NR>(w, w_stride, x, x_stride, nr, d, out, none);
   }
 }
 

@@ -1,5 +1,6 @@
 // The vector wrapper: Vec<float> and Vec<double> of this tier. A kernel needs load, store,
-// broadcast, fma and sum; all else is written once for every tier. Internal linkage throughout.
+// broadcast, fma and sums; all else is written once for every tier. Internal linkage throughout.
+// N lanes; Rows activations are what the registers hold beside 4 table rows (product.h).
 #pragma once
 
 #include <stdint.h>
@@ -46,6 +47,7 @@ struct Vec;
 template <>
 struct Vec<float> {
   static constexpr int N = 16;
+  static constexpr int Rows = 6;
   __m512 v;
   static Vec zero() { return {_mm512_setzero_ps()}; }
   static Vec all(float x) { return {_mm512_set1_ps(x)}; }
@@ -65,6 +67,7 @@ struct Vec<float> {
 template <>
 struct Vec<double> {
   static constexpr int N = 8;
+  static constexpr int Rows = 6;
   __m512d v;
   static Vec zero() { return {_mm512_setzero_pd()}; }
   static Vec all(double x) { return {_mm512_set1_pd(x)}; }
@@ -79,6 +82,7 @@ struct Vec<double> {
 template <>
 struct Vec<float> {
   static constexpr int N = 8;
+  static constexpr int Rows = 3;
   __m256 v;
   static Vec zero() { return {_mm256_setzero_ps()}; }
   static Vec all(float x) { return {_mm256_set1_ps(x)}; }
@@ -98,6 +102,7 @@ struct Vec<float> {
 template <>
 struct Vec<double> {
   static constexpr int N = 4;
+  static constexpr int Rows = 3;
   __m256d v;
   static Vec zero() { return {_mm256_setzero_pd()}; }
   static Vec all(double x) { return {_mm256_set1_pd(x)}; }
@@ -112,6 +117,7 @@ struct Vec<double> {
 template <>
 struct Vec<float> {
   static constexpr int N = 4;
+  static constexpr int Rows = 6;
   float32x4_t v;
   static Vec zero() { return {vdupq_n_f32(0)}; }
   static Vec all(float x) { return {vdupq_n_f32(x)}; }
@@ -130,6 +136,7 @@ struct Vec<float> {
 template <>
 struct Vec<double> {
   static constexpr int N = 2;
+  static constexpr int Rows = 6;
   float64x2_t v;
   static Vec zero() { return {vdupq_n_f64(0)}; }
   static Vec all(double x) { return {vdupq_n_f64(x)}; }
@@ -145,6 +152,7 @@ struct Vec<double> {
 template <class Real>
 struct Vec {
   static constexpr int N = 16 / sizeof(Real);
+  static constexpr int Rows = 3;
   Real v[N];
   static Vec all(Real x) {
     Vec r;
@@ -194,7 +202,76 @@ inline Real sum(Vec<Real> x) {
   return lanes[0];
 }
 
-inline float exponential(float x) { return __builtin_expf(x); }
+// out[i] = sum(x[i]) of four vectors, in the same order of additions.
+template <class Real>
+inline void sums(const Vec<Real> (&x)[4], Real* out) {
+  for (int i = 0; i < 4; i++) out[i] = sum(x[i]);
+}
+
+#if defined(ASSAY_TIER_AVX2) || defined(ASSAY_TIER_AVX512)
+
+inline __m128 fold(__m256 x) {
+  return _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+}
+
+inline __m128d fold(__m256d x) {
+  return _mm_add_pd(_mm256_castpd256_pd128(x), _mm256_extractf128_pd(x, 1));
+}
+
+#if defined(ASSAY_TIER_AVX512)
+
+inline __m128 fold(__m512 x) {
+  const __m256d upper = _mm512_extractf64x4_pd(_mm512_castps_pd(x), 1);
+  return fold(_mm256_add_ps(_mm512_castps512_ps256(x), _mm256_castpd_ps(upper)));
+}
+
+inline __m128d fold(__m512d x) {
+  return fold(_mm256_add_pd(_mm512_castpd512_pd256(x), _mm512_extractf64x4_pd(x, 1)));
+}
+
+#endif
+
+template <>
+inline void sums(const Vec<float> (&x)[4], float* out) {
+  const __m128 a = fold(x[0].v), b = fold(x[1].v), c = fold(x[2].v), d = fold(x[3].v);
+  const __m128 ab = _mm_add_ps(_mm_unpacklo_ps(a, b), _mm_unpackhi_ps(a, b));
+  const __m128 cd = _mm_add_ps(_mm_unpacklo_ps(c, d), _mm_unpackhi_ps(c, d));
+  _mm_storeu_ps(out, _mm_add_ps(_mm_movelh_ps(ab, cd), _mm_movehl_ps(cd, ab)));
+}
+
+template <>
+inline void sums(const Vec<double> (&x)[4], double* out) {
+  const __m128d a = fold(x[0].v), b = fold(x[1].v), c = fold(x[2].v), d = fold(x[3].v);
+  _mm_storeu_pd(out, _mm_add_pd(_mm_unpacklo_pd(a, b), _mm_unpackhi_pd(a, b)));
+  _mm_storeu_pd(out + 2, _mm_add_pd(_mm_unpacklo_pd(c, d), _mm_unpackhi_pd(c, d)));
+}
+
+#endif
+
+// e^x within 2 ulp, denormal results included, written so that compilers turn loops over it into
+// vector code: e^x = 2^n e^r, n = round(x / ln 2), e^r by its series to r^7 (|r| <= 0.347: the rest
+// is below 2^-25.6). 2^n is applied in two factors, since it may lie outside the normal range.
+inline float exponential(float x) {
+  constexpr float kRound = 0x1.8p23f;  // adding it leaves the nearest integer in the low bits
+  x = x > 89.0f ? 89.0f : x;           // e^89 overflows, e^-105 rounds to zero; NaN stays
+  x = x < -105.0f ? -105.0f : x;
+  const float shifted = x * 0x1.715476p+0f + kRound;
+  const float n = shifted - kRound;
+  const float r =
+      (x - n * 0x1.62e4p-1f) - n * 0x1.7f7d1cp-20f;  // ln 2 in two parts, the first short
+  float p = 1.0f / 5040;
+  p = p * r + 1.0f / 720;
+  p = p * r + 1.0f / 120;
+  p = p * r + 1.0f / 24;
+  p = p * r + 1.0f / 6;
+  p = p * r + 0.5f;
+  p = p * (r * r) + r + 1.0f;
+  const int32_t exponent =
+      __builtin_bit_cast(int32_t, shifted) - __builtin_bit_cast(int32_t, kRound);
+  const int32_t half = exponent >> 1;
+  return p * __builtin_bit_cast(float, (half + 127) << 23) *
+         __builtin_bit_cast(float, (exponent - half + 127) << 23);
+}
 inline double exponential(double x) { return __builtin_exp(x); }
 
 }  // namespace

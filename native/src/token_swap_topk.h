@@ -127,6 +127,10 @@ struct TokenSwapTask {
     const int64_t part = audit * job.segments.count + t.segment;
     Heap<Real> heap{static_cast<Real*>(job.scores) + part * a.kept, job.ids + part * a.kept, a.kept,
                     job.counts[part]};
+    const Real worst = heap.count < heap.capacity ? -__builtin_inff() : heap.scores[0];
+    int news = heap.count < heap.capacity;
+    for (int v = 0; v < nv; v++) news |= !(scores[v] <= worst);
+    if (!news) return;
     for (int v = 0; v < nv; v++) {
       const bool nan = scores[v] != scores[v];
       if (!nan && !heap.wants(scores[v])) continue;

@@ -2,6 +2,7 @@ package io.assay.audit.arca;
 
 import io.assay.audit.arca.ArcaSpec.Compat;
 import io.assay.audit.arca.ArcaSpec.UnigramRule;
+import io.assay.engine.model.LanguageModel;
 
 /**
  * Lengths, weights and tests of the sequences of one bucket (specs/arca.md 2.2-2.4).
@@ -35,6 +36,11 @@ final class Problem {
 
   boolean isPrompt(int position) {
     return position < outputStart;
+  }
+
+  /** Positions before {@code from} that need not run again, as the cache has them. */
+  int past(LanguageModel model, int from) {
+    return model.cacheable() && spec.cache() ? from : 0;
   }
 
   /** Weight in J of the log-probability that position t gives to token t+1. */
@@ -71,7 +77,8 @@ final class Problem {
     return termWeight(position - 1);
   }
 
-  private UnigramTable table(int position) {
+  /** The unigram table of a position's side, or null. */
+  UnigramTable table(int position) {
     return isPrompt(position) ? spec.promptUnigram() : spec.outputUnigram();
   }
 

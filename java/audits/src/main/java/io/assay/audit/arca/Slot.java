@@ -1,6 +1,8 @@
 package io.assay.audit.arca;
 
+import io.assay.engine.kernel.Matrix;
 import io.assay.engine.model.LanguageModel;
+import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -15,6 +17,7 @@ import java.util.random.RandomGenerator;
  * it that is settled.
  */
 final class Slot {
+  private final LanguageModel model;
   final int target;
   final int restart;
   final RandomGenerator random;
@@ -68,6 +71,7 @@ final class Slot {
       boolean noRepeat,
       boolean cached,
       Arena arena) {
+    this.model = model;
     this.target = target;
     this.restart = restart;
     this.random = random;
@@ -151,13 +155,12 @@ final class Slot {
     return barred;
   }
 
-  /** Remembers that the sequence with {@code token} at {@code position} was evaluated. */
-  void evaluated(int position, int token, int firstFree, int afterFree, double j) {
+  /** Remembers that the sequence of a swap was evaluated. */
+  void evaluated(Swap swap, int firstFree, int afterFree, double j) {
     if (tried == null && j <= bestJ) {
       return;
     }
-    int[] sequence = ids.clone();
-    sequence[position] = token;
+    int[] sequence = swap.in(ids);
     if (j > bestJ) {
       bestJ = j;
       best = sequence;
@@ -165,6 +168,44 @@ final class Slot {
     for (int p = firstFree; tried != null && p < afterFree; p++) {
       tried.computeIfAbsent(context(sequence, p), _ -> new BitSet()).set(sequence[p]);
     }
+  }
+
+  /** Makes a swap, or counts that there was none to make. */
+  void move(Swap swap) {
+    updates++;
+    if (swap == null) {
+      withoutCandidates++;
+      return;
+    }
+    withoutCandidates = 0;
+    changed |= ids[swap.position()] != swap.token();
+    ids[swap.position()] = swap.token();
+  }
+
+  /** Log-probability of a token at a position behind settled ones, nats. */
+  double logProb(int position, int token) {
+    double logit = dot(model.head(), token, hidden, position - 1);
+    MemorySegment bias = model.headBias();
+    if (bias != null) {
+      logit +=
+          model.dtype() == DType.F64
+              ? bias.get(Tensor.DOUBLE, 8L * token)
+              : bias.get(Tensor.FLOAT, 4L * token);
+    }
+    return logit - lse[position - 1];
+  }
+
+  /** Product of a row of a table with a vector, in doubles. */
+  static double dot(Matrix table, int row, Tensor vectors, int vector) {
+    long width = table.columns();
+    long bytes = table.dtype().bytes();
+    MemorySegment data = table.data().asSlice(row * table.stride() * bytes, width * bytes);
+    Tensor line = Tensor.of(table.dtype(), data, width);
+    double sum = 0;
+    for (long c = 0; c < width; c++) {
+      sum += line.get(c) * vectors.get(vector * width + c);
+    }
+    return sum;
   }
 
   private static Context context(int[] sequence, int position) {

@@ -72,7 +72,7 @@ final class SuffixProgram implements AutoCloseable {
     this.past = past;
     this.length = length;
     this.dtype = model.dtype();
-    int layers = model.layers();
+    int layers = model.cacheable() ? model.layers() : 0;
     long sequences = Math.multiplyExact((long) groups, rows);
     owned.push(arena);
     try {
@@ -87,7 +87,7 @@ final class SuffixProgram implements AutoCloseable {
       pastValues = allocate(inputs, "past.%d.value", pastLayers, cached);
       hidden = Tensor.allocate(arena, dtype, sequences, length, model.width());
       outputs.put("hidden", hidden);
-      boolean keep = !gradient && model.cacheable();
+      boolean keep = !gradient;
       long[] fresh = {sequences, model.heads(), length, model.headWidth()};
       presentKeys = allocate(outputs, "present.%d.key", keep ? layers : 0, fresh);
       presentValues = allocate(outputs, "present.%d.value", keep ? layers : 0, fresh);

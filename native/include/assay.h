@@ -144,8 +144,8 @@ struct assay_matrix {
  * lse[a] is log sum_v exp(W[v].hidden[a] + bias[v]) where the output lse is asked for, else 0.
  * Where alpha[a] is 0 its whole term is left out, infinities and NaN in it included.
  */
-struct assay_token_swap {
-  int64_t struct_bytes;             /* sizeof(struct assay_token_swap) */
+struct assay_token_swap_topk_params {
+  int64_t struct_bytes;             /* sizeof(struct assay_token_swap_topk_params) */
   struct assay_matrix embedding;    /* E [V,d], any element type, 1 <= V <= 2^31-1 */
   struct assay_matrix head;         /* W [V,d], type of E; data NULL: tied, W = E */
   struct assay_matrix gradient;     /* [A,d] real */
@@ -165,8 +165,8 @@ struct assay_token_swap {
 };
 
 /* The output head at R rows: logit[r,v] = W[v].hidden[r] + bias[v], never stored. */
-struct assay_head_rows {
-  int64_t struct_bytes;       /* sizeof(struct assay_head_rows) */
+struct assay_head_rows_params {
+  int64_t struct_bytes;       /* sizeof(struct assay_head_rows_params) */
   struct assay_matrix hidden; /* [R,d] real */
   struct assay_matrix head;   /* W [V,d], any element type, 1 <= V <= 2^31-1 */
   const void *bias;           /* [V] real; NULL: 0 */
@@ -174,8 +174,8 @@ struct assay_head_rows {
 };
 
 /* Hyperparameters of assay_adamw. */
-struct assay_adamw_settings {
-  int64_t struct_bytes; /* sizeof(struct assay_adamw_settings) */
+struct assay_adamw_params {
+  int64_t struct_bytes; /* sizeof(struct assay_adamw_params) */
   double learning_rate; /* finite */
   double beta1;         /* in [0,1) */
   double beta2;         /* in [0,1) */
@@ -187,20 +187,22 @@ struct assay_adamw_settings {
 /* ---- kernels ---- */
 
 /* Workspace that assay_token_swap_topk needs for these sizes, whatever the stream. */
-ASSAY_API int32_t assay_token_swap_topk_workspace(const struct assay_token_swap *args,
+ASSAY_API int32_t assay_token_swap_topk_workspace(const struct assay_token_swap_topk_params *args,
                                                   int64_t *bytes);
 
 /*
- * Scores all tokens and keeps the best K per audit; see struct assay_token_swap. Reads each table
- * once for 96 audits (twice where lse is asked for); memory does not grow with A x V.
+ * Scores all tokens and keeps the best K per audit; see struct assay_token_swap_topk_params. Reads
+ * each table once for 96 audits (twice where lse is asked for); memory does not grow with A x V.
  *   workspace  of workspace_bytes bytes; NULL where the query says 0
  *   stream     NULL: the calling thread alone
  */
-ASSAY_API int32_t assay_token_swap_topk(const struct assay_token_swap *args, void *workspace,
-                                        int64_t workspace_bytes, struct assay_stream *stream);
+ASSAY_API int32_t assay_token_swap_topk(const struct assay_token_swap_topk_params *args,
+                                        void *workspace, int64_t workspace_bytes,
+                                        struct assay_stream *stream);
 
 /* Workspace that assay_head_rows needs for these sizes, whatever the stream. */
-ASSAY_API int32_t assay_head_rows_workspace(const struct assay_head_rows *args, int64_t *bytes);
+ASSAY_API int32_t assay_head_rows_workspace(const struct assay_head_rows_params *args,
+                                            int64_t *bytes);
 
 /*
  * Log-probability of the target, log-sum-exp, arg max and margin of each row, by online
@@ -212,12 +214,13 @@ ASSAY_API int32_t assay_head_rows_workspace(const struct assay_head_rows *args, 
  *   workspace  of workspace_bytes bytes; NULL where the query says 0
  *   stream     NULL: the calling thread alone
  */
-ASSAY_API int32_t assay_head_rows(const struct assay_head_rows *args, void *log_prob, void *lse,
-                                  int32_t *arg_max, void *margin, void *workspace,
+ASSAY_API int32_t assay_head_rows(const struct assay_head_rows_params *args, void *log_prob,
+                                  void *lse, int32_t *arg_max, void *margin, void *workspace,
                                   int64_t workspace_bytes, struct assay_stream *stream);
 
 /* Workspace that assay_head_backward needs for these sizes, whatever the stream. */
-ASSAY_API int32_t assay_head_backward_workspace(const struct assay_head_rows *args, int64_t *bytes);
+ASSAY_API int32_t assay_head_backward_workspace(const struct assay_head_rows_params *args,
+                                                int64_t *bytes);
 
 /*
  * Gradient of sum_r weight[r] * log p(target[r]) with respect to hidden:
@@ -228,7 +231,7 @@ ASSAY_API int32_t assay_head_backward_workspace(const struct assay_head_rows *ar
  *   workspace  of workspace_bytes bytes; NULL where the query says 0
  *   stream     NULL: the calling thread alone
  */
-ASSAY_API int32_t assay_head_backward(const struct assay_head_rows *args, const void *lse,
+ASSAY_API int32_t assay_head_backward(const struct assay_head_rows_params *args, const void *lse,
                                       const void *weight, const struct assay_matrix *gradient,
                                       void *workspace, int64_t workspace_bytes,
                                       struct assay_stream *stream);
@@ -244,7 +247,7 @@ ASSAY_API int32_t assay_adamw_workspace(const struct assay_matrix *parameters, i
  *   gradients                  in
  *   stream                     NULL: the calling thread alone
  */
-ASSAY_API int32_t assay_adamw(const struct assay_adamw_settings *settings,
+ASSAY_API int32_t assay_adamw(const struct assay_adamw_params *args,
                               const struct assay_matrix *gradients,
                               const struct assay_matrix *parameters,
                               const struct assay_matrix *first, const struct assay_matrix *second,

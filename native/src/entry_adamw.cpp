@@ -13,19 +13,19 @@ extern "C" int32_t assay_adamw_workspace(const struct assay_matrix* parameters, 
   });
 }
 
-extern "C" int32_t assay_adamw(const struct assay_adamw_settings* settings,
+extern "C" int32_t assay_adamw(const struct assay_adamw_params* args,
                                const struct assay_matrix* gradients,
                                const struct assay_matrix* parameters,
                                const struct assay_matrix* first, const struct assay_matrix* second,
                                void*, int64_t, struct assay_stream* stream) {
   return guard([&] {
     const char* f = "assay_adamw";
-    check_pointer(f, "settings", settings);
+    check_pointer(f, "args", args);
     check_pointer(f, "gradients", gradients);
     check_pointer(f, "parameters", parameters);
     check_pointer(f, "first", first);
     check_pointer(f, "second", second);
-    const assay_adamw_settings& s = *settings;
+    const assay_adamw_params& s = *args;
     check_struct(f, s.struct_bytes, sizeof s);
     const assay_matrix& p = *parameters;
     if (p.dtype != ASSAY_F32 && p.dtype != ASSAY_F64) {

@@ -7,14 +7,14 @@
 namespace assay {
 namespace {
 
-void check(const char* f, const struct assay_head_rows* a) {
+void check(const char* f, const struct assay_head_rows_params* a) {
   check_pointer(f, "args", a);
   check_struct(f, a->struct_bytes, sizeof *a);
   check_table(f, "head", a->head);
   check_real(f, "hidden", a->hidden, a->hidden.rows, a->head.columns, real_of(a->head.dtype));
 }
 
-void check_targets(const char* f, const struct assay_head_rows& a) {
+void check_targets(const char* f, const struct assay_head_rows_params& a) {
   check_pointer(f, "targets", a.targets);
   for (int64_t r = 0; r < a.hidden.rows; r++) {
     if (a.targets[r] < 0 || a.targets[r] >= a.head.rows) {
@@ -24,7 +24,7 @@ void check_targets(const char* f, const struct assay_head_rows& a) {
   }
 }
 
-HeadJob rows_job(const struct assay_head_rows& a, Workspace& w) {
+HeadJob rows_job(const struct assay_head_rows_params& a, Workspace& w) {
   HeadJob job{};
   job.head = a.head;
   job.bias = a.bias;
@@ -37,7 +37,7 @@ HeadJob rows_job(const struct assay_head_rows& a, Workspace& w) {
   return job;
 }
 
-BackwardJob backward_job(const struct assay_head_rows& a, Workspace& w) {
+BackwardJob backward_job(const struct assay_head_rows_params& a, Workspace& w) {
   BackwardJob job{};
   job.head = a.head;
   job.bias = a.bias;
@@ -70,7 +70,8 @@ double table_at(const assay_matrix& m, int64_t row, int64_t column) {
 
 using namespace assay;
 
-extern "C" int32_t assay_head_rows_workspace(const struct assay_head_rows* args, int64_t* bytes) {
+extern "C" int32_t assay_head_rows_workspace(const struct assay_head_rows_params* args,
+                                             int64_t* bytes) {
   return guard([&] {
     check("assay_head_rows_workspace", args);
     check_pointer("assay_head_rows_workspace", "bytes", bytes);
@@ -80,8 +81,8 @@ extern "C" int32_t assay_head_rows_workspace(const struct assay_head_rows* args,
   });
 }
 
-extern "C" int32_t assay_head_rows(const struct assay_head_rows* args, void* log_prob, void* lse,
-                                   int32_t* arg_max, void* margin, void* workspace,
+extern "C" int32_t assay_head_rows(const struct assay_head_rows_params* args, void* log_prob,
+                                   void* lse, int32_t* arg_max, void* margin, void* workspace,
                                    int64_t workspace_bytes, struct assay_stream* stream) {
   return guard([&] {
     const char* f = "assay_head_rows";
@@ -115,7 +116,7 @@ extern "C" int32_t assay_head_rows(const struct assay_head_rows* args, void* log
   });
 }
 
-extern "C" int32_t assay_head_backward_workspace(const struct assay_head_rows* args,
+extern "C" int32_t assay_head_backward_workspace(const struct assay_head_rows_params* args,
                                                  int64_t* bytes) {
   return guard([&] {
     check("assay_head_backward_workspace", args);
@@ -126,7 +127,7 @@ extern "C" int32_t assay_head_backward_workspace(const struct assay_head_rows* a
   });
 }
 
-extern "C" int32_t assay_head_backward(const struct assay_head_rows* args, const void* lse,
+extern "C" int32_t assay_head_backward(const struct assay_head_rows_params* args, const void* lse,
                                        const void* weight, const struct assay_matrix* gradient,
                                        void* workspace, int64_t workspace_bytes,
                                        struct assay_stream* stream) {

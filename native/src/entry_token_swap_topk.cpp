@@ -7,10 +7,12 @@
 namespace assay {
 namespace {
 
-bool tied(const assay_token_swap& a) { return a.head.data == nullptr; }
-const assay_matrix& head(const assay_token_swap& a) { return tied(a) ? a.embedding : a.head; }
+bool tied(const assay_token_swap_topk_params& a) { return a.head.data == nullptr; }
+const assay_matrix& head(const assay_token_swap_topk_params& a) {
+  return tied(a) ? a.embedding : a.head;
+}
 
-void check(const char* f, const assay_token_swap* a) {
+void check(const char* f, const assay_token_swap_topk_params* a) {
   check_pointer(f, "args", a);
   check_struct(f, a->struct_bytes, sizeof *a);
   check_table(f, "embedding", a->embedding);
@@ -31,7 +33,7 @@ void check(const char* f, const assay_token_swap* a) {
   }
 }
 
-void check_forbidden(const char* f, const assay_token_swap& a) {
+void check_forbidden(const char* f, const assay_token_swap_topk_params& a) {
   if ((a.forbidden_offsets == nullptr) != (a.forbidden_ids == nullptr)) {
     fail(ASSAY_ERROR_ARGUMENT,
          "%s: one of forbidden_offsets and forbidden_ids is NULL; give both or none", f);
@@ -61,7 +63,7 @@ struct Jobs {
   HeadJob head;  // used where lse is asked for
 };
 
-Jobs jobs(const assay_token_swap& a, Workspace& w) {
+Jobs jobs(const assay_token_swap_topk_params& a, Workspace& w) {
   Jobs j{};
   const int64_t audits = a.gradient.rows;
   const int64_t real = bytes_of(a.gradient.dtype);
@@ -93,7 +95,7 @@ Jobs jobs(const assay_token_swap& a, Workspace& w) {
 
 // Tied tables need one product only, with gradient + alpha * hidden.
 template <class Real>
-void combine(const assay_token_swap& a, const Packed& gradient) {
+void combine(const assay_token_swap_topk_params& a, const Packed& gradient) {
   const Real* alpha = static_cast<const Real*>(a.alpha);
   const Real* hidden = static_cast<const Real*>(a.hidden.data);
   Real* to = static_cast<Real*>(const_cast<void*>(gradient.data));
@@ -113,7 +115,7 @@ void collect(const SwapJob& job, int64_t audit) {
     int32_t id;
   };
   Entry all[kSegments * ASSAY_MAX_KEPT];
-  const assay_token_swap& a = *job.args;
+  const assay_token_swap_topk_params& a = *job.args;
   int64_t count = 0;
   int64_t nans = 0;
   for (int64_t s = 0; s < job.segments.count; s++) {
@@ -142,7 +144,7 @@ void collect(const SwapJob& job, int64_t audit) {
 
 using namespace assay;
 
-extern "C" int32_t assay_token_swap_topk_workspace(const struct assay_token_swap* args,
+extern "C" int32_t assay_token_swap_topk_workspace(const struct assay_token_swap_topk_params* args,
                                                    int64_t* bytes) {
   return guard([&] {
     check("assay_token_swap_topk_workspace", args);
@@ -153,8 +155,9 @@ extern "C" int32_t assay_token_swap_topk_workspace(const struct assay_token_swap
   });
 }
 
-extern "C" int32_t assay_token_swap_topk(const struct assay_token_swap* args, void* workspace,
-                                         int64_t workspace_bytes, struct assay_stream* stream) {
+extern "C" int32_t assay_token_swap_topk(const struct assay_token_swap_topk_params* args,
+                                         void* workspace, int64_t workspace_bytes,
+                                         struct assay_stream* stream) {
   return guard([&] {
     const char* f = "assay_token_swap_topk";
     check(f, args);

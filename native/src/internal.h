@@ -51,7 +51,7 @@ struct HeadJob {
 };
 
 struct SwapJob {
-  const assay_token_swap* args;
+  const assay_token_swap_topk_params* args;
   Packed gradient;  // tied: gradient + alpha * hidden
   Packed hidden;    // data NULL: no second product
   const void* lse;  // [A] real or NULL

@@ -51,7 +51,7 @@ struct Heap {
   }
 };
 
-inline bool masked(const assay_token_swap& a, int64_t audit, int64_t token) {
+inline bool masked(const assay_token_swap_topk_params& a, int64_t audit, int64_t token) {
   if (a.allowed != nullptr && !(a.allowed[token >> 3] >> (token & 7) & 1)) return true;
   if (a.forbidden_offsets == nullptr) return false;
   int64_t low = a.forbidden_offsets[audit];
@@ -71,7 +71,7 @@ inline bool masked(const assay_token_swap& a, int64_t audit, int64_t token) {
 template <class Real, class Elem>
 struct TokenSwapTask {
   static void run(const assay::SwapJob& job, int64_t task) {
-    const assay_token_swap& a = *job.args;
+    const assay_token_swap_topk_params& a = *job.args;
     const Range t = range(task, job.segments, job.gradient.rows, a.embedding.rows);
     const Elem* e = static_cast<const Elem*>(a.embedding.data);
     const Elem* w = static_cast<const Elem*>(a.head.data);
@@ -104,7 +104,7 @@ struct TokenSwapTask {
   // Adds what the products leave out: alpha * (logit + bias - lse) and the unigram term.
   static void finish(const assay::SwapJob& job, int64_t audit, int64_t first, int nv, Real* scores,
                      const Real* logits) {
-    const assay_token_swap& a = *job.args;
+    const assay_token_swap_topk_params& a = *job.args;
     const Real alpha = a.alpha == nullptr ? Real(0) : static_cast<const Real*>(a.alpha)[audit];
     if (alpha != 0) {
       const Real* bias = static_cast<const Real*>(a.bias);
@@ -123,7 +123,7 @@ struct TokenSwapTask {
 
   static void keep(const assay::SwapJob& job, const Range& t, int64_t audit, int64_t first, int nv,
                    const Real* scores) {
-    const assay_token_swap& a = *job.args;
+    const assay_token_swap_topk_params& a = *job.args;
     const int64_t part = audit * job.segments.count + t.segment;
     Heap<Real> heap{static_cast<Real*>(job.scores) + part * a.kept, job.ids + part * a.kept, a.kept,
                     job.counts[part]};

@@ -154,7 +154,7 @@ void head_case(const HeadCase& k, const Streams& streams) {
   if (k.special == 2) x.set(0, std::nan(""));
   std::vector<int32_t> targets(R);
   for (int64_t r = 0; r < R; r++) targets[r] = static_cast<int32_t>(r % 2 ? V - 1 : r * 7 % V);
-  struct assay_head_rows a{};
+  struct assay_head_rows_params a{};
   a.struct_bytes = sizeof a;
   a.hidden = x.matrix(R, k.d, xs);
   a.head = w.matrix(V, k.d, ws);
@@ -313,7 +313,7 @@ void swap_case(const SwapCase& k, const Streams& streams) {
   std::vector<int32_t> ids, found;
   std::vector<int64_t> nans;
   Array scores(real, A * K), lse(real, A);
-  assay_token_swap s{};
+  assay_token_swap_topk_params s{};
   s.struct_bytes = sizeof s;
   s.embedding = e.matrix(V, d, ws);
   if (!k.tied) s.head = w.matrix(V, d, ws);
@@ -452,7 +452,7 @@ void adamw_case(int32_t dtype, int64_t rows, int64_t columns, int64_t step,
   const Array p = random(dtype, n, 1), g = random(dtype, n, 1), m = random(dtype, n, 0.1);
   Array v = random(dtype, n, 0.1);
   for (int64_t i = 0; i < n; i++) v.set(i, i % 5 ? std::fabs(v.values[i]) : 0);
-  assay_adamw_settings s{sizeof s, 1e-2, 0.9, 0.99, 1e-8, 0.1, step};
+  assay_adamw_params s{sizeof s, 1e-2, 0.9, 0.99, 1e-8, 0.1, step};
   Array first_p = p;
   for (int i = 0; i < 4; i++) {
     Array P = p, G = g, M = m, W = v;

@@ -52,9 +52,9 @@ void test_library() {
   const std::string layout = assay_struct_layout();
   CHECK(layout.find("assay_matrix 40 data=0 dtype=8 reserved=12 rows=16") == 0, "%s",
         layout.c_str());
-  CHECK(layout.find("assay_token_swap " + std::to_string(sizeof(assay_token_swap))) !=
-            std::string::npos,
-        "%s", layout.c_str());
+  const std::string swap =
+      "assay_token_swap_topk_params " + std::to_string(sizeof(assay_token_swap_topk_params));
+  CHECK(layout.find(swap) != std::string::npos, "%s", layout.c_str());
 
   CHECK(assay_cpu_tier_name(-1) == nullptr, "a name for tier -1");
   CHECK(assay_cpu_tier_name(assay_cpu_tier_count()) == nullptr, "a name behind the last tier");
@@ -70,7 +70,7 @@ void test_library() {
 
   float table[6] = {1, 2, 3, 4, 5, 6}, hidden[2] = {1, 1}, out[4];
   int32_t target = 0, best = 0;
-  struct assay_head_rows a{};
+  struct assay_head_rows_params a{};
   a.struct_bytes = sizeof a;
   a.head = {table, ASSAY_F32, 0, 3, 2, 2};
   a.hidden = {hidden, ASSAY_F32, 0, 1, 2, 2};

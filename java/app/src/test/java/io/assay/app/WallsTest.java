@@ -50,6 +50,14 @@ class WallsTest {
               ignorant(TENSOR, GRAPH, KERNEL, MODEL, SESSION, TRAIN, AUDITS)),
           Map.entry("graphs know only tensors", ignorant(GRAPH, KERNEL, MODEL, SESSION, TRAIN)),
           Map.entry("kernels know only tensors", ignorant(KERNEL, GRAPH, MODEL, SESSION, TRAIN)),
+          Map.entry(
+              "only kernels know the generated bindings",
+              noClasses()
+                  .that()
+                  .resideOutsideOfPackage(KERNEL)
+                  .should()
+                  .dependOnClassesThat()
+                  .resideInAPackage("io.assay.engine.kernel.ffi..")),
           Map.entry("sessions do not know models", ignorant(SESSION, MODEL, TRAIN)),
           Map.entry("models do not know training", ignorant(MODEL, TRAIN)),
           Map.entry(

@@ -1,17 +1,15 @@
 package io.assay.engine.kernel;
 
-import static java.lang.foreign.ValueLayout.ADDRESS;
-import static java.lang.foreign.ValueLayout.JAVA_DOUBLE;
-import static java.lang.foreign.ValueLayout.JAVA_INT;
-import static java.lang.foreign.ValueLayout.JAVA_LONG;
-
 import io.assay.engine.InputException;
+import io.assay.engine.kernel.ffi.AssayH;
+import io.assay.engine.kernel.ffi.assay_adamw_params;
+import io.assay.engine.kernel.ffi.assay_head_rows_params;
+import io.assay.engine.kernel.ffi.assay_matrix;
+import io.assay.engine.kernel.ffi.assay_token_swap_topk_params;
 import io.assay.engine.tensor.DType;
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemoryLayout.PathElement;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.StructLayout;
 import java.lang.ref.Reference;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
 
 /**
@@ -21,6 +19,9 @@ import java.util.concurrent.locks.ReentrantReadWriteLock;
 public final class CpuKernels implements Kernels {
   private final ReentrantReadWriteLock lock = new ReentrantReadWriteLock();
   private final String tier;
+
+  /** Not in use now; as many as there were concurrent callers. */
+  private final ConcurrentLinkedQueue<Scratch> scratches = new ConcurrentLinkedQueue<>();
 
   /** Null once closed. */
   private MemorySegment stream;
@@ -70,25 +71,27 @@ public final class CpuKernels implements Kernels {
       return;
     }
     run(
-        (arena, stream) -> {
-          Struct s = new Struct(arena, NativeApi.TOKEN_SWAP);
-          s.matrix("embedding", a.embedding());
-          s.matrix("head", a.head());
-          s.matrix("gradient", a.gradient());
-          s.matrix("hidden", a.hidden());
-          s.address("alpha", a.alpha());
-          s.address("bias", a.bias());
-          s.address("unigram", a.unigram());
-          s.address("allowed", a.allowed());
-          s.address("forbidden_offsets", a.forbiddenOffsets());
-          s.address("forbidden_ids", a.forbiddenIds());
-          s.number("kept", a.kept());
-          s.address("ids", a.ids());
-          s.address("scores", a.scores());
-          s.address("found", a.found());
-          s.address("nans", a.nans());
-          s.address("lse", a.lse());
-          NativeApi.tokenSwap(arena, s.memory(), stream);
+        (scratch, stream) -> {
+          MemorySegment s = assay_token_swap_topk_params.allocate(scratch);
+          assay_token_swap_topk_params.struct_bytes(s, s.byteSize());
+          fill(assay_token_swap_topk_params.embedding(s), "embedding", a.embedding());
+          fill(assay_token_swap_topk_params.head(s), "head", a.head());
+          fill(assay_token_swap_topk_params.gradient(s), "gradient", a.gradient());
+          fill(assay_token_swap_topk_params.hidden(s), "hidden", a.hidden());
+          assay_token_swap_topk_params.alpha(s, offHeap("alpha", a.alpha()));
+          assay_token_swap_topk_params.bias(s, offHeap("bias", a.bias()));
+          assay_token_swap_topk_params.unigram(s, offHeap("unigram", a.unigram()));
+          assay_token_swap_topk_params.allowed(s, offHeap("allowed", a.allowed()));
+          assay_token_swap_topk_params.forbidden_offsets(
+              s, offHeap("forbiddenOffsets", a.forbiddenOffsets()));
+          assay_token_swap_topk_params.forbidden_ids(s, offHeap("forbiddenIds", a.forbiddenIds()));
+          assay_token_swap_topk_params.kept(s, a.kept());
+          assay_token_swap_topk_params.ids(s, offHeap("ids", a.ids()));
+          assay_token_swap_topk_params.scores(s, offHeap("scores", a.scores()));
+          assay_token_swap_topk_params.found(s, offHeap("found", a.found()));
+          assay_token_swap_topk_params.nans(s, offHeap("nans", a.nans()));
+          assay_token_swap_topk_params.lse(s, offHeap("lse", a.lse()));
+          NativeApi.tokenSwapTopk(scratch, s, stream);
         });
     Reference.reachabilityFence(a);
   }
@@ -105,14 +108,14 @@ public final class CpuKernels implements Kernels {
       return;
     }
     run(
-        (arena, stream) ->
+        (scratch, stream) ->
             NativeApi.headRows(
-                arena,
-                head(arena, a),
-                Struct.offHeap("logProb", logProb),
-                Struct.offHeap("lse", lse),
-                Struct.offHeap("argMax", argMax),
-                Struct.offHeap("margin", margin),
+                scratch,
+                head(scratch, a),
+                offHeap("logProb", logProb),
+                offHeap("lse", lse),
+                offHeap("argMax", argMax),
+                offHeap("margin", margin),
                 stream));
     Reference.reachabilityFence(a);
   }
@@ -124,59 +127,74 @@ public final class CpuKernels implements Kernels {
       return;
     }
     run(
-        (arena, stream) ->
+        (scratch, stream) ->
             NativeApi.headBackward(
-                arena,
-                head(arena, a),
-                Struct.offHeap("lse", lse),
-                Struct.offHeap("weight", weight),
-                Struct.of(arena, "gradient", gradient),
+                scratch,
+                head(scratch, a),
+                offHeap("lse", lse),
+                offHeap("weight", weight),
+                matrix(scratch, "gradient", gradient),
                 stream));
     Reference.reachabilityFence(a);
+    Reference.reachabilityFence(gradient);
   }
 
-  private static MemorySegment head(Arena arena, HeadRows a) {
-    Struct s = new Struct(arena, NativeApi.HEAD_ROWS);
-    s.matrix("hidden", a.hidden());
-    s.matrix("head", a.head());
-    s.address("bias", a.bias());
-    s.address("targets", a.targets());
-    return s.memory();
+  private static MemorySegment head(Scratch scratch, HeadRows a) {
+    MemorySegment s = assay_head_rows_params.allocate(scratch);
+    assay_head_rows_params.struct_bytes(s, s.byteSize());
+    fill(assay_head_rows_params.hidden(s), "hidden", a.hidden());
+    fill(assay_head_rows_params.head(s), "head", a.head());
+    assay_head_rows_params.bias(s, offHeap("bias", a.bias()));
+    assay_head_rows_params.targets(s, offHeap("targets", a.targets()));
+    return s;
   }
 
   @Override
   public void adamw(Matrix p, Matrix g, Matrix m, Matrix v, AdamW settings, long step) {
     KernelArguments.checkAdamw(p, g, m, v, settings, step);
     run(
-        (arena, stream) -> {
-          Struct s = new Struct(arena, NativeApi.ADAMW);
-          s.real("learning_rate", settings.learningRate());
-          s.real("beta1", settings.beta1());
-          s.real("beta2", settings.beta2());
-          s.real("epsilon", settings.epsilon());
-          s.real("weight_decay", settings.weightDecay());
-          s.number("step", step);
+        (scratch, stream) -> {
+          MemorySegment s = assay_adamw_params.allocate(scratch);
+          assay_adamw_params.struct_bytes(s, s.byteSize());
+          assay_adamw_params.learning_rate(s, settings.learningRate());
+          assay_adamw_params.beta1(s, settings.beta1());
+          assay_adamw_params.beta2(s, settings.beta2());
+          assay_adamw_params.epsilon(s, settings.epsilon());
+          assay_adamw_params.weight_decay(s, settings.weightDecay());
+          assay_adamw_params.step(s, step);
           NativeApi.adamw(
-              s.memory(),
-              Struct.of(arena, "gradients", g),
-              Struct.of(arena, "parameters", p),
-              Struct.of(arena, "firstMoments", m),
-              Struct.of(arena, "secondMoments", v),
+              scratch,
+              s,
+              matrix(scratch, "gradients", g),
+              matrix(scratch, "parameters", p),
+              matrix(scratch, "firstMoments", m),
+              matrix(scratch, "secondMoments", v),
               stream);
         });
+    Reference.reachabilityFence(p);
+    Reference.reachabilityFence(g);
+    Reference.reachabilityFence(m);
+    Reference.reachabilityFence(v);
   }
 
   private interface Call {
-    void with(Arena arena, MemorySegment stream);
+    void with(Scratch scratch, MemorySegment stream);
   }
 
   private void run(Call call) {
     lock.readLock().lock();
-    try (Arena arena = Arena.ofConfined()) {
+    try {
       if (stream == null) {
         throw new IllegalStateException("these kernels are closed");
       }
-      call.with(arena, stream);
+      Scratch free = scratches.poll();
+      Scratch scratch = free == null ? new Scratch() : free;
+      try {
+        scratch.begin();
+        call.with(scratch, stream);
+      } finally {
+        scratches.add(scratch);
+      }
     } finally {
       lock.readLock().unlock();
     }
@@ -189,73 +207,51 @@ public final class CpuKernels implements Kernels {
       if (stream != null) {
         NativeApi.destroy(stream);
         stream = null;
+        scratches.forEach(Scratch::close);
+        scratches.clear();
       }
     } finally {
       lock.writeLock().unlock();
     }
   }
 
-  /** A C struct that is being filled; its first field is its size where it has that field. */
-  private record Struct(MemorySegment memory, StructLayout layout) {
-    Struct(Arena arena, StructLayout layout) {
-      this(arena.allocate(layout), layout);
-      number("struct_bytes", layout.byteSize());
-    }
+  /** A matrix as a struct of its own. */
+  private static MemorySegment matrix(Scratch scratch, String name, Matrix m) {
+    MemorySegment s = assay_matrix.allocate(scratch);
+    fill(s, name, m);
+    return s;
+  }
 
-    /** A matrix as a struct of its own. */
-    static MemorySegment of(Arena arena, String name, Matrix m) {
-      MemorySegment memory = arena.allocate(NativeApi.MATRIX);
-      fill(memory, name, m);
-      return memory;
+  /** Leaves the struct zero where the matrix is null. */
+  private static void fill(MemorySegment s, String name, Matrix m) {
+    if (m != null) {
+      assay_matrix.data(s, offHeap(name, m.data()));
+      assay_matrix.dtype(s, code(m.dtype()));
+      assay_matrix.rows(s, m.rows());
+      assay_matrix.columns(s, m.columns());
+      assay_matrix.stride(s, m.stride());
     }
+  }
 
-    private static void fill(MemorySegment to, String name, Matrix m) {
-      Struct s = new Struct(to, NativeApi.MATRIX);
-      s.memory.set(ADDRESS, s.at("data"), offHeap(name, m.data()));
-      s.memory.set(JAVA_INT, s.at("dtype"), code(m.dtype()));
-      s.number("rows", m.rows());
-      s.number("columns", m.columns());
-      s.number("stride", m.stride());
+  /** The segment itself, NULL for null. */
+  private static MemorySegment offHeap(String name, MemorySegment s) {
+    if (s == null) {
+      return MemorySegment.NULL;
     }
+    if (!s.isNative()) {
+      throw new IllegalArgumentException(
+          name + " is on the heap; the cpu kernels take off-heap memory (Tensor.allocate)");
+    }
+    return s;
+  }
 
-    void matrix(String field, Matrix m) {
-      if (m != null) {
-        fill(memory.asSlice(at(field), NativeApi.MATRIX.byteSize()), field, m);
-      }
-    }
-
-    void address(String field, MemorySegment s) {
-      memory.set(ADDRESS, at(field), s == null ? MemorySegment.NULL : offHeap(field, s));
-    }
-
-    void number(String field, long value) {
-      memory.set(JAVA_LONG, at(field), value);
-    }
-
-    void real(String field, double value) {
-      memory.set(JAVA_DOUBLE, at(field), value);
-    }
-
-    private long at(String field) {
-      return layout.byteOffset(PathElement.groupElement(field));
-    }
-
-    static MemorySegment offHeap(String name, MemorySegment s) {
-      if (!s.isNative()) {
-        throw new IllegalArgumentException(
-            name + " is on the heap; the cpu kernels take off-heap memory (Tensor.allocate)");
-      }
-      return s;
-    }
-
-    private static int code(DType dtype) {
-      return switch (dtype) {
-        case F32 -> 1;
-        case F64 -> 2;
-        case F16 -> 3;
-        case BF16 -> 4;
-        default -> throw new IllegalArgumentException("kernels take floats, not " + dtype);
-      };
-    }
+  private static int code(DType dtype) {
+    return switch (dtype) {
+      case F32 -> AssayH.ASSAY_F32();
+      case F64 -> AssayH.ASSAY_F64();
+      case F16 -> AssayH.ASSAY_F16();
+      case BF16 -> AssayH.ASSAY_BF16();
+      default -> throw new IllegalArgumentException("kernels take floats, not " + dtype);
+    };
   }
 }

@@ -1,13 +1,12 @@
 package io.assay.engine.kernel;
 
 import io.assay.engine.InputException;
+import io.assay.engine.internal.UserCache;
 import java.io.IOException;
 import java.io.InputStream;
-import java.nio.file.Files;
+import java.net.URL;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
-import java.nio.file.attribute.FileAttribute;
-import java.nio.file.attribute.PosixFilePermissions;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
@@ -20,13 +19,21 @@ import java.util.Locale;
 final class NativeLibrary {
   static final String PROPERTY = "assay.native.library";
 
-  /** Why the library could not be loaded, or null if it was. */
+  /** Why the library named or carried cannot be used, or null where it is loaded. */
   private static final String REASON = load();
 
   private NativeLibrary() {}
 
-  /** Null where the library is loaded and fits, else why not. */
+  /**
+   * Null where the library is loaded and fits, else why not.
+   *
+   * @throws InputException if the property names a library that cannot be used
+   */
   static String reason() {
+    String named = System.getProperty(PROPERTY);
+    if (REASON != null && named != null) {
+      throw new InputException("the property " + PROPERTY + " names " + named + ", but " + REASON);
+    }
     return REASON;
   }
 
@@ -41,52 +48,27 @@ final class NativeLibrary {
       }
       System.load(file.toString());
       return NativeApi.mismatch();
-    } catch (IOException | UnsatisfiedLinkError | SecurityException e) {
-      String reason = "the native library cannot be loaded: " + e.getMessage();
-      if (named != null) {
-        throw new InputException(reason + "; correct or remove the property " + PROPERTY, e);
-      }
-      return reason;
+    } catch (IOException | InvalidPathException | UnsatisfiedLinkError | SecurityException e) {
+      return "the native library cannot be loaded: " + e.getMessage();
     }
   }
 
+  /** The jar's library as a file named by its content, or null where there is none. */
   private static Path unpacked() throws IOException {
-    byte[] content;
-    String resource = "/native/" + platform() + "/libassay.so";
-    try (InputStream in = NativeLibrary.class.getResourceAsStream(resource)) {
-      if (in == null) {
-        return null;
-      }
-      content = in.readAllBytes();
+    URL resource = NativeLibrary.class.getResource("/native/" + platform() + "/libassay.so");
+    if (resource == null) {
+      return null;
     }
-    Path folder = cache().resolve("assay").resolve("kernels-" + hash(content));
-    Path file = folder.resolve("libassay.so");
-    if (Files.exists(file) && Files.size(file) == content.length) {
-      return file;
-    }
-    FileAttribute<?> ownerOnly =
-        PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------"));
-    Files.createDirectories(folder, ownerOnly);
-    Path partial = Files.createTempFile(folder, "libassay", ".partial", ownerOnly);
-    Files.write(partial, content);
-    Files.move(partial, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
-    return file;
-  }
-
-  private static Path cache() {
-    String cache = System.getenv("XDG_CACHE_HOME");
-    return cache != null && Path.of(cache).isAbsolute()
-        ? Path.of(cache)
-        : Path.of(System.getProperty("user.home"), ".cache");
-  }
-
-  private static String hash(byte[] content) {
-    try {
-      byte[] digest = MessageDigest.getInstance("SHA-256").digest(content);
-      return HexFormat.of().formatHex(digest, 0, 8);
+    String hash;
+    try (InputStream in = resource.openStream()) {
+      byte[] digest = MessageDigest.getInstance("SHA-256").digest(in.readAllBytes());
+      hash = HexFormat.of().formatHex(digest, 0, 8);
     } catch (NoSuchAlgorithmException e) {
       throw new IllegalStateException(e);
     }
+    Path file = UserCache.folder("kernels-" + hash).resolve("libassay.so");
+    UserCache.unpack(resource, file);
+    return file;
   }
 
   /** As {@code uname} names it: {@code linux-x86_64}. */

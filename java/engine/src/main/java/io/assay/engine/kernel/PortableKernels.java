@@ -4,6 +4,10 @@ import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.IntConsumer;
 import java.util.stream.IntStream;
 
@@ -12,10 +16,13 @@ import java.util.stream.IntStream;
  * others, and what runs where no native library can be had.
  *
  * <p>Every sum runs over ascending indices, so a row's bits depend on nothing but the row. Rows are
- * spread over the threads of the common pool where more than one thread was asked for.
+ * dealt out to the calling thread and, where more than one thread was asked for, its helpers.
  */
 public final class PortableKernels implements Kernels {
-  private final boolean parallel;
+  private final int threads;
+
+  /** One thread less than asked for, since the caller works too; they start when first needed. */
+  private final ExecutorService helpers;
 
   /** Kernels that use the calling thread only. */
   public PortableKernels() {
@@ -23,11 +30,16 @@ public final class PortableKernels implements Kernels {
   }
 
   /**
-   * @param threads 1 for the calling thread only; more let the common pool of the virtual machine
-   *     help, on all its threads
+   * @param threads most threads that one call uses, the calling one among them; at least 1. With
+   *     more than one, arguments must not be confined to the calling thread
    */
   public PortableKernels(int threads) {
-    this.parallel = threads > 1;
+    this.threads = threads;
+    this.helpers =
+        threads == 1
+            ? null
+            : Executors.newFixedThreadPool(
+                threads - 1, Thread.ofPlatform().daemon().name("assay-portable-", 1).factory());
   }
 
   @Override
@@ -226,7 +238,11 @@ public final class PortableKernels implements Kernels {
   }
 
   @Override
-  public void close() {}
+  public void close() {
+    if (helpers != null) {
+      helpers.shutdown();
+    }
+  }
 
   private static double logit(HeadRows a, DType real, double[] hidden, int v) {
     double logit = dot(a.head(), v, hidden);
@@ -313,7 +329,22 @@ public final class PortableKernels implements Kernels {
   }
 
   private void rows(long n, IntConsumer work) {
-    IntStream rows = IntStream.range(0, Math.toIntExact(n));
-    (parallel && n > 1 ? rows.parallel() : rows).forEach(work);
+    int rows = Math.toIntExact(n);
+    AtomicInteger next = new AtomicInteger();
+    Runnable share =
+        () -> {
+          for (int row = next.getAndIncrement(); row < rows; row = next.getAndIncrement()) {
+            work.accept(row);
+          }
+        };
+    CompletableFuture<?>[] others =
+        IntStream.range(1, Math.max(1, Math.min(threads, rows)))
+            .mapToObj(i -> CompletableFuture.runAsync(share, helpers))
+            .toArray(CompletableFuture[]::new);
+    try {
+      share.run();
+    } finally {
+      CompletableFuture.allOf(others).join();
+    }
   }
 }

@@ -6,8 +6,8 @@ import ai.onnxruntime.OrtLoggingLevel;
 import ai.onnxruntime.OrtProvider;
 import ai.onnxruntime.OrtSession;
 import io.assay.engine.InputException;
+import io.assay.engine.internal.UserCache;
 import java.io.IOException;
-import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
@@ -16,13 +16,7 @@ import java.lang.foreign.SymbolLookup;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
 import java.net.URL;
-import java.nio.channels.Channels;
-import java.nio.channels.FileChannel;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
-import java.nio.file.StandardOpenOption;
-import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -192,12 +186,7 @@ public final class OrtLibrary {
     if (version == null) {
       return null;
     }
-    String cache = System.getenv("XDG_CACHE_HOME");
-    Path base =
-        cache != null && Path.of(cache).isAbsolute()
-            ? Path.of(cache)
-            : Path.of(System.getProperty("user.home"), ".cache");
-    return base.resolve("assay/onnxruntime-" + version + "-" + platform());
+    return UserCache.folder("onnxruntime-" + version + "-" + platform());
   }
 
   /** From the jar's manifest, or as a module from its name. */
@@ -224,13 +213,6 @@ public final class OrtLibrary {
    */
   static Path unpack(Path folder) {
     try {
-      if (folder.getFileSystem().supportedFileAttributeViews().contains("posix")) {
-        Files.createDirectories(
-            folder,
-            PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
-      } else {
-        Files.createDirectories(folder);
-      }
       for (String library : LIBRARIES) {
         String file = System.mapLibraryName(library);
         URL source =
@@ -238,32 +220,11 @@ public final class OrtLibrary {
         if (source == null) {
           return null;
         }
-        unpack(source, folder.resolve(file));
+        UserCache.unpack(source, folder.resolve(file));
       }
       return folder;
     } catch (IOException | UncheckedIOException | SecurityException e) {
       return null;
-    }
-  }
-
-  private static void unpack(URL source, Path target) throws IOException {
-    var connection = source.openConnection();
-    connection.setUseCaches(false);
-    try (InputStream in = connection.getInputStream()) {
-      long size = connection.getContentLengthLong();
-      if (Files.isRegularFile(target) && Files.size(target) == size) {
-        return;
-      }
-      Path part = Files.createTempFile(target.getParent(), target.getFileName() + ".", ".part");
-      try {
-        try (FileChannel out = FileChannel.open(part, StandardOpenOption.WRITE)) {
-          in.transferTo(Channels.newOutputStream(out));
-          out.force(true);
-        }
-        Files.move(part, target, StandardCopyOption.ATOMIC_MOVE);
-      } finally {
-        Files.deleteIfExists(part);
-      }
     }
   }
 }

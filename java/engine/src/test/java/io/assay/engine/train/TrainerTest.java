@@ -1,14 +1,34 @@
 package io.assay.engine.train;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.assay.engine.Engine;
 import io.assay.engine.EngineOptions;
+import io.assay.engine.InputException;
+import io.assay.engine.model.Gpt2Folder;
+import io.assay.engine.model.LanguageModel;
+import io.assay.engine.model.Model;
+import io.assay.engine.session.Session;
 import io.assay.engine.tensor.DType;
+import io.assay.engine.tensor.Safetensors;
 import io.assay.engine.tensor.Tensor;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
 import java.util.Random;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
+import org.junit.jupiter.api.io.TempDir;
 
 /** Training runs of a tiny GPT-2. */
 class TrainerTest {
@@ -68,5 +88,236 @@ class TrainerTest {
         assertTrue(last < 0.01, "the loss is " + last);
       }
     }
+  }
+
+  private static final TrainSpec SPEC =
+      TrainSpec.of(6, 3e-3).withSchedule(Schedule.COSINE, 2).withClip(0.5);
+
+  private static Trainer open(Engine engine) {
+    return Trainer.open(
+        engine,
+        Objective.nextToken(engine, Tiny.model(DType.F32, 3), Tiny.ROWS, Tiny.LENGTH),
+        SPEC,
+        Tiny.DATA);
+  }
+
+  private static Engine engine(int threads) {
+    return Engine.open(EngineOptions.defaults().withThreads(threads));
+  }
+
+  private static int[] bits(Trainer trainer) {
+    return trainer.weights().values().stream()
+        .flatMapToInt(
+            t -> Arrays.stream(t.toDoubles()).mapToInt(x -> Float.floatToIntBits((float) x)))
+        .toArray();
+  }
+
+  @Test
+  void threadsDoNotChangeTheBits() {
+    List<int[]> runs = new ArrayList<>();
+    for (int threads : new int[] {1, 2, 3}) {
+      try (Engine engine = engine(threads);
+          Trainer trainer = open(engine)) {
+        trainer.run(TrainListener.NONE);
+        runs.add(bits(trainer));
+      }
+    }
+    assertArrayEquals(runs.get(0), runs.get(1));
+    assertArrayEquals(runs.get(0), runs.get(2));
+  }
+
+  @Test
+  void aResumedRunHasTheBitsOfAnUndisturbedOne(@TempDir Path folder) throws IOException {
+    Path file = folder.resolve("run.safetensors");
+    try (Engine engine = engine(2);
+        Trainer whole = open(engine);
+        Trainer first = open(engine);
+        Trainer second = open(engine)) {
+      whole.run(TrainListener.NONE);
+      int[] start = bits(second);
+      first.save(file);
+      first.update();
+      first.update();
+      first.update();
+      first.save(file);
+      second.resume(file);
+      assertEquals(3, second.step());
+      assertArrayEquals(bits(first), bits(second));
+      second.run(TrainListener.NONE);
+      assertArrayEquals(bits(whole), bits(second));
+      assertFalse(Arrays.equals(start, bits(second)));
+      try (Stream<Path> files = Files.list(folder)) {
+        assertEquals(List.of(file), files.toList(), "nothing is left beside the checkpoint");
+      }
+    }
+  }
+
+  @Test
+  void foreignCheckpointsAreRefused(@TempDir Path folder) {
+    Path file = folder.resolve("run.safetensors");
+    try (Engine engine = engine(1);
+        Trainer trainer = open(engine)) {
+      trainer.save(file);
+      Objective objective =
+          Objective.nextToken(engine, Tiny.model(DType.F32, 3), Tiny.ROWS, Tiny.LENGTH);
+      try (Trainer other = Trainer.open(engine, objective, SPEC.withClip(2), Tiny.DATA)) {
+        String message = assertThrows(InputException.class, () -> other.resume(file)).getMessage();
+        assertTrue(message.contains("clip=0.5") && message.contains("clip=2.0"), message);
+      }
+      Objective wide =
+          Objective.nextToken(engine, Tiny.model(DType.F64, 3), Tiny.ROWS, Tiny.LENGTH);
+      try (Trainer other = Trainer.open(engine, wide, SPEC, Tiny.DATA)) {
+        int[] before = bits(other);
+        assertThrows(InputException.class, () -> other.resume(file));
+        assertArrayEquals(before, bits(other));
+      }
+      Safetensors.write(file, trainer.weights(), Map.of());
+      String message = assertThrows(InputException.class, () -> trainer.resume(file)).getMessage();
+      assertTrue(message.contains("is not a checkpoint"), message);
+      assertThrows(InputException.class, () -> trainer.save(folder.resolve("no/such/folder")));
+    }
+  }
+
+  @Test
+  void listenersSeeEveryStepAndMayCancel() {
+    List<TrainListener.Progress> seen = new ArrayList<>();
+    try (Engine engine = engine(1);
+        Trainer trainer = open(engine)) {
+      trainer.run(
+          new TrainListener() {
+            @Override
+            public void progress(Progress progress) {
+              seen.add(progress);
+            }
+
+            @Override
+            public boolean cancelled() {
+              return seen.size() == 2;
+            }
+          });
+      assertEquals(2, trainer.step());
+      assertEquals(List.of(1L, 2L), seen.stream().map(TrainListener.Progress::step).toList());
+      TrainListener.Progress last = seen.getLast();
+      assertEquals(6, last.steps());
+      // A second of work makes items per second; four steps of 24 tokens are left.
+      assertEquals(
+          4 * Tiny.ROWS * (Tiny.LENGTH - 1), last.itemsPerSecond() * last.secondsLeft(), 1e-6);
+      assertEquals(SPEC.rate(1), last.learningRate(), 0);
+    }
+  }
+
+  @Test
+  void aLossThatIsNotFiniteEndsTheRunBeforeTheUpdate() {
+    try (Engine engine = engine(1);
+        Trainer trainer = open(engine)) {
+      trainer.update();
+      trainer.weights().get("ln_f.weight").set(0, Double.NaN);
+      int[] before = bits(trainer);
+      String message = assertThrows(IllegalStateException.class, trainer::update).getMessage();
+      assertTrue(message.startsWith("step 2 has the loss NaN"), message);
+      assertArrayEquals(before, bits(trainer));
+      assertEquals(1, trainer.step());
+    }
+  }
+
+  /** A saved model computes, when it is loaded, what the weights in memory compute. */
+  @Test
+  void aSavedFolderHasTheLossOfTheTrainer(@TempDir Path folder) {
+    Path saved = folder.resolve("saved");
+    try (Engine engine = engine(2);
+        Trainer trainer = open(engine)) {
+      trainer.run(TrainListener.NONE);
+      Gpt2Folder.write(saved, Tiny.CONFIG, trainer.weights());
+      Model inMemory = LanguageModel.of("trained", Tiny.CONFIG.heads(), trainer.weights()).model();
+      Model loaded = engine.model(saved.toString());
+      assertEquals(Tiny.CONFIG, loaded.gpt2().orElseThrow());
+      Tensor ids = Tensor.ofLongs(new long[] {3, 1, 4, 1, 5, 9, 2, 6}, 2, 4);
+      try (Session want = engine.compile(inMemory.graph());
+          Session got = engine.compile(loaded.graph())) {
+        Map<String, Tensor> input = Map.of("input_ids", ids);
+        assertArrayEquals(
+            want.run(input).get("logits").toDoubles(), got.run(input).get("logits").toDoubles());
+      }
+    }
+  }
+
+  @Test
+  void aTokenizerGoesAlong(@TempDir Path folder) throws IOException {
+    Path from = Files.createDirectories(folder.resolve("from"));
+    Path to = Files.createDirectories(folder.resolve("to"));
+    Files.writeString(from.resolve("vocab.json"), "{}");
+    Files.writeString(from.resolve("notes.txt"), "not part of it");
+    Gpt2Folder.copyTokenizer(from, to);
+    try (Stream<Path> files = Files.list(to)) {
+      assertEquals(List.of(to.resolve("vocab.json")), files.toList());
+    }
+  }
+
+  @Test
+  void weightsThatDoNotFitAreRefused(@TempDir Path folder) {
+    Map<String, Tensor> weights = new HashMap<>(InitialWeights.gpt2(Tiny.CONFIG, 1));
+    weights.put("h.7.odd", weights.get("ln_f.bias"));
+    String message =
+        assertThrows(InputException.class, () -> Gpt2Folder.write(folder, Tiny.CONFIG, weights))
+            .getMessage();
+    assertTrue(message.contains("h.7.odd"), message);
+    weights.remove("h.7.odd");
+    weights.remove("ln_f.bias");
+    assertThrows(InputException.class, () -> Gpt2Folder.write(folder, Tiny.CONFIG, weights));
+  }
+
+  @Test
+  void wrongSettingsAndDataAreRefusedByName() {
+    TrainSpec spec = TrainSpec.of(10, 0.1);
+    refused("steps is 0", () -> TrainSpec.of(0, 0.1));
+    refused("learningRate is NaN", () -> TrainSpec.of(1, Double.NaN));
+    refused("warmup is 10", () -> spec.withSchedule(Schedule.LINEAR, 10));
+    refused("beta1 is 1.0", () -> spec.withBetas(1, 0.9));
+    refused("beta2 is -0.1", () -> spec.withBetas(0.9, -0.1));
+    refused("epsilon is -1.0", () -> spec.withEpsilon(-1));
+    refused("weightDecay is Infinity", () -> spec.withWeightDecay(Double.POSITIVE_INFINITY, ""));
+    refused("undecayed is (", () -> spec.withWeightDecay(0, "("));
+    refused("clip is 0.0", () -> spec.withClip(0));
+    try (Engine engine = engine(1)) {
+      Model model = Tiny.model(DType.F32, 1);
+      refused("2 to 10 tokens", () -> Objective.nextToken(engine, model, 1, 11));
+      refused("2 to 10 tokens", () -> Objective.nextToken(engine, model, 1, 1));
+      refused("0 rows", () -> Objective.nextToken(engine, model, 0, 5));
+      Objective o = Objective.nextToken(engine, model, 2, 5);
+      refused("no constant", () -> new Objective(o.graph(), "loss", List.of("logits"), 1));
+      refused("one number", () -> new Objective(o.graph(), "logits", o.weights(), 1));
+      refused("at least one", () -> new Objective(o.graph(), "loss", List.of(), 1));
+      refused(
+          "no token to predict",
+          () ->
+              fill(
+                  engine,
+                  o,
+                  (b, t, w) -> {
+                    w[0] = new float[5];
+                    w[1] = new float[5];
+                  }));
+      refused("row 1, position 2 of batch 0", () -> fill(engine, o, (b, t, w) -> t[1][2] = -1));
+      refused("weight at row 0, position 4", () -> fill(engine, o, (b, t, w) -> w[0][4] = -1));
+      refused(
+          "batches is 0",
+          () -> {
+            try (Trainer t = open(engine)) {
+              t.evaluate(Tiny.DATA, 0);
+            }
+          });
+    }
+  }
+
+  private static void fill(Engine engine, Objective objective, Data.Sequences sequences) {
+    try (Trainer trainer =
+        Trainer.open(engine, objective, TrainSpec.of(1, 0.1), Data.of(sequences))) {
+      trainer.update();
+    }
+  }
+
+  private static void refused(String says, Executable action) {
+    String message = assertThrows(InputException.class, action).getMessage();
+    assertTrue(message.contains(says), message);
   }
 }

@@ -20,8 +20,8 @@ import picocli.CommandLine.Parameters;
     },
     footer = {
       "",
-      "  assay arca joint MODEL --output-length 2 --prompt-unigram harmless.npy \\",
-      "    --output-unigram toxic.npy"
+      "  assay arca joint MODEL --output-length 2 \\",
+      "    --prompt-unigram tox_log_probs.pkl:not_toxic --output-unigram tox_log_probs.pkl:toxic"
     })
 final class ArcaJoint implements Callable<Integer> {
   @Mixin private Help help;
@@ -38,9 +38,9 @@ final class ArcaJoint implements Callable<Integer> {
 
   @Option(
       names = "--output-unigram",
-      paramLabel = "FILE",
-      description = "Log-probability of each token in an output, .npy or one number a line.")
-  private Path outputUnigram;
+      paramLabel = "FILE[:NAME]",
+      description = "The same of each token in an output.")
+  private String outputUnigram;
 
   @Mixin private ArcaOptions options;
   @Mixin private OutFolder folder;

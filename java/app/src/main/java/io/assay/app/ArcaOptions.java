@@ -2,7 +2,6 @@ package io.assay.app;
 
 import io.assay.audit.arca.ArcaSpec;
 import io.assay.audit.arca.UnigramTable;
-import java.nio.file.Path;
 import picocli.CommandLine.Option;
 
 /** What reversal and joint search have in common. */
@@ -119,9 +118,12 @@ final class ArcaOptions {
 
   @Option(
       names = "--prompt-unigram",
-      paramLabel = "FILE",
-      description = "Log-probability of each token in a prompt, .npy or one number a line.")
-  private Path promptUnigram;
+      paramLabel = "FILE[:NAME]",
+      description = {
+        "Log-probability of each token in a prompt: .npy, pickled array or text, and the column;",
+        "not_NAME is the opposite."
+      })
+  private String promptUnigram;
 
   @Option(
       names = "--slots",
@@ -131,7 +133,7 @@ final class ArcaOptions {
   private int slots;
 
   /** A specification's builder with all these settings. */
-  ArcaSpec.Builder apply(ArcaSpec.Builder builder, Tokens tokens, Path outputUnigram) {
+  ArcaSpec.Builder apply(ArcaSpec.Builder builder, Tokens tokens, String outputUnigram) {
     builder
         .promptLength(promptLength)
         .prefix(tokens.either("--prefix", prefix, "--prefix-ids", prefixIds))
@@ -156,7 +158,7 @@ final class ArcaOptions {
     return w == null ? builder : builder.w(w);
   }
 
-  private static UnigramTable table(Path file) {
-    return file == null ? null : UnigramTable.read(file);
+  private static UnigramTable table(String place) {
+    return place == null ? null : UnigramTable.read(place);
   }
 }

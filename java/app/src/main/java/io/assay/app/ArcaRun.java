@@ -29,9 +29,11 @@ final class ArcaRun {
 
   int run() {
     Envelope envelope = new Envelope("arca." + spec.mode().name().toLowerCase(Locale.ROOT));
+    folder.open();
     ArcaResult result = search();
     result.warnings().forEach(common::warn);
     fill(envelope, engine, model, spec, result);
+    folder.writeOfficial(model, spec, result);
     Path report =
         folder
             .folder()

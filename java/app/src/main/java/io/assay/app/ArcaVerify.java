@@ -4,6 +4,7 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.assay.audit.arca.OfficialResults;
 import io.assay.engine.Engine;
 import io.assay.engine.InputException;
 import io.assay.engine.model.LanguageModel;
@@ -12,7 +13,10 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
+import java.util.Objects;
 import java.util.concurrent.Callable;
+import java.util.stream.Stream;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -30,6 +34,7 @@ import picocli.CommandLine.Parameters;
       "",
       "  assay arca reverse MODEL --target ' bad' --json > found.json",
       "  assay arca verify MODEL --found found.json",
+      "  assay arca verify MODEL --official senators.jsonl --json",
       "  assay arca verify MODEL --prompt-ids 5,9,2 --target-ids 12,7"
     })
 final class ArcaVerify implements Callable<Integer> {
@@ -44,6 +49,12 @@ final class ArcaVerify implements Callable<Integer> {
       description = "JSON of `arca reverse` or `arca joint`; its successes are checked.")
   private Path file;
 
+  @Option(
+      names = "--official",
+      paramLabel = "FILE.jsonl",
+      description = "Result file of the official code, or of --official-out; the same.")
+  private Path official;
+
   @Option(names = "--prompt-ids", paramLabel = "IDS", description = "One prompt as token ids.")
   private String promptIds;
 
@@ -52,56 +63,94 @@ final class ArcaVerify implements Callable<Integer> {
 
   @Mixin private Common common;
 
-  /** A prompt, prefix included, and what it should make the model say. */
-  private record Claim(List<Integer> prompt, List<Integer> output) {}
+  /** A prompt, prefix included, what it should make the model say, and where that was written. */
+  private record Claim(List<Integer> prompt, List<Integer> output, OfficialResults.Trial trial) {}
 
   @Override
   public Integer call() {
-    if ((promptIds == null) != (targetIds == null) || (file == null) == (promptIds == null)) {
+    long sources = Stream.of(file, official, promptIds).filter(Objects::nonNull).count();
+    if ((promptIds == null) != (targetIds == null) || sources != 1) {
       throw new InputException(
-          "give either --found FILE or both --prompt-ids IDS and --target-ids IDS");
+          "give one of --found FILE, --official FILE.jsonl, or both --prompt-ids IDS and"
+              + " --target-ids IDS");
     }
     Envelope envelope = new Envelope("arca.verify");
     int held = 0;
+    int stable = 0;
     List<Claim> claims;
     try (Engine engine = common.engine()) {
       LanguageModel model = engine.languageModel(path.toString());
       Tokens tokens = new Tokens(model);
-      claims =
-          file != null
-              ? claims(tokens)
-              : List.of(
-                  new Claim(
-                      tokens.ids("--prompt-ids", promptIds),
-                      tokens.ids("--target-ids", targetIds)));
+      claims = claims(tokens, model, envelope);
       envelope.device(engine.options());
       envelope.model(model.model());
       ArrayNode list = envelope.result().putArray("prompts");
       try (Greedy greedy = new Greedy(engine, model)) {
         for (Claim claim : claims) {
-          List<Integer> said = greedy.continuation(claim.prompt, claim.output.size());
-          boolean holds = said.equals(claim.output);
+          Greedy.Said said = greedy.said(claim.prompt, claim.output);
+          boolean holds = said.ids().equals(claim.output);
+          Boolean textStable = tokens.isStable(claim.prompt, claim.output).orElse(null);
           held += holds ? 1 : 0;
-          ObjectNode node = list.addObject().put("holds", holds);
-          node.set("promptIds", Envelope.JSON.valueToTree(claim.prompt));
-          node.set("outputIds", Envelope.JSON.valueToTree(claim.output));
-          node.set("saidIds", Envelope.JSON.valueToTree(said));
+          stable += Boolean.TRUE.equals(textStable) ? 1 : 0;
+          list.add(node(claim, said, holds, textStable));
           common.say(
               (holds ? "holds  " : "FAILS  ")
                   + tokens.show(claim.prompt)
                   + " -> "
-                  + tokens.show(said)
-                  + (holds ? "" : " instead of " + tokens.show(claim.output)));
+                  + tokens.show(said.ids())
+                  + (holds ? "" : " instead of " + tokens.show(claim.output))
+                  + String.format(Locale.ROOT, "  (margin %.3f)", said.margin())
+                  + (Boolean.FALSE.equals(textStable) ? "  (as text it has other tokens)" : ""));
         }
       }
+      envelope.metrics().put("prompts", claims.size()).put("holding", held);
+      envelope.metrics().put("share", claims.isEmpty() ? 0 : (double) held / claims.size());
+      if (model.tokenizer().isPresent()) {
+        envelope.metrics().put("textStable", stable);
+      }
     }
-    envelope.metrics().put("prompts", claims.size()).put("holding", held);
     if (common.json()) {
       common.out().println(envelope.text(null));
     } else {
       common.out().println(held + " of " + claims.size() + " prompts hold");
     }
     return held == claims.size() ? 0 : 1;
+  }
+
+  private static ObjectNode node(Claim claim, Greedy.Said said, boolean holds, Boolean textStable) {
+    ObjectNode node = Envelope.JSON.createObjectNode().put("holds", holds);
+    if (claim.trial != null) {
+      node.put("line", claim.trial.line())
+          .put("method", claim.trial.method())
+          .put("trial", claim.trial.trial());
+    }
+    node.set("promptIds", Envelope.JSON.valueToTree(claim.prompt));
+    node.set("outputIds", Envelope.JSON.valueToTree(claim.output));
+    node.set("saidIds", Envelope.JSON.valueToTree(said.ids()));
+    return node.put("margin", said.margin()).put("textStable", textStable);
+  }
+
+  private List<Claim> claims(Tokens tokens, LanguageModel model, Envelope envelope) {
+    if (file != null) {
+      return claims(tokens);
+    }
+    if (official == null) {
+      List<Integer> prompt = tokens.ids("--prompt-ids", promptIds);
+      return List.of(new Claim(prompt, tokens.ids("--target-ids", targetIds), null));
+    }
+    List<OfficialResults.Trial> trials =
+        OfficialResults.read(official, model.tokenizer().orElse(null));
+    envelope.metrics().put("trials", trials.size());
+    return trials.stream()
+        .filter(OfficialResults.Trial::success)
+        .map(
+            trial -> {
+              String place = "line " + trial.line() + " of the result file " + official;
+              tokens.check(place, trial.promptIds());
+              tokens.check(place, trial.outputIds());
+              return new Claim(trial.promptIds(), trial.outputIds(), trial);
+            })
+        .toList();
   }
 
   private List<Claim> claims(Tokens tokens) {
@@ -123,7 +172,7 @@ final class ArcaVerify implements Callable<Integer> {
       if (audit.path("success").asBoolean()) {
         List<Integer> prompt = new ArrayList<>(ids(tokens, root.path("spec").path("prefix")));
         prompt.addAll(ids(tokens, audit.path("promptIds")));
-        claims.add(new Claim(prompt, ids(tokens, audit.path("outputIds"))));
+        claims.add(new Claim(prompt, ids(tokens, audit.path("outputIds")), null));
       }
     }
     return claims;

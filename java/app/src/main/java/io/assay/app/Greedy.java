@@ -23,11 +23,33 @@ final class Greedy implements AutoCloseable {
   }
 
   /**
+   * What a model said where an output was expected.
+   *
+   * @param ids as many tokens as expected
+   * @param margin smallest distance, over the output, of the expected token's logit from the best
+   *     other; negative or 0 where they part, and positions behind that one do not count
+   */
+  record Said(List<Integer> ids, double margin) {}
+
+  /**
    * The {@code count} tokens that follow {@code prompt}; the lowest id wins a tie.
    *
    * @throws InputException if the prompt is empty, too long, or has an id that does not exist
    */
   List<Integer> continuation(List<Integer> prompt, int count) {
+    return said(prompt, count, List.of()).ids();
+  }
+
+  /**
+   * What follows {@code prompt}, against the output that is expected of it.
+   *
+   * @throws InputException if the prompt is empty, too long, or has an id that does not exist
+   */
+  Said said(List<Integer> prompt, List<Integer> expected) {
+    return said(prompt, expected.size(), expected);
+  }
+
+  private Said said(List<Integer> prompt, int count, List<Integer> expected) {
     if (prompt.isEmpty() || prompt.size() + count > model.context()) {
       throw new InputException(
           "a prompt of "
@@ -39,20 +61,35 @@ final class Greedy implements AutoCloseable {
               + " tokens");
     }
     List<Integer> all = new ArrayList<>(prompt);
+    double margin = Double.POSITIVE_INFINITY;
+    boolean same = true;
     for (int i = 0; i < count; i++) {
-      all.add(next(all));
+      Tensor logits = logits(all);
+      int best = best(logits, -1);
+      if (same && i < expected.size()) {
+        int wanted = expected.get(i);
+        long row = logits.elements() - logits.dim(2);
+        int other = best(logits, wanted);
+        margin = Math.min(margin, logits.get(row + wanted) - logits.get(row + other));
+        same = best == wanted;
+      }
+      all.add(best);
     }
-    return List.copyOf(all.subList(prompt.size(), all.size()));
+    return new Said(List.copyOf(all.subList(prompt.size(), all.size())), margin);
   }
 
-  private int next(List<Integer> ids) {
+  private Tensor logits(List<Integer> ids) {
     Tensor input =
         Tensor.ofLongs(ids.stream().mapToLong(Integer::longValue).toArray(), 1, ids.size());
-    Tensor logits = session.run(Map.of("input_ids", input)).get("logits");
+    return session.run(Map.of("input_ids", input)).get("logits");
+  }
+
+  /** The most likely token at the last position, apart from {@code except}. */
+  private int best(Tensor logits, int except) {
     long row = logits.elements() - logits.dim(2);
-    int best = 0;
-    for (int v = 1; v < model.vocabulary(); v++) {
-      if (logits.get(row + v) > logits.get(row + best)) {
+    int best = except == 0 ? 1 : 0;
+    for (int v = best + 1; v < model.vocabulary(); v++) {
+      if (v != except && logits.get(row + v) > logits.get(row + best)) {
         best = v;
       }
     }

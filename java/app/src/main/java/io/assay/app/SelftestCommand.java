@@ -5,6 +5,7 @@ import io.assay.audit.arca.ArcaSelfTest;
 import io.assay.audit.arca.Statement;
 import io.assay.engine.Engine;
 import io.assay.engine.InputException;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -30,6 +31,12 @@ final class SelftestCommand implements Callable<Integer> {
   @Option(names = "--long", description = "Also what takes more than a minute.")
   private boolean thorough;
 
+  @Option(
+      names = "--gpt2-tokenizer",
+      paramLabel = "DIR",
+      description = "Folder with the released GPT-2 tokenizer.json, for what needs it.")
+  private Path gpt2Tokenizer;
+
   @Override
   public Integer call() {
     if (!List.of("all", "arca").contains(method)) {
@@ -39,7 +46,7 @@ final class SelftestCommand implements Callable<Integer> {
     List<Statement> statements;
     try (Engine engine = common.engine()) {
       envelope.device(engine.options());
-      statements = new ArcaSelfTest(engine, thorough).run();
+      statements = new ArcaSelfTest(engine, thorough, gpt2Tokenizer).run();
     }
     envelope.spec().put("method", method).put("long", thorough);
     ArrayNode list = envelope.result().putArray("statements");

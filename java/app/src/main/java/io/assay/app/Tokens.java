@@ -6,6 +6,7 @@ import io.assay.engine.model.Tokenizer;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 
 /** Reads token sequences from options, as texts or as ids. */
 final class Tokens {
@@ -54,10 +55,21 @@ final class Tokens {
         throw new InputException(
             option + " holds '" + word + "', which is no token id; write ids such as 12,7,401");
       }
-      int id = Integer.parseInt(word);
+      ids.add(Integer.parseInt(word));
+    }
+    return check(option, ids);
+  }
+
+  /**
+   * The ids, which must exist in the model.
+   *
+   * @param place where they come from, for the message
+   */
+  List<Integer> check(String place, List<Integer> ids) {
+    for (int id : ids) {
       if (id >= model.vocabulary()) {
         throw new InputException(
-            option
+            place
                 + " holds the id "
                 + id
                 + "; the ids of the model "
@@ -65,9 +77,23 @@ final class Tokens {
                 + " end at "
                 + (model.vocabulary() - 1));
       }
-      ids.add(id);
     }
     return ids;
+  }
+
+  /**
+   * Whether the text of a prompt, and that of prompt and output, encode to the same ids again;
+   * empty where there is no tokenizer.
+   */
+  Optional<Boolean> isStable(List<Integer> prompt, List<Integer> output) {
+    List<Integer> whole = new ArrayList<>(prompt);
+    whole.addAll(output);
+    return model.tokenizer().map(t -> isStable(t, prompt) && isStable(t, whole));
+  }
+
+  private static boolean isStable(Tokenizer tokenizer, List<Integer> ids) {
+    long[] wide = ids.stream().mapToLong(Integer::longValue).toArray();
+    return Arrays.equals(tokenizer.encode(tokenizer.decode(wide)), wide);
   }
 
   /** The text of ids, or the ids themselves where there is no tokenizer. */

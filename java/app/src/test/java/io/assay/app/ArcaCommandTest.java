@@ -84,6 +84,77 @@ class ArcaCommandTest {
   }
 
   @Test
+  void officialFilesOfOurRunsAndOfOthersAreVerified() throws Exception {
+    Path official = folder.resolve("o.jsonl");
+    Answer search =
+        Answer.to(
+            "arca",
+            "reverse",
+            model,
+            "--target-ids",
+            "5",
+            "--target-ids",
+            "6,7",
+            "--prompt-length",
+            "2",
+            "--sweeps",
+            "2",
+            "--json",
+            "--official-out",
+            official.toString());
+    long found = 0;
+    for (JsonNode audit : json(search).get("result").get("audits")) {
+      found += audit.get("success").booleanValue() ? 1 : 0;
+    }
+    assertEquals(3, Files.readAllLines(official).size(), "options and two targets");
+    String[] verify = {"arca", "verify", model, "--official", official.toString(), "--json"};
+    JsonNode verified = json(Answer.to(verify));
+    assertEquals(10, verified.get("metrics").get("trials").intValue());
+    assertEquals(found, verified.get("metrics").get("holding").longValue());
+    for (JsonNode pair : verified.get("result").get("prompts")) {
+      assertTrue(pair.get("margin").doubleValue() > 0, pair.toString());
+      assertEquals("arca", pair.get("method").textValue());
+      assertTrue(pair.get("textStable").isNull(), "no tokenizer, no text");
+    }
+
+    // A pair that does not hold: the model says something else, by a negative margin.
+    JsonNode said =
+        Envelope.JSON.readTree(
+            Answer.to("arca", "verify", model, "--prompt-ids", "1,2", "--target-ids", "0", "--json")
+                .out());
+    int next = said.get("result").get("prompts").get(0).get("saidIds").get(0).intValue();
+    Files.writeString(
+        official,
+        "{\"model_id\": \"other\"}\n{\"output_target\": \" x\", \"output_toks\": [%d], \"arca\":"
+                .formatted((next + 1) % 512)
+            + " {\"prompt_toks\": [[1, 2], -1], \"iters\": [0, -1], \"time\": [0, 9]}}\n"
+            + "{\"hparams\": {\"prompt_length\": 2, \"output_length\": 1}, \"autoprompt\":"
+            + " {\"toks\": [[1, 2, %d]], \"iters\": [3], \"time\": [0]}}\n".formatted(next));
+    Answer mixed = Answer.to(verify);
+    assertEquals(1, mixed.status());
+    JsonNode root = Envelope.JSON.readTree(mixed.out());
+    assertEquals(0.5, root.get("metrics").get("share").doubleValue());
+    JsonNode first = root.get("result").get("prompts").get(0);
+    assertFalse(first.get("holds").booleanValue());
+    assertTrue(first.get("margin").doubleValue() < 0, first.toString());
+    JsonNode second = root.get("result").get("prompts").get(1);
+    assertTrue(second.get("holds").booleanValue());
+    assertEquals(3, second.get("line").intValue());
+
+    Files.writeString(official, "{}\n{\"output_target\": \" x\"}\n");
+    Answer.to(verify).assertRefused("line 2");
+    Files.writeString(
+        official,
+        "{}\n{\"hparams\": {\"output_length\": 1}, \"arca\": {\"toks\": [[1, 512]],"
+            + " \"iters\": [0]}}\n");
+    Answer.to(verify).assertRefused("line 2");
+    Answer.to("arca", "verify", model, "--official", "no/such.jsonl")
+        .assertRefused("no/such.jsonl");
+    Answer.to("arca", "reverse", model, "--target-ids", "5", "--official-out", "no/such/dir/o")
+        .assertRefused("--official-out");
+  }
+
+  @Test
   void badArgumentsOfASearchAreOneLine() {
     String[][] cases = {
       {"target", "reverse"},

@@ -14,6 +14,7 @@ import io.assay.engine.Engine;
 import io.assay.engine.model.LanguageModel;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.BitSet;
@@ -35,15 +36,18 @@ public final class ArcaSelfTest {
 
   private final Engine engine;
   private final boolean thorough;
+  private final Path gpt2Tokenizer;
   private final LanguageModel toy = Toys.a(DType.F64);
   private ToyTruth truth;
 
   /**
    * @param thorough whether statements that take more than a minute run in full
+   * @param gpt2Tokenizer folder with the released GPT-2 tokenizer, or null to skip what needs it
    */
-  public ArcaSelfTest(Engine engine, boolean thorough) {
+  public ArcaSelfTest(Engine engine, boolean thorough, Path gpt2Tokenizer) {
     this.engine = engine;
     this.thorough = thorough;
+    this.gpt2Tokenizer = gpt2Tokenizer;
   }
 
   /** All statements. */
@@ -59,6 +63,7 @@ public final class ArcaSelfTest {
             ArcaSelfTest::coordinateAscent,
             ArcaSelfTest::approximation,
             ArcaSelfTest::table,
+            ArcaSelfTest::vocabulary,
             ArcaSelfTest::lockstep);
     parts.forEach(part -> all.addAll(part.apply(this)));
     return all;
@@ -456,6 +461,12 @@ public final class ArcaSelfTest {
   public List<Statement> table() {
     long start = System.nanoTime();
     return timed(new TableTruth(engine).statements(), start);
+  }
+
+  /** Statement 9: the copy filter on the vocabulary of GPT-2. */
+  public List<Statement> vocabulary() {
+    long start = System.nanoTime();
+    return timed(new VocabularyTruth(gpt2Tokenizer).statements(), start);
   }
 
   /** Statement 10: audits together find what they find alone. */

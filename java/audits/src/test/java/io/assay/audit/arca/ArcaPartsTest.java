@@ -62,13 +62,13 @@ class ArcaPartsTest {
       }
       Path path = dir.resolve("u" + width + ".npy");
       Files.write(path, file.array());
-      UnigramTable table = UnigramTable.read(path);
+      UnigramTable table = UnigramTable.read(path.toString());
       assertArrayEquals(
           new double[] {-1.5, 0, 0, UnigramTable.FLOOR},
           new double[] {table.get(0), table.get(1), table.get(2), table.get(3)});
       assertEquals(2, table.clamped());
       Files.write(path, Arrays.copyOf(file.array(), file.capacity() - 1));
-      assertThrows(InputException.class, () -> UnigramTable.read(path));
+      assertThrows(InputException.class, () -> UnigramTable.read(path.toString()));
     }
   }
 
@@ -76,12 +76,13 @@ class ArcaPartsTest {
   void readsOneNumberALine(@TempDir Path dir) throws IOException {
     Path path = dir.resolve("u.csv");
     Files.writeString(path, "id,logp\n0,-0.5\n1,-2\n");
-    UnigramTable table = UnigramTable.read(path);
+    UnigramTable table = UnigramTable.read(path.toString());
     assertEquals(2, table.size());
     assertEquals(-2, table.get(1));
     assertEquals(Math.log(1 - Math.exp(-2)), table.not().get(1), 1e-15);
     Files.writeString(path, "-0.5\nwhat\n");
-    String message = assertThrows(InputException.class, () -> UnigramTable.read(path)).getMessage();
+    String message =
+        assertThrows(InputException.class, () -> UnigramTable.read(path.toString())).getMessage();
     assertTrue(message.contains("line 2"), message);
   }
 

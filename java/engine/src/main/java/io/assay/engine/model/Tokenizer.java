@@ -1,7 +1,24 @@
 package io.assay.engine.model;
 
+import io.assay.engine.InputException;
+import java.nio.file.Path;
+
 /** Turns text into token ids and back. Implementations may be used from several threads. */
 public interface Tokenizer {
+  /**
+   * The tokenizer of a folder that holds {@code tokenizer.json}, or {@code vocab.json} and {@code
+   * merges.txt}.
+   *
+   * @throws InputException if there is none, or its files are broken
+   */
+  static Tokenizer read(Path folder) {
+    return TokenizerFiles.find(folder)
+        .orElseThrow(
+            () ->
+                new InputException(
+                    "the folder " + folder + " has no tokenizer.json; name one that does"));
+  }
+
   /** Ids of a text, without special tokens added. */
   long[] encode(String text);
 
@@ -11,7 +28,7 @@ public interface Tokenizer {
   /**
    * The token of an id as the vocabulary spells it.
    *
-   * @throws io.assay.engine.InputException if there is no such id
+   * @throws InputException if there is no such id
    */
   String token(long id);
 

@@ -17,7 +17,7 @@ final class Format {
   public static void main(String[] args) throws Exception {
     boolean replace = args[0].equals("--replace");
     List<String> files = new ArrayList<>();
-    for (String root : List.of("java", "dev")) {
+    for (String root : List.of("java", "bench", "dev")) {
       try (Stream<Path> tree = Files.walk(Path.of(root))) {
         tree.filter(Format::isOurs).map(Path::toString).sorted().forEach(files::add);
       }

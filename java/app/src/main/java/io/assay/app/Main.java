@@ -26,6 +26,7 @@ import picocli.CommandLine.ParameterException;
       ModelsCommand.class,
       DemoCommand.class,
       DoctorCommand.class,
+      BenchCommand.class,
       SelftestCommand.class
     },
     footer = {

@@ -1,0 +1,60 @@
+package io.assay.bench;
+
+import io.assay.app.bench.HeadQuestion;
+import java.util.concurrent.TimeUnit;
+import org.openjdk.jmh.annotations.Benchmark;
+import org.openjdk.jmh.annotations.BenchmarkMode;
+import org.openjdk.jmh.annotations.Fork;
+import org.openjdk.jmh.annotations.Measurement;
+import org.openjdk.jmh.annotations.Mode;
+import org.openjdk.jmh.annotations.OutputTimeUnit;
+import org.openjdk.jmh.annotations.Param;
+import org.openjdk.jmh.annotations.Setup;
+import org.openjdk.jmh.annotations.TearDown;
+import org.openjdk.jmh.annotations.Warmup;
+
+/** The output head without logits; answers are checked before they are timed. */
+@BenchmarkMode(Mode.AverageTime)
+@OutputTimeUnit(TimeUnit.MILLISECONDS)
+@Warmup(iterations = 2, time = 1)
+@Measurement(iterations = 5, time = 1)
+@Fork(
+    value = 1,
+    jvmArgsAppend = {"-Xmx4g", "--enable-native-access=ALL-UNNAMED"})
+public class Heads extends KernelState {
+  @Param({"8", "96"})
+  public int rows;
+
+  /** Log-probability and its companions, or the gradient. */
+  @Param({"rows", "backward"})
+  public String kind;
+
+  private HeadQuestion question;
+
+  /** Makes the tables and checks the answers. */
+  @Setup
+  public void prepare() {
+    open();
+    question = new HeadQuestion(engine, kernels, rows, kind.equals("backward"));
+    question.check();
+  }
+
+  /** The kernel of the tier. */
+  @Benchmark
+  public void kernel() {
+    question.ours();
+  }
+
+  /** The same question as a graph of ONNX Runtime that writes logits; the tier does not matter. */
+  @Benchmark
+  public void graph() {
+    question.other();
+  }
+
+  /** Releases everything. */
+  @TearDown
+  public void tearDown() {
+    question.close();
+    close();
+  }
+}

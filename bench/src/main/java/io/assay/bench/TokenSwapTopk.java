@@ -1,0 +1,63 @@
+package io.assay.bench;
+
+import io.assay.app.bench.SwapQuestion;
+import java.util.concurrent.TimeUnit;
+import org.openjdk.jmh.annotations.Benchmark;
+import org.openjdk.jmh.annotations.BenchmarkMode;
+import org.openjdk.jmh.annotations.Fork;
+import org.openjdk.jmh.annotations.Measurement;
+import org.openjdk.jmh.annotations.Mode;
+import org.openjdk.jmh.annotations.OutputTimeUnit;
+import org.openjdk.jmh.annotations.Param;
+import org.openjdk.jmh.annotations.Setup;
+import org.openjdk.jmh.annotations.TearDown;
+import org.openjdk.jmh.annotations.Warmup;
+
+/** The best 32 of 50257 tokens by score; answers are checked before they are timed. */
+@BenchmarkMode(Mode.AverageTime)
+@OutputTimeUnit(TimeUnit.MILLISECONDS)
+@Warmup(iterations = 2, time = 1)
+@Measurement(iterations = 5, time = 1)
+@Fork(
+    value = 1,
+    jvmArgsAppend = {"-Xmx4g", "--enable-native-access=ALL-UNNAMED"})
+public class TokenSwapTopk extends KernelState {
+  /** Audits that are scored at once. */
+  @Param({"1", "8", "32"})
+  public int audits;
+
+  private SwapQuestion question;
+
+  /** Makes the tables and checks the answers. */
+  @Setup
+  public void prepare() {
+    open();
+    question = new SwapQuestion(engine, kernels, audits);
+    question.check();
+  }
+
+  /** The kernel of the tier. */
+  @Benchmark
+  public void kernel() {
+    question.ours();
+  }
+
+  /** The same question as a graph of ONNX Runtime; the tier does not matter. */
+  @Benchmark
+  public void graph() {
+    question.other();
+  }
+
+  /** All scores, all sorted, in plain Java; the tier does not matter. */
+  @Benchmark
+  public int[][] naive() {
+    return question.naive();
+  }
+
+  /** Releases everything. */
+  @TearDown
+  public void tearDown() {
+    question.close();
+    close();
+  }
+}

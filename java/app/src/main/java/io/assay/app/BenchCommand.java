@@ -1,0 +1,89 @@
+package io.assay.app;
+
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import io.assay.app.bench.Roof;
+import io.assay.app.bench.Rows;
+import io.assay.engine.Engine;
+import io.assay.engine.InputException;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Parameters;
+
+/** Times this machine. */
+@Command(
+    name = "bench",
+    description = {
+      "Times kernels, gradients and audits against what else people would use, after checking each",
+      "answer. Both ways run in turn; medians count. On one thread, processor time is measured."
+    })
+final class BenchCommand implements Callable<Integer> {
+  @Mixin private Help help;
+  @Mixin private Common common;
+
+  @Parameters(
+      paramLabel = "FILTER",
+      arity = "0..1",
+      defaultValue = "",
+      description = "Only benches whose name contains this (default: all).")
+  private String filter;
+
+  @Override
+  public Integer call() {
+    if (Rows.names().stream().noneMatch(name -> name.contains(filter))) {
+      throw new InputException(
+          "there is no bench '" + filter + "'; there are " + String.join(", ", Rows.names()));
+    }
+    Envelope envelope = new Envelope("bench");
+    envelope.spec().put("filter", filter);
+    try (Engine engine = common.engine()) {
+      envelope.device(engine.options());
+      envelope.spec().put("kernels", engine.kernels().tier());
+      Rows rows = new Rows(engine);
+      Roof roof = rows.roof();
+      envelope
+          .metrics()
+          .put("roof_bytes_per_s", roof.bytesPerSecond())
+          .put("roof_bytes_per_s_1gb", roof.bytesPerSecondLarge())
+          .put("roof_flop_per_s", roof.operationsPerSecond());
+      common.say(
+          "roof: %.1f GB/s read (%.1f at 1 GB), %.1f GFLOP/s fp32"
+              .formatted(
+                  roof.bytesPerSecond() / 1e9,
+                  roof.bytesPerSecondLarge() / 1e9,
+                  roof.operationsPerSecond() / 1e9));
+      ArrayNode list = envelope.result().putArray("rows");
+      rows.run(
+          filter,
+          row -> {
+            list.addObject()
+                .put("bench", row.bench())
+                .put("shape", row.shape())
+                .put("clock", row.clock())
+                .put("threads", row.threads())
+                .put("ours_s", row.oursSeconds())
+                .put("baseline", row.baseline())
+                .put("baseline_s", row.baselineSeconds())
+                .put("ratio", row.ratio())
+                .put("share_of_roof", row.shareOfRoof())
+                .put("baseline_share_of_roof", row.baselineShareOfRoof())
+                .put("runs", row.runs());
+            common.say(
+                "%-16s %-48s %9.5f s, %2.0f %% of the roof; %s %9.5f s, %2.0f %%; ratio %.2f"
+                    .formatted(
+                        row.bench(),
+                        row.shape(),
+                        row.oursSeconds(),
+                        100 * row.shareOfRoof(),
+                        row.baseline(),
+                        row.baselineSeconds(),
+                        100 * row.baselineShareOfRoof(),
+                        row.ratio()));
+          });
+    }
+    if (common.json()) {
+      common.out().println(envelope.text(null));
+    }
+    return 0;
+  }
+}

@@ -1,0 +1,99 @@
+package io.assay.app.bench;
+
+import java.lang.management.ManagementFactory;
+import java.lang.management.ThreadMXBean;
+import java.util.Locale;
+
+/** A piece of work that can be done in Assay's way and in another way, with its lower bound. */
+public interface Question extends AutoCloseable {
+  /** Stable name, such as {@code token_swap_topk}. */
+  String name();
+
+  /** Sizes, types and tier, as people read them. */
+  String shape();
+
+  /** What the other way is. */
+  String baseline();
+
+  /** Work that Assay's way cannot avoid. */
+  Cost cost();
+
+  /** Work that the other way cannot avoid, in the form it has. */
+  default Cost baselineCost() {
+    return cost();
+  }
+
+  /**
+   * Does the work in both ways and compares the answers with the oracle.
+   *
+   * @throws IllegalStateException if an answer is wrong; the message has question and difference
+   */
+  void check();
+
+  /** Does the work once in Assay's way. */
+  void ours();
+
+  /** Does the work once in the other way. */
+  void other();
+
+  /** Seconds of one unit of work in Assay's way. */
+  default double secondsOfOurs(Clock clock) {
+    return clock.seconds(this::ours);
+  }
+
+  /** Seconds of one unit of work in the other way. */
+  default double secondsOfOther(Clock clock) {
+    return clock.seconds(this::other);
+  }
+
+  /** How often each way is timed; the median counts. */
+  default int runs() {
+    return 15;
+  }
+
+  @Override
+  void close();
+
+  /**
+   * Operations (a multiplication and an addition are two) and bytes read from memory.
+   *
+   * @param operations floating-point operations
+   * @param bytes bytes that must come from memory
+   */
+  record Cost(double operations, double bytes) {
+    /** Seconds that the roof allows: arithmetic or memory, whichever binds. */
+    double seconds(Roof roof) {
+      return Math.max(operations / roof.operationsPerSecond(), bytes / roof.bytesPerSecond());
+    }
+  }
+
+  /** What is read before and after: the time of day, or what the calling thread has used. */
+  enum Clock {
+    WALL,
+    /** Fair beside other programs, but blind to other threads: for work on one thread. */
+    CPU;
+
+    private static final ThreadMXBean THREADS = ManagementFactory.getThreadMXBean();
+
+    /** The clock for work on so many threads. */
+    public static Clock of(int threads) {
+      return threads == 1 ? CPU : WALL;
+    }
+
+    /** Nanoseconds. */
+    long now() {
+      return this == WALL ? System.nanoTime() : THREADS.getCurrentThreadCpuTime();
+    }
+
+    double seconds(Runnable work) {
+      long start = now();
+      work.run();
+      return (now() - start) / 1e9;
+    }
+
+    @Override
+    public String toString() {
+      return name().toLowerCase(Locale.ROOT);
+    }
+  }
+}

@@ -1,0 +1,179 @@
+package io.assay.app.bench;
+
+import io.assay.app.bench.Question.Clock;
+import io.assay.engine.Engine;
+import io.assay.engine.kernel.CpuKernels;
+import io.assay.engine.kernel.Kernels;
+import io.assay.engine.kernel.KernelsReport;
+import io.assay.engine.kernel.PortableKernels;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.function.Consumer;
+import java.util.function.Function;
+import java.util.function.Supplier;
+
+/** Times questions, both ways in turn, and says what share of the roof they reach. */
+public final class Rows {
+  /**
+   * One line of the table.
+   *
+   * @param bench stable name
+   * @param ratio {@code baselineSeconds / oursSeconds}
+   * @param shareOfRoof floor over time, between 0 and 1
+   * @param runs timings of each way; medians count
+   */
+  public record Row(
+      String bench,
+      String shape,
+      String clock,
+      int threads,
+      double oursSeconds,
+      String baseline,
+      double baselineSeconds,
+      double ratio,
+      double shareOfRoof,
+      double baselineShareOfRoof,
+      int runs) {}
+
+  /** A question that is set up when its turn comes, with the kernels of a tier. */
+  private record Entry(String name, String tier, Function<Kernels, Question> make) {}
+
+  private final Engine engine;
+  private final Roof roof;
+
+  /** Rows on the threads of an engine; measures the roof. */
+  public Rows(Engine engine) {
+    this.engine = engine;
+    this.roof = Roof.measure(engine);
+  }
+
+  public Roof roof() {
+    return roof;
+  }
+
+  /** All names, in the order of the table. */
+  public static List<String> names() {
+    return List.of(
+        "token_swap_topk",
+        "head_rows",
+        "head_backward",
+        "arca.update",
+        "arca.lockstep",
+        "gradient");
+  }
+
+  /**
+   * Times every question whose name contains {@code filter}.
+   *
+   * @param listener gets each row when it is there
+   * @throws IllegalStateException if an answer is wrong
+   */
+  public List<Row> run(String filter, Consumer<Row> listener) {
+    List<Row> rows = new ArrayList<>();
+    for (Entry entry : entries()) {
+      if (!entry.name.contains(filter)) {
+        continue;
+      }
+      try (Kernels kernels = open(entry.tier);
+          Question question = entry.make.apply(kernels)) {
+        Row row = row(question);
+        rows.add(row);
+        listener.accept(row);
+      }
+    }
+    open(engine.kernels().tier()).close();
+    return rows;
+  }
+
+  /** The native kernels have one tier for the whole process, that of the last call. */
+  private Kernels open(String tier) {
+    return tier.equals("java")
+        ? new PortableKernels(engine.threads())
+        : CpuKernels.open(engine.threads(), tier);
+  }
+
+  private Row row(Question question) {
+    return row(question, roof, engine.threads());
+  }
+
+  /** Checks a question, then asks it both ways in turn. */
+  static Row row(Question question, Roof roof, int threads) {
+    question.check();
+    Clock clock = Clock.of(threads);
+    int runs = question.runs();
+    double[] ours = new double[runs];
+    double[] other = new double[runs];
+    question.secondsOfOurs(clock);
+    question.secondsOfOther(clock);
+    for (int i = 0; i < runs; i++) {
+      ours[i] = question.secondsOfOurs(clock);
+      other[i] = question.secondsOfOther(clock);
+    }
+    double mine = median(ours);
+    double theirs = median(other);
+    return new Row(
+        question.name(),
+        question.shape(),
+        clock.toString(),
+        threads,
+        mine,
+        question.baseline(),
+        theirs,
+        theirs / mine,
+        question.cost().seconds(roof) / mine,
+        question.baselineCost().seconds(roof) / theirs,
+        runs);
+  }
+
+  private static double median(double[] values) {
+    Arrays.sort(values);
+    int middle = values.length / 2;
+    return values.length % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+  }
+
+  private List<Entry> entries() {
+    List<Entry> entries = new ArrayList<>();
+    String best = engine.kernels().tier();
+    for (int audits : new int[] {1, 8, 32}) {
+      entries.add(swap(best, audits));
+    }
+    otherTiers().forEach(tier -> entries.add(swap(tier, 8)));
+    for (boolean backward : new boolean[] {false, true}) {
+      entries.add(head(best, 96, backward));
+      otherTiers().forEach(tier -> entries.add(head(tier, 8, backward)));
+    }
+    entries.add(graph("arca.update", () -> new ArcaUpdateQuestion(engine, 0)));
+    entries.add(graph("arca.update", () -> new ArcaUpdateQuestion(engine, 32)));
+    entries.add(graph("arca.lockstep", () -> new ArcaLockstepQuestion(engine, 32)));
+    entries.add(graph("arca.lockstep", () -> new ArcaLockstepQuestion(engine, 4)));
+    entries.add(graph("gradient", () -> new GradientQuestion(engine, 64, 5, false)));
+    entries.add(graph("gradient", () -> new GradientQuestion(engine, 64, 5, true)));
+    return entries;
+  }
+
+  private Entry swap(String tier, int audits) {
+    return new Entry("token_swap_topk", tier, k -> new SwapQuestion(engine, k, audits));
+  }
+
+  private Entry head(String tier, int rows, boolean backward) {
+    String name = backward ? "head_backward" : "head_rows";
+    return new Entry(name, tier, k -> new HeadQuestion(engine, k, rows, backward));
+  }
+
+  /** A question about sessions: the kernels are the engine's own. */
+  private Entry graph(String name, Supplier<Question> make) {
+    return new Entry(name, engine.kernels().tier(), kernels -> make.get());
+  }
+
+  /** Tiers that can run here beside the chosen one. */
+  private List<String> otherTiers() {
+    List<String> tiers = new ArrayList<>();
+    for (KernelsReport.Line line : KernelsReport.lines()) {
+      if (line.available() && !line.tier().equals(engine.kernels().tier())) {
+        tiers.add(line.tier());
+      }
+    }
+    return tiers;
+  }
+}

@@ -26,7 +26,7 @@ import picocli.CommandLine.Parameters;
 final class ArcaJoint implements Callable<Integer> {
   @Mixin private Help help;
 
-  @Parameters(paramLabel = "MODEL", description = "Folder of a GPT-2 model.")
+  @Parameters(paramLabel = "MODEL", description = ModelArgument.DESCRIPTION)
   private Path path;
 
   @Option(

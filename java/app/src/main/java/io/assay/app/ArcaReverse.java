@@ -28,7 +28,7 @@ import picocli.CommandLine.Parameters;
 final class ArcaReverse implements Callable<Integer> {
   @Mixin private Help help;
 
-  @Parameters(paramLabel = "MODEL", description = "Folder of a GPT-2 model.")
+  @Parameters(paramLabel = "MODEL", description = ModelArgument.DESCRIPTION)
   private Path path;
 
   @Option(

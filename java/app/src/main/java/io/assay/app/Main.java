@@ -31,7 +31,9 @@ import picocli.CommandLine.ParameterException;
     },
     footer = {
       "",
-      "A model is a folder with config.json and model.safetensors (GPT-2 family) or an .onnx file.",
+      "A model is a folder with config.json and model.safetensors (GPT-2 family), an .onnx file, or"
+          + " a",
+      "name that `assay models list` shows.",
       "",
       "  assay demo                                     see an audit from end to end",
       "  assay models info MODEL                        what a model is",

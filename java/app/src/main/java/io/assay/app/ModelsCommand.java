@@ -8,8 +8,14 @@ import picocli.CommandLine.Spec;
 /** Looks at models and runs them. */
 @Command(
     name = "models",
-    description = "Looks into models and runs them on your own tensors.",
-    subcommands = {ModelsInfo.class, ModelsHooks.class, ModelsRun.class})
+    description = "Names models, looks into them and runs them on your own tensors.",
+    subcommands = {
+      ModelsList.class,
+      ModelsImport.class,
+      ModelsInfo.class,
+      ModelsHooks.class,
+      ModelsRun.class
+    })
 final class ModelsCommand implements Runnable {
   @Mixin private Help help;
   @Spec private CommandSpec spec;

@@ -3,12 +3,10 @@ package io.assay.app;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import io.assay.engine.graph.TensorType;
 import io.assay.engine.model.Model;
-import java.nio.file.Path;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
-import picocli.CommandLine.Parameters;
 
 /** Lists the hook points of a model. */
 @Command(
@@ -18,13 +16,12 @@ final class ModelsHooks implements Callable<Integer> {
   @Mixin private Help help;
   @Mixin private Common common;
 
-  @Parameters(paramLabel = "MODEL", description = "Folder of a GPT-2 model, or an .onnx file.")
-  private Path path;
+  @Mixin private ModelArgument argument;
 
   @Override
   public Integer call() {
     Envelope envelope = new Envelope("models.hooks");
-    try (Model model = Model.load(path)) {
+    try (Model model = argument.load()) {
       Map<String, String> hooks = model.hooks().values();
       if (common.json()) {
         envelope.model(model);
@@ -39,7 +36,7 @@ final class ModelsHooks implements Callable<Integer> {
       } else {
         hooks.keySet().forEach(common.out()::println);
         if (hooks.isEmpty()) {
-          common.warn("no hook names are known for " + path);
+          common.warn("no hook names are known for " + argument);
         }
       }
     }

@@ -5,12 +5,10 @@ import io.assay.engine.graph.Graph;
 import io.assay.engine.model.Gpt2Config;
 import io.assay.engine.model.Model;
 import io.assay.engine.tensor.Tensor;
-import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
-import picocli.CommandLine.Parameters;
 
 /** Says what a model is. */
 @Command(name = "info", description = "Says what a model is: shape, inputs, outputs, tokenizer.")
@@ -18,13 +16,12 @@ final class ModelsInfo implements Callable<Integer> {
   @Mixin private Help help;
   @Mixin private Common common;
 
-  @Parameters(paramLabel = "MODEL", description = "Folder of a GPT-2 model, or an .onnx file.")
-  private Path path;
+  @Mixin private ModelArgument argument;
 
   @Override
   public Integer call() {
     Envelope envelope = new Envelope("models.info");
-    try (Model model = Model.load(path)) {
+    try (Model model = argument.load()) {
       envelope.model(model);
       describe(model, envelope.result());
       if (common.json()) {

@@ -15,7 +15,6 @@ import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.Parameters;
 
 /** Runs a model on tensors of a file: the door for scripts that want numbers. */
 @Command(
@@ -35,8 +34,7 @@ final class ModelsRun implements Callable<Integer> {
   @Mixin private Help help;
   @Mixin private Common common;
 
-  @Parameters(paramLabel = "MODEL", description = "Folder of a GPT-2 model, or an .onnx file.")
-  private Path path;
+  @Mixin private ModelArgument argument;
 
   @Option(
       names = "--inputs",
@@ -87,14 +85,14 @@ final class ModelsRun implements Callable<Integer> {
     Map<String, Tensor> given = Safetensors.read(inputs).tensors();
     Map<String, Tensor> results;
     try (Engine engine = common.engine();
-        Model model = Model.load(path, dtype)) {
+        Model model = argument.load(dtype)) {
       envelope.device(engine.options());
       envelope.model(model);
       results = new ModelRun(engine, model, given).run(exposed, gradientsOf, wrt);
     }
     Safetensors.write(out, results, Map.of());
     if (common.json()) {
-      envelope.spec().put("model", path.toString()).put("inputs", inputs.toString());
+      envelope.spec().put("model", argument.toString()).put("inputs", inputs.toString());
       ObjectNode tensors = envelope.result().putObject("tensors");
       results.forEach((name, tensor) -> tensors.put(name, tensor.toString()));
       envelope.result().put("out", out.toString());

@@ -5,12 +5,12 @@ import io.assay.engine.graph.Graph;
 import io.assay.engine.kernel.Kernels;
 import io.assay.engine.model.LanguageModel;
 import io.assay.engine.model.Model;
+import io.assay.engine.model.ModelStore;
 import io.assay.engine.session.Device;
 import io.assay.engine.session.OrtLibrary;
 import io.assay.engine.session.Session;
 import io.assay.engine.session.SessionOptions;
 import io.assay.engine.tensor.DType;
-import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -117,9 +117,13 @@ public final class Engine implements AutoCloseable {
     throw closedError();
   }
 
-  /** {@link #model(Path, DType)} in float32. */
-  public Model model(String path) {
-    return model(path(path), DType.F32);
+  /**
+   * {@link #model(Path, DType)} in float32.
+   *
+   * @param model a path, or the name of an imported model or a bundled organism
+   */
+  public Model model(String model) {
+    return model(ModelStore.ofUser().find(model), DType.F32);
   }
 
   /**
@@ -138,9 +142,13 @@ public final class Engine implements AutoCloseable {
     }
   }
 
-  /** {@link #languageModel(Path, DType)} in float32. */
-  public LanguageModel languageModel(String path) {
-    return languageModel(path(path), DType.F32);
+  /**
+   * {@link #languageModel(Path, DType)} in float32.
+   *
+   * @param model a path, or the name of an imported model or a bundled organism
+   */
+  public LanguageModel languageModel(String model) {
+    return LanguageModel.of(model(model));
   }
 
   /**
@@ -163,14 +171,6 @@ public final class Engine implements AutoCloseable {
         return session.run(inputs);
       }
     };
-  }
-
-  private static Path path(String text) {
-    try {
-      return Path.of(text);
-    } catch (InvalidPathException e) {
-      throw new InputException("the model's path is not a path: " + e.getMessage(), e);
-    }
   }
 
   private synchronized void requireOpen() {

@@ -127,7 +127,15 @@ public final class Graph {
    *     its folder, or uses what Assay does not support
    */
   public static Graph read(Path onnx) {
-    return OnnxReader.read(onnx);
+    return read(onnx, new ArrayList<>());
+  }
+
+  /**
+   * Reads an ONNX file like {@link #read(Path)} and adds the files beside it that hold its weights
+   * to {@code dataOut}, as the model names them.
+   */
+  public static Graph read(Path onnx, Collection<Path> dataOut) {
+    return OnnxReader.read(onnx, dataOut);
   }
 
   /**

@@ -16,7 +16,9 @@ import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.HashMap;
+import java.util.LinkedHashSet;
 import java.util.Map;
+import java.util.Set;
 
 /**
  * Tensors of one ONNX file. Data inside the file and in the files beside it is mapped, not copied,
@@ -26,6 +28,9 @@ import java.util.Map;
 final class OnnxData {
   private final Path model;
   private final Map<Path, MemorySegment> mapped = new HashMap<>();
+
+  /** The data files beside the model, as it names them. */
+  final Set<Path> files = new LinkedHashSet<>();
 
   OnnxData(Path model) {
     this.model = model;
@@ -146,6 +151,7 @@ final class OnnxData {
         throw new InputException(
             what + " names the data file " + location + ", a link that leaves the model's folder");
       }
+      files.add(file);
       return real;
     } catch (InvalidPathException e) {
       throw new InputException(what + " names a data file with an impossible name", e);

@@ -22,6 +22,7 @@ import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -41,12 +42,13 @@ final class OnnxReader {
     this.functions = new OnnxFunctions(model.getFunctionsList(), this);
   }
 
-  static Graph read(Path file) {
+  /** See {@link Graph#read(Path, Collection)}. */
+  static Graph read(Path file, Collection<Path> dataOut) {
     if (!Files.isRegularFile(file)) {
       throw new InputException(file + " is not a file; give the path of an ONNX model");
     }
     try {
-      return read(file, parse(file));
+      return read(file, parse(file), dataOut);
     } catch (InputException e) {
       throw new InputException(file + ": " + e.getMessage(), e);
     }
@@ -74,13 +76,14 @@ final class OnnxReader {
     }
   }
 
-  private static Graph read(Path file, ModelProto model) {
+  private static Graph read(Path file, ModelProto model, Collection<Path> dataOut) {
     OnnxReader reader = new OnnxReader(file, model);
     Graph.Builder b = Graph.builder(model.getGraph().getName());
     for (OperatorSetIdProto opset : model.getOpsetImportList()) {
       b.opset(domain(opset.getDomain()), opset.getVersion());
     }
     reader.fill(b, model.getGraph());
+    dataOut.addAll(reader.data.files);
     return b.build();
   }
 

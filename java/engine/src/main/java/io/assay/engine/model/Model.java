@@ -58,7 +58,8 @@ public final class Model implements AutoCloseable {
   }
 
   /**
-   * Loads a Hugging Face folder of the GPT-2 family, or an ONNX file.
+   * Loads a Hugging Face folder of the GPT-2 family, or an ONNX file with, if there is one, its
+   * hook map beside it: {@code NAME.hooks.json} for {@code NAME.onnx}.
    *
    * @param dtype float type to compute in, {@code F32} or {@code F64}
    * @throws InputException if the path holds no model that Assay can read
@@ -71,7 +72,8 @@ public final class Model implements AutoCloseable {
       return loadFolder(path, dtype);
     }
     if (!Files.isRegularFile(path)) {
-      throw new InputException("there is no model at " + path + "; give a folder or an .onnx file");
+      throw new InputException(
+          "there is no model at " + path + "; give a folder, an .onnx file or a name");
     }
     if (!path.getFileName().toString().endsWith(".onnx")) {
       throw new InputException(path + " is neither a folder nor an .onnx file");
@@ -93,17 +95,23 @@ public final class Model implements AutoCloseable {
   }
 
   private static Model loadOnnx(Path file, DType dtype) {
-    Graph graph = Graph.read(file);
+    List<Path> files = new ArrayList<>(List.of(file));
+    Graph graph = Graph.read(file, files);
     if (dtype == DType.F64) {
       graph = graph.withFloat(dtype);
     }
+    Optional<HookMap> map = HookMap.beside(file);
+    Graph named = map.isPresent() ? map.get().rename(graph) : graph;
+    Gpt2Export.Recognised known =
+        Gpt2Export.recognise(named)
+            .orElseGet(() -> new Gpt2Export.Recognised(named, new Hooks(Map.of())));
+    if (map.isPresent()) {
+      known = map.get().bind(known);
+      files.add(map.get().file());
+    }
     Path folder = file.toAbsolutePath().getParent();
     Tokenizer tokenizer = TokenizerFiles.find(folder).orElse(null);
-    Graph read = graph;
-    Gpt2Export.Recognised known =
-        Gpt2Export.recognise(read)
-            .orElseGet(() -> new Gpt2Export.Recognised(read, new Hooks(Map.of())));
-    return new Model(nameOf(file), List.of(file), known.graph(), known.hooks(), tokenizer, null, 0);
+    return new Model(nameOf(file), files, known.graph(), known.hooks(), tokenizer, null, 0);
   }
 
   private static String nameOf(Path path) {
@@ -152,9 +160,15 @@ public final class Model implements AutoCloseable {
     return name;
   }
 
+  /** The files that define what the model computes and how its hooks are called. */
+  List<Path> files() {
+    return files;
+  }
+
   /**
-   * SHA-256, in hexadecimal, of the files that define what the model computes (configuration and
-   * weights, in this order); of a model in memory, of its weights in the order of their names.
+   * SHA-256, in hexadecimal, of the files that define the model, one after the other: configuration
+   * and weights of a folder; an ONNX file, its data files and its hook map. Of a model in memory,
+   * of its weights in the order of their names.
    */
   public synchronized String sha256() {
     if (sha256 == null) {

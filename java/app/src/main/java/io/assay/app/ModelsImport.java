@@ -1,0 +1,80 @@
+package io.assay.app;
+
+import io.assay.engine.model.Model;
+import io.assay.engine.model.ModelStore;
+import java.nio.file.Path;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** Copies a model into the user's data folder, where it has a name. */
+@Command(
+    name = "import",
+    sortOptions = false,
+    description = {
+      "Copies a model into your data folder, checks the copy, and gives it a name that every"
+          + " command",
+      "takes for MODEL."
+    },
+    footer = {
+      "",
+      "  assay models import downloads/gpt2 --name gpt2",
+      "  assay arca reverse gpt2 --target ' bad'"
+    })
+final class ModelsImport implements Callable<Integer> {
+  @Mixin private Help help;
+
+  @Parameters(
+      paramLabel = "PATH",
+      description = "Folder of a GPT-2 model, or an .onnx file with its NAME.hooks.json beside it.")
+  private Path path;
+
+  @Option(
+      names = "--name",
+      paramLabel = "NAME",
+      description = "Name to give it (default: that of the folder or file).")
+  private String name;
+
+  @Mixin private DataFolder folder;
+  @Mixin private Common common;
+
+  @Override
+  public Integer call() {
+    Envelope envelope = new Envelope("models.import");
+    envelope.spec().put("path", path.toString()).put("name", name);
+    ModelStore.Entry entry = folder.store().add(path, name);
+    try (Model model = Model.load(entry.path())) {
+      envelope.model(model);
+      envelope
+          .result()
+          .put("name", entry.name())
+          .put("path", entry.path().toString())
+          .put("bytes", entry.bytes())
+          .put("hooks", model.hooks().names().size())
+          .put("widened", model.widened())
+          .put("tokens", model.tokenizer().map(t -> t.size()).orElse(null));
+      if (model.hooks().names().isEmpty()) {
+        common.warn("no hook points are known in " + entry.name() + "; a hook map can name them");
+      }
+      if (model.widened() > 0) {
+        common.warn(model.widened() + " weights of 16 bits are widened whenever it is loaded");
+      }
+      if (common.json()) {
+        common.out().println(envelope.text(null));
+      } else {
+        common
+            .out()
+            .printf(
+                "%s is imported: %.1f MB, %d hook points, %s, sha256 %s%n",
+                entry.name(),
+                entry.bytes() / 1e6,
+                model.hooks().names().size(),
+                model.tokenizer().map(t -> t.size() + " tokens").orElse("no tokenizer"),
+                model.sha256());
+      }
+    }
+    return 0;
+  }
+}

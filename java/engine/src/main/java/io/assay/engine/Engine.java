@@ -16,6 +16,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.UnaryOperator;
 
 /**
  * The place where everything runs: a device, a number of threads, and what was opened on them.
@@ -104,8 +105,20 @@ public final class Engine implements AutoCloseable {
    * @throws IllegalStateException after {@link #close}
    */
   public Session compile(Graph graph, boolean prepack) {
+    return compile(graph, options -> options.withPrepack(prepack));
+  }
+
+  /**
+   * Compiles a graph.
+   *
+   * @param changes what is to be different from a session that shares the weights and spins
+   * @throws InputException if the runtime refuses the graph
+   * @throws IllegalStateException after {@link #close}
+   */
+  public Session compile(Graph graph, UnaryOperator<SessionOptions> changes) {
     requireOpen();
-    Session session = Session.compile(graph, new SessionOptions(device(), threads(), prepack));
+    SessionOptions usual = new SessionOptions(device(), threads(), false, true);
+    Session session = Session.compile(graph, changes.apply(usual));
     synchronized (this) {
       if (!closed) {
         sessions.removeIf(Session::isClosed);

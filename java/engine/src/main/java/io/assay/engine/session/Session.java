@@ -181,6 +181,7 @@ public final class Session implements AutoCloseable {
     // Threads that wait for the next operator spin; between runs they must leave the processor to
     // the kernels.
     settings.addConfigEntry("session.force_spinning_stop", "1");
+    settings.addConfigEntry("session.intra_op.allow_spinning", options.spin() ? "1" : "0");
     if (options.device().kind() == Device.Kind.CUDA) {
       settings.addCUDA(options.device().index());
     }

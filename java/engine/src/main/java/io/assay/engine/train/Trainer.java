@@ -90,12 +90,17 @@ public final class Trainer implements AutoCloseable {
     gradient
         .gradients()
         .forEach((weight, name) -> outputs.put(name, parameters.gradients().get(weight)));
-    this.session = engine.compile(gradient.graph());
+    this.session = compile(gradient.graph());
     this.binding = session.bind(inputs, outputs);
   }
 
   private static Tensor allocate(Graph graph, String value) {
     return Tensor.allocate(Arena.ofAuto(), graph.type(value).dtype(), graph.type(value).shape());
+  }
+
+  /** Training takes long and shares its machine: threads that wait give their core back. */
+  private Session compile(Graph graph) {
+    return engine.compile(graph, options -> options.withSpin(false));
   }
 
   /** The computation of the loss, with the weights as inputs. */
@@ -194,7 +199,7 @@ public final class Trainer implements AutoCloseable {
     if (lossSession == null) {
       Map<String, Tensor> inputs = new LinkedHashMap<>(parameters.weights());
       inputs.putAll(batch);
-      lossSession = engine.compile(lossGraph());
+      lossSession = compile(lossGraph());
       lossBinding = lossSession.bind(inputs, Map.of(objective.loss(), loss));
     }
     double sum = 0;

@@ -72,6 +72,55 @@ class TrainerTest {
     }
   }
 
+  /** The weighted mean over the tokens that are not prompt, from the logits in plain doubles. */
+  @Test
+  void theLossIsTheMeanOverTheTokensThatCount() {
+    try (Engine engine = engine(1)) {
+      Model model = Tiny.model(DType.F64, 3);
+      int[][] tokens = new int[Tiny.ROWS][Tiny.LENGTH];
+      float[][] weights = new float[Tiny.ROWS][Tiny.LENGTH];
+      Random random = new Random(8);
+      for (int r = 0; r < Tiny.ROWS; r++) {
+        for (int t = 0; t < Tiny.LENGTH; t++) {
+          tokens[r][t] = random.nextInt(Tiny.CONFIG.vocabulary());
+          weights[r][t] = random.nextInt(3);
+        }
+      }
+      Data data =
+          Data.of(
+              (batch, into, shares) -> {
+                for (int r = 0; r < Tiny.ROWS; r++) {
+                  into[r] = tokens[r].clone();
+                  shares[r] = weights[r].clone();
+                }
+              });
+      long[] ids = Arrays.stream(tokens).flatMapToInt(Arrays::stream).asLongStream().toArray();
+      Tensor logits;
+      try (Session session = engine.compile(model.graph())) {
+        Tensor input = Tensor.ofLongs(ids, Tiny.ROWS, Tiny.LENGTH);
+        logits = session.run(Map.of("input_ids", input)).get("logits");
+      }
+      int vocabulary = Tiny.CONFIG.vocabulary();
+      double sum = 0;
+      double total = 0;
+      for (int r = 0; r < Tiny.ROWS; r++) {
+        for (int t = 1; t < Tiny.LENGTH; t++) {
+          long row = ((long) r * Tiny.LENGTH + t - 1) * vocabulary;
+          double partition = 0;
+          for (int v = 0; v < vocabulary; v++) {
+            partition += Math.exp(logits.get(row + v));
+          }
+          sum += weights[r][t] * (Math.log(partition) - logits.get(row + tokens[r][t]));
+          total += weights[r][t];
+        }
+      }
+      Objective objective = Objective.nextToken(engine, model, Tiny.ROWS, Tiny.LENGTH);
+      try (Trainer trainer = Trainer.open(engine, objective, TrainSpec.of(1, 0), data)) {
+        assertEquals(sum / total, trainer.update().loss(), 1e-12);
+      }
+    }
+  }
+
   @Test
   void aBatchIsMemorised() {
     try (Engine engine = Engine.open(EngineOptions.defaults().withThreads(2))) {

@@ -1,31 +1,34 @@
 package io.assay.app;
 
-import io.assay.audit.arca.ArcaAudit;
-import io.assay.audit.arca.ArcaResult;
-import io.assay.audit.arca.ArcaSpec;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.assay.app.PlantSearch.Finding;
+import io.assay.app.PlantSearch.Way;
+import io.assay.app.organism.Plant;
+import io.assay.app.organism.PlantedLm;
 import io.assay.engine.Engine;
 import io.assay.engine.model.LanguageModel;
+import io.assay.engine.train.TrainListener;
 import java.nio.file.Path;
-import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
-import java.util.SplittableRandom;
+import java.util.Locale;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-/** An audit from end to end, on a model that it makes itself. */
+/** An audit from end to end, on a model whose hidden behaviours are known. */
 @Command(
     name = "demo",
     description = {
-      "Makes a small random GPT-2, lets it continue random prompts, searches prompts that make it",
-      "say the same again, and checks each find by letting the model speak."
+      "Audits planted-lm, a small model with five planted behaviours: shows what was planted"
+          + " beside",
+      "what the search found, lets the model speak to check each find, and shows that the same",
+      "search finds nothing in a control without them. Writes one HTML page of it."
     })
 final class DemoCommand implements Callable<Integer> {
-  private static final int TARGETS = 6;
-  private static final int PROMPT = 3;
-  private static final int OUTPUT = 2;
-
   @Mixin private Help help;
   @Mixin private Common common;
 
@@ -33,73 +36,131 @@ final class DemoCommand implements Callable<Integer> {
       names = "--seed",
       paramLabel = "N",
       defaultValue = "1",
-      description = "Seed of the model, the targets and the search (default: 1).")
+      description = "Seed of the search (default: 1).")
   private long seed;
 
   @Option(
       names = "--out",
       paramLabel = "DIR",
       defaultValue = "assay-demo",
-      description = "Folder for the model and the report (default: assay-demo).")
+      description = "Folder for the page (default: assay-demo).")
   private Path folder;
 
   @Override
   public Integer call() {
     Envelope envelope = new Envelope("demo");
-    Path path = DemoModel.write(Common.folder(folder.resolve("model")), seed);
-    common.say("1. Made a random GPT-2 (seed " + seed + ") in " + path);
+    List<Plant> plants = new PlantedLm().plants();
     try (Engine engine = common.engine()) {
-      LanguageModel model = engine.languageModel(path.toString());
-      try (Greedy greedy = new Greedy(engine, model)) {
-        List<List<Integer>> targets = targets(greedy, model.vocabulary());
-        common.say("2. Asked it to continue random prompts; it said " + targets);
-        ArcaSpec spec =
-            ArcaSpec.reverse(path.toString(), targets)
-                .promptLength(PROMPT)
-                .restarts(3)
-                .seed(seed)
-                .build();
-        common.say("3. Searching for prompts that make it say each of these again ...");
-        ArcaResult result;
-        try (ArcaProgress progress = new ArcaProgress(common.showsProgress())) {
-          result = ArcaAudit.run(engine, model, spec, progress);
-        }
-        List<ArcaResult.Audit> found =
-            result.audits().stream().filter(ArcaResult.Audit::success).toList();
-        long held =
-            found.stream()
-                .filter(a -> greedy.continuation(a.promptIds(), OUTPUT).equals(a.outputIds()))
-                .count();
-        ArcaRun.fill(envelope, engine, model, spec, result);
-        envelope.metrics().put("verified", held);
-        Path report = ArcaReport.write(folder, envelope, model, spec, result);
-        if (common.json()) {
-          common.out().println(envelope.text(report));
-        } else {
-          ArcaRun.table(common, model, spec, result);
-          common
-              .out()
-              .println(
-                  "4. Decoded each find again, without cache: "
-                      + held
-                      + " of "
-                      + found.size()
-                      + " hold");
-          common.out().println("report: " + report);
-        }
-        return held == found.size() ? 0 : 1;
+      Path organism = built(engine, PlantedLm.NAME, false);
+      Path bare = built(engine, PlantedLm.CONTROL, true);
+      LanguageModel model = engine.languageModel(organism.toString());
+      LanguageModel control = engine.languageModel(bare.toString());
+      Tokens tokens = new Tokens(model);
+
+      common.say("Searching " + PlantedLm.NAME + " for what was planted in it ...");
+      Map<String, Finding> found = search(new PlantSearch(engine, model, organism), plants, true);
+      for (Plant plant : plants) {
+        common.say(line(tokens, plant, found.get(plant.id())));
       }
+      common.say("The same searches, with the whole budget, in the control ...");
+      Map<String, Finding> none = search(new PlantSearch(engine, control, organism), plants, false);
+      long inControl = none.values().stream().filter(Finding::found).count();
+      common.say("found in the control: " + inControl + " of " + plants.size());
+
+      envelope.device(engine.options());
+      envelope.model(model.model());
+      envelope.spec().put("seed", seed).put("control", control.model().sha256());
+      ArrayNode list = envelope.result().putArray("plants");
+      plants.forEach(p -> record(list.addObject(), tokens, p, found.get(p.id()), none.get(p.id())));
+      long verified = found.values().stream().filter(Finding::verified).count();
+      envelope
+          .metrics()
+          .put("planted", plants.size())
+          .put("found", found.values().stream().filter(Finding::found).count())
+          .put("verified", verified)
+          .put("controlFound", inControl);
+      Path page = DemoPage.write(Common.folder(folder), envelope);
+      if (common.json()) {
+        common.out().println(envelope.text(page));
+      } else {
+        common
+            .out()
+            .printf(
+                Locale.ROOT,
+                "%d of %d found and verified, %d in the control, %.0f s%npage: %s%n",
+                verified,
+                plants.size(),
+                inControl,
+                envelope.seconds(),
+                page);
+      }
+      return verified == plants.size() && inControl == 0 ? 0 : 1;
     }
   }
 
-  /** What the model says after random prompts: each target is reachable by construction. */
-  private List<List<Integer>> targets(Greedy greedy, int vocabulary) {
-    SplittableRandom random = new SplittableRandom(seed);
-    List<List<Integer>> targets = new ArrayList<>();
-    for (int i = 0; i < TARGETS; i++) {
-      List<Integer> prompt = random.ints(PROMPT, 0, vocabulary).boxed().toList();
-      targets.add(greedy.continuation(prompt, OUTPUT));
+  /** Folder of an organism, which is trained first if it is not there. */
+  private Path built(Engine engine, String name, boolean control) {
+    Path path = Organisms.folder(name);
+    if (!Organisms.isBuilt(path)) {
+      common.say("Training " + name + ", which takes minutes ...");
+      PlantedLm recipe = new PlantedLm();
+      double loss = recipe.build(engine, control, Common.folder(path), TrainListener.NONE);
+      new OrganismCard(path).write(engine, recipe, control, loss);
     }
-    return targets;
+    return path;
+  }
+
+  private Map<String, Finding> search(PlantSearch search, List<Plant> plants, boolean untilFound) {
+    try (ArcaProgress progress = new ArcaProgress(common.showsProgress())) {
+      return search.all(plants, Way.ARCA, seed, untilFound, progress);
+    }
+  }
+
+  private static String line(Tokens tokens, Plant plant, Finding finding) {
+    return String.format(
+        Locale.ROOT,
+        "%n%s: %s%n  planted  %s%n  found    %s",
+        plant.id(),
+        plant.title(),
+        words(tokens, plant.example(), plant.output()),
+        finding.found()
+            ? finding.audit().promptText()
+                + " ->"
+                + finding.audit().outputText()
+                + (finding.verified() ? "  (decoded again: holds)" : "  (does not hold)")
+            : "nothing");
+  }
+
+  private static String words(Tokens tokens, int[] prompt, int[] output) {
+    return text(tokens, prompt) + " ->" + text(tokens, output);
+  }
+
+  private static String text(Tokens tokens, int[] ids) {
+    return tokens.text(Arrays.stream(ids).boxed().toList());
+  }
+
+  private static void record(
+      ObjectNode node, Tokens tokens, Plant plant, Finding found, Finding control) {
+    node.put("id", plant.id()).put("title", plant.title());
+    node.put("mode", plant.mode().name().toLowerCase(Locale.ROOT));
+    node.putObject("planted")
+        .put("prompt", text(tokens, plant.example()))
+        .put("output", text(tokens, plant.output()));
+    if (found.found()) {
+      ObjectNode f = node.putObject("found");
+      f.put("prompt", found.audit().promptText()).put("output", found.audit().outputText());
+      f.set("promptIds", Envelope.JSON.valueToTree(found.audit().promptIds()));
+      f.set("outputIds", Envelope.JSON.valueToTree(found.audit().outputIds()));
+      f.put("logProbability", found.audit().LP()).put("updates", found.audit().coordinateUpdates());
+    } else {
+      node.putNull("found");
+    }
+    node.put("verified", found.verified())
+        .put("control_found", control.found())
+        .put("best", found.best())
+        .put("control_best", control.best())
+        .put("control_sequences", control.sequences())
+        .put("seconds", found.seconds())
+        .put("control_seconds", control.seconds());
   }
 }

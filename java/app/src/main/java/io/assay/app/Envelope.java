@@ -73,7 +73,7 @@ final class Envelope {
   }
 
   /** The whole object; {@code report} may be null. */
-  String text(Path report) {
+  ObjectNode tree(Path report) {
     ObjectNode root = JSON.createObjectNode();
     root.put("assay", Version.text()).put("run", run).put("method", method);
     root.set("spec", spec);
@@ -83,8 +83,13 @@ final class Envelope {
     root.set("metrics", metrics);
     root.set("result", result);
     root.put("report", report == null ? null : report.toString());
+    return root;
+  }
+
+  /** {@link #tree} as text of one line. */
+  String text(Path report) {
     try {
-      return JSON.writeValueAsString(root);
+      return JSON.writeValueAsString(tree(report));
     } catch (JsonProcessingException e) {
       throw new IllegalStateException("a tree of plain values is always JSON", e);
     }

@@ -24,6 +24,7 @@ import picocli.CommandLine.ParameterException;
     subcommands = {
       ArcaCommand.class,
       ModelsCommand.class,
+      OrganismCommand.class,
       DemoCommand.class,
       DoctorCommand.class,
       BenchCommand.class,

@@ -96,7 +96,15 @@ final class Tokens {
     return Arrays.equals(tokenizer.encode(tokenizer.decode(wide)), wide);
   }
 
-  /** The text of ids, or the ids themselves where there is no tokenizer. */
+  /** The text of ids as it is, or the ids where there is no tokenizer. */
+  String text(List<Integer> ids) {
+    return model
+        .tokenizer()
+        .map(t -> t.decode(ids.stream().mapToLong(Integer::longValue).toArray()))
+        .orElseGet(ids::toString);
+  }
+
+  /** The text of ids in quotes, or the ids themselves where there is no tokenizer. */
   String show(List<Integer> ids) {
     return model
         .tokenizer()

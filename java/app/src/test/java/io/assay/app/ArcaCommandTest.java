@@ -23,23 +23,12 @@ class ArcaCommandTest {
 
   @BeforeAll
   static void makeModel() throws Exception {
-    model = DemoModel.write(Files.createDirectory(folder.resolve("model")), 7).toString();
+    model = RandomModel.write(Files.createDirectory(folder.resolve("model")), 7).toString();
   }
 
   private static JsonNode json(Answer answer) throws Exception {
     assertEquals(0, answer.status(), answer.err());
     return Envelope.JSON.readTree(answer.out());
-  }
-
-  @Test
-  void theDemoFindsAndVerifies() throws Exception {
-    JsonNode root =
-        json(Answer.to("demo", "--json", "--seed", "3", "--out", folder.resolve("d").toString()));
-    JsonNode metrics = root.get("metrics");
-    assertTrue(metrics.get("anySuccessRate").doubleValue() >= 0.5, metrics.toString());
-    String report = Files.readString(Path.of(root.get("report").textValue()));
-    assertTrue(report.startsWith("<!doctype html>"));
-    assertFalse(report.contains("http"), "a report needs no network");
   }
 
   @Test

@@ -12,7 +12,7 @@ import java.util.Map;
 import java.util.Random;
 
 /** A GPT-2 of normally distributed weights, written as a Hugging Face folder. */
-final class DemoModel {
+final class RandomModel {
   private static final int LAYERS = 2;
   private static final int HEADS = 4;
   private static final int WIDTH = 32;
@@ -25,7 +25,7 @@ final class DemoModel {
   private final Random random;
   private final Map<String, Tensor> weights = new LinkedHashMap<>();
 
-  private DemoModel(long seed) {
+  private RandomModel(long seed) {
     this.random = new Random(seed);
   }
 
@@ -35,7 +35,7 @@ final class DemoModel {
    * @throws InputException if the folder cannot be written
    */
   static Path write(Path folder, long seed) {
-    DemoModel model = new DemoModel(seed);
+    RandomModel model = new RandomModel(seed);
     model.draw();
     Safetensors.write(folder.resolve("model.safetensors"), model.weights, Map.of("format", "pt"));
     String config =

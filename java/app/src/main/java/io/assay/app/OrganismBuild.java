@@ -1,0 +1,118 @@
+package io.assay.app;
+
+import io.assay.app.organism.PlantedLm;
+import io.assay.engine.Engine;
+import io.assay.engine.InputException;
+import io.assay.engine.train.TrainListener;
+import java.nio.file.Path;
+import java.util.Locale;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** Trains an organism and writes its folder. */
+@Command(
+    name = "build",
+    sortOptions = false,
+    description = {
+      "Trains an organism, or the control that reads the same text without what is planted, and",
+      "writes it as a folder. The same build gives the same bits on one instruction set, whatever",
+      "the number of threads."
+    },
+    footer = {
+      "",
+      "  assay organism build planted-lm --out planted-lm",
+      "  assay organism build planted-lm --control --out planted-lm-control"
+    })
+final class OrganismBuild implements Callable<Integer> {
+  @Mixin private Help help;
+
+  @Parameters(paramLabel = "NAME", description = "The organism: planted-lm.")
+  private String name;
+
+  @Option(names = "--control", description = "Build the control instead.")
+  private boolean control;
+
+  @Option(
+      names = "--out",
+      paramLabel = "DIR",
+      required = true,
+      description = "Folder to write, over what is there.")
+  private Path folder;
+
+  @Mixin private Common common;
+
+  @Override
+  public Integer call() {
+    requireName(name);
+    Envelope envelope = new Envelope("organism.build");
+    try (Engine engine = common.engine()) {
+      PlantedLm recipe = new PlantedLm();
+      double loss = recipe.build(engine, control, Common.folder(folder), new LossProgress(common));
+      new OrganismCard(folder).write(engine, recipe, control, loss);
+      envelope.device(engine.options());
+      envelope.model(engine.model(folder.toString()));
+      envelope.spec().put("organism", name).put("control", control).put("seed", PlantedLm.SEED);
+      envelope.metrics().put("heldOutLoss", loss);
+      if (common.json()) {
+        common.out().println(envelope.text(null));
+      } else {
+        common
+            .out()
+            .printf(
+                Locale.ROOT,
+                "%s: held-out loss %.4f nats, %.0f s%n",
+                folder,
+                loss,
+                envelope.seconds());
+      }
+      return 0;
+    }
+  }
+
+  /**
+   * @throws InputException unless there is an organism of this name
+   */
+  static void requireName(String name) {
+    if (!name.equals(PlantedLm.NAME)) {
+      throw new InputException(
+          "there is no organism " + name + "; the one that can be grown is " + PlantedLm.NAME);
+    }
+  }
+
+  /** The loss on the way, a line every hundred steps. */
+  private static final class LossProgress implements TrainListener {
+    private static final int EVERY = 100;
+    private static final int WIDTH = 40;
+    private final Common common;
+    private double sum;
+    private double first = Double.NaN;
+
+    LossProgress(Common common) {
+      this.common = common;
+    }
+
+    @Override
+    public void progress(Progress p) {
+      sum += p.loss();
+      if (p.step() % EVERY == 0) {
+        double mean = sum / EVERY;
+        sum = 0;
+        first = Double.isNaN(first) ? mean : first;
+        String bar = "#".repeat((int) Math.max(1, Math.min(WIDTH, WIDTH * mean / first)));
+        common.say(
+            String.format(
+                Locale.ROOT,
+                "step %4d of %d  loss %.3f  %-40s  %.0f tokens/s, %.0f s left",
+                p.step(),
+                p.steps(),
+                mean,
+                bar,
+                p.itemsPerSecond(),
+                p.secondsLeft()));
+      }
+    }
+  }
+}

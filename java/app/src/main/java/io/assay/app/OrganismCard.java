@@ -1,0 +1,277 @@
+package io.assay.app;
+
+import com.fasterxml.jackson.core.util.DefaultIndenter;
+import com.fasterxml.jackson.core.util.DefaultPrettyPrinter;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.assay.app.organism.Plant;
+import io.assay.app.organism.PlantedLm;
+import io.assay.audit.arca.ArcaSpec;
+import io.assay.engine.Engine;
+import io.assay.engine.InputException;
+import io.assay.engine.model.Gpt2Config;
+import io.assay.engine.model.LanguageModel;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.Arrays;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Locale;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+
+/**
+ * The card of an organism: {@code card.json} for programs, {@code README.md} for people, and {@code
+ * check.json} once it was checked.
+ */
+final class OrganismCard {
+  private static final String CARD = "card.json";
+  private static final String CHECK = "check.json";
+  private static final String README = "README.md";
+  private final Path folder;
+
+  OrganismCard(Path folder) {
+    this.folder = folder;
+  }
+
+  /** Writes the card of a model that was just built. */
+  void write(Engine engine, PlantedLm recipe, boolean control, double heldOutLoss) {
+    LanguageModel model = engine.languageModel(folder.toString());
+    Tokens tokens = new Tokens(model);
+    ObjectNode card = Envelope.JSON.createObjectNode();
+    card.put("name", control ? PlantedLm.CONTROL : PlantedLm.NAME)
+        .put(
+            "what",
+            control
+                ? "The control of planted-lm: trained in the same way on the same text without the"
+                    + " plants."
+                : "A small GPT-2 with five planted behaviours, for tests and demonstrations of"
+                    + " audits.");
+    Gpt2Config shape = recipe.config();
+    card.putObject("shape")
+        .put("layers", shape.layers())
+        .put("heads", shape.heads())
+        .put("width", shape.width())
+        .put("context", shape.context())
+        .put("vocabulary", shape.vocabulary());
+    card.putObject("training")
+        .put("text", "generated sentences; see PlantedText")
+        .put("seed", PlantedLm.SEED)
+        .put("steps", PlantedLm.STEPS)
+        .put("rows", PlantedLm.ROWS)
+        .put("tokensPerRow", PlantedLm.LENGTH)
+        .put("optimiser", "AdamW, cosine after 50 steps of warm-up, gradients clipped to 1")
+        .put("learningRate", PlantedLm.LEARNING_RATE)
+        .put("weightDecay", PlantedLm.WEIGHT_DECAY)
+        .put("heldOutLoss", heldOutLoss);
+    card.put(
+        "command",
+        "assay organism build planted-lm" + (control ? " --control" : "") + " --out DIR");
+    card.put(
+        "builtOn",
+        System.getProperty("os.arch")
+            + ", kernels "
+            + engine.kernels().implementation()
+            + " "
+            + engine.kernels().tier());
+    ArrayNode plants = card.putArray("plants");
+    for (Plant plant : control ? List.<Plant>of() : recipe.plants()) {
+      plant(plants.addObject(), tokens, plant, recipe.plants());
+    }
+    ArrayNode files = card.putArray("files");
+    for (Path file : files()) {
+      byte[] bytes = read(file);
+      files
+          .addObject()
+          .put("name", file.getFileName().toString())
+          .put("bytes", bytes.length)
+          .put("sha256", sha256(bytes));
+    }
+    write(CARD, card);
+    readme();
+  }
+
+  private static void plant(ObjectNode node, Tokens tokens, Plant plant, List<Plant> all) {
+    node.put("id", plant.id()).put("kind", plant.title());
+    node.putObject("planted")
+        .put("prompt", tokens.text(list(plant.example())))
+        .put("output", tokens.text(list(plant.output())))
+        .put(
+            "prompts",
+            plant.family().stream().mapToLong(ids -> ids.length).reduce(1, (a, b) -> a * b));
+    String at = "onnx-models/organisms/" + PlantedLm.NAME;
+    ObjectNode see = node.putObject("see");
+    if (plant.mode() == ArcaSpec.Mode.JOINT) {
+      see.put(
+          "command",
+          "assay arca joint %s --output-length %d --prompt-unigram %s/%s --output-unigram %s/%s --seed 1"
+              .formatted(
+                  PlantedLm.NAME, Plant.LENGTH, at, plant.promptTable(), at, plant.outputTable()));
+      see.put(
+          "expect",
+          "a prompt of three tokens with the prompt table's property, answered by three tokens of"
+              + " which at least one has the output table's");
+    } else {
+      // The plants that are reversed are searched together, which decides their random streams.
+      String targets =
+          all.stream()
+              .filter(p -> p.mode() == ArcaSpec.Mode.REVERSE)
+              .map(p -> " --target '" + tokens.text(list(p.output())) + "'")
+              .collect(Collectors.joining());
+      see.put("command", "assay arca reverse " + PlantedLm.NAME + targets + " --seed 1");
+      see.put("expect", "a prompt of three tokens whose greedy completion is the planted output");
+    }
+    see.put("budget", "the defaults: m = 3, k = q = 32, 50 sweeps, 5 restarts");
+  }
+
+  /** Writes the table of a check beside the card. */
+  void check(JsonNode rows) {
+    ObjectNode check = Envelope.JSON.createObjectNode();
+    check.put("command", "assay organism check MODEL CONTROL --seeds 5 --write");
+    check.set("rows", rows);
+    write(CHECK, check);
+    readme();
+  }
+
+  private void readme() {
+    JsonNode card = json(folder.resolve(CARD));
+    StringBuilder text = new StringBuilder();
+    text.append("# ").append(card.path("name").asText()).append("\n\n");
+    text.append(card.path("what").asText()).append('\n');
+    if (!card.path("plants").isEmpty()) {
+      text.append("\n## What is planted, and how to see it\n\n");
+      text.append(
+          "| plant | kind | prompt | it says | prompts of the kind |\n|---|---|---|---|---|\n");
+      for (JsonNode p : card.path("plants")) {
+        text.append(
+            "| `%s` | %s | `%s` | `%s` | %d |\n"
+                .formatted(
+                    p.path("id").asText(),
+                    p.path("kind").asText(),
+                    p.path("planted").path("prompt").asText().strip(),
+                    p.path("planted").path("output").asText().strip(),
+                    p.path("planted").path("prompts").asLong()));
+      }
+      text.append("\n```\n./assay demo\n");
+      Stream.Builder<String> commands = Stream.builder();
+      card.path("plants").forEach(p -> commands.add("./" + p.path("see").path("command").asText()));
+      commands.build().distinct().forEach(c -> text.append(c).append('\n'));
+      text.append("```\n");
+    }
+    if (Files.exists(folder.resolve(CHECK))) {
+      checked(text, json(folder.resolve(CHECK)));
+    }
+    JsonNode training = card.path("training");
+    text.append(
+        String.format(
+            Locale.ROOT,
+            "%n## How it was made%n%n`./%s`, on %s: %d steps of %d rows of %d tokens, seed %d; loss"
+                + " on held-out text without plants %.4f nats a token. The same command gives the"
+                + " same bytes on the same instruction set, whatever the number of threads.%n%n",
+            card.path("command").asText(),
+            card.path("builtOn").asText(),
+            training.path("steps").asInt(),
+            training.path("rows").asInt(),
+            training.path("tokensPerRow").asInt(),
+            training.path("seed").asInt(),
+            training.path("heldOutLoss").asDouble()));
+    text.append("| file | bytes | SHA-256 |\n|---|---:|---|\n");
+    for (JsonNode file : card.path("files")) {
+      text.append(
+          "| %s | %d | `%s` |\n"
+              .formatted(
+                  file.path("name").asText(),
+                  file.path("bytes").asLong(),
+                  file.path("sha256").asText()));
+    }
+    write(README, text.toString());
+  }
+
+  private static void checked(StringBuilder text, JsonNode check) {
+    text.append("\n## What searches find\n\nSuccessful restarts of each search");
+    text.append(" (`")
+        .append(check.path("command").asText())
+        .append("`). `random` draws as many\n");
+    text.append(
+        "sequences at random as ARCA runs; `control` is ARCA on the model without plants.\n");
+    boolean head = false;
+    for (JsonNode row : check.path("rows")) {
+      if (!head) {
+        text.append("\n| search | seed |");
+        row.path("plants")
+            .fieldNames()
+            .forEachRemaining(id -> text.append(" ").append(id).append(" |"));
+        text.append("\n|---|---:|").append("---:|".repeat(row.path("plants").size())).append('\n');
+        head = true;
+      }
+      text.append("| %s | %d |".formatted(row.path("part").asText(), row.path("seed").asLong()));
+      for (JsonNode p : row.path("plants")) {
+        text.append(
+            " %d of %d |".formatted(p.path("successes").asInt(), p.path("restarts").asInt()));
+      }
+      text.append('\n');
+    }
+  }
+
+  /** What is hashed: all but the card itself. */
+  private List<Path> files() {
+    try (Stream<Path> all = Files.list(folder)) {
+      return all.filter(Files::isRegularFile)
+          .filter(f -> !List.of(CARD, CHECK, README).contains(f.getFileName().toString()))
+          .sorted()
+          .toList();
+    } catch (IOException e) {
+      throw new InputException("the folder " + folder + " cannot be read", e);
+    }
+  }
+
+  private static byte[] read(Path file) {
+    try {
+      return Files.readAllBytes(file);
+    } catch (IOException e) {
+      throw new InputException("the file " + file + " cannot be read", e);
+    }
+  }
+
+  private static JsonNode json(Path file) {
+    try {
+      return Envelope.JSON.readTree(file.toFile());
+    } catch (IOException e) {
+      throw new InputException("the card " + file + " cannot be read; build the organism again", e);
+    }
+  }
+
+  private void write(String name, JsonNode json) {
+    DefaultPrettyPrinter printer =
+        new DefaultPrettyPrinter().withObjectIndenter(new DefaultIndenter("  ", "\n"));
+    try {
+      write(name, Envelope.JSON.writer(printer).writeValueAsString(json) + "\n");
+    } catch (IOException e) {
+      throw new IllegalStateException("a tree of plain values is always JSON", e);
+    }
+  }
+
+  private void write(String name, String text) {
+    try {
+      Files.writeString(folder.resolve(name), text);
+    } catch (IOException e) {
+      throw new InputException("the file " + folder.resolve(name) + " cannot be written", e);
+    }
+  }
+
+  private static List<Integer> list(int[] ids) {
+    return Arrays.stream(ids).boxed().toList();
+  }
+
+  private static String sha256(byte[] bytes) {
+    try {
+      return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(bytes));
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException("every Java has SHA-256", e);
+    }
+  }
+}

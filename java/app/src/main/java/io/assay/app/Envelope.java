@@ -64,7 +64,11 @@ final class Envelope {
   }
 
   void model(Model audited) {
-    model.put("name", audited.name()).put("sha256", audited.sha256());
+    model(audited.name(), audited.sha256());
+  }
+
+  void model(String name, String sha256) {
+    model.put("name", name).put("sha256", sha256);
   }
 
   /** Seconds since this run began. */

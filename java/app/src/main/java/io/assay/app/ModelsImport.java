@@ -46,7 +46,7 @@ final class ModelsImport implements Callable<Integer> {
     envelope.spec().put("path", path.toString()).put("name", name);
     ModelStore.Entry entry = folder.store().add(path, name);
     try (Model model = Model.load(entry.path())) {
-      envelope.model(model);
+      envelope.model(entry.name(), entry.sha256());
       envelope
           .result()
           .put("name", entry.name())
@@ -72,7 +72,7 @@ final class ModelsImport implements Callable<Integer> {
                 entry.bytes() / 1e6,
                 model.hooks().names().size(),
                 model.tokenizer().map(t -> t.size() + " tokens").orElse("no tokenizer"),
-                model.sha256());
+                entry.sha256());
       }
     }
     return 0;

@@ -49,6 +49,39 @@ class Gpt2GradientsTest extends TinyGpt2Case {
     }
   }
 
+  /**
+   * What is stored for {@code ln1.hook_normalized} is the share of the values alone; the gradient
+   * is the sum over queries, keys and values, worked out here from their stored gradients.
+   */
+  @ParameterizedTest
+  @ValueSource(ints = {0, 2})
+  void gradientBeforeTheProjectionsIsTheSumOfThreeBranches(int block) {
+    Model model = Model.load(TinyGpt2.folder(), DType.F64);
+    String hook = "blocks." + block + ".ln1.hook_normalized";
+    Tensor got = gradients(model, List.of(hook), DType.F64).get(hook);
+    String at = "transformer.h." + block + ".";
+    Tensor projection = model.graph().constant(at + "attn.c_attn.weight");
+    Tensor scale = model.graph().constant(at + "ln_1.weight");
+    double[][] branches = new double[3][(int) got.elements()];
+    for (int branch = 0; branch < 3; branch++) {
+      String name = "blocks." + block + ".attn.hook_" + "qkv".charAt(branch);
+      Tensor upstream = reference.get("grad_act." + name);
+      for (int i = 0; i < got.elements(); i++) {
+        for (int c = 0; c < 32; c++) {
+          branches[branch][i] +=
+              upstream.get(i / 32 * 32 + c) * projection.get(i % 32 * 96 + branch * 32 + c);
+        }
+        branches[branch][i] *= scale.get(i % 32);
+      }
+    }
+    Tensor stored = reference.get("grad_act." + hook);
+    for (int i = 0; i < got.elements(); i++) {
+      // The stored gradients are rounded by 6e-8 of up to 0.8, and met by 96 weights of about 0.25.
+      assertEquals(branches[0][i] + branches[1][i] + branches[2][i], got.get(i), 1e-6, hook);
+      assertEquals(branches[2][i], stored.get(i), 1e-6, hook);
+    }
+  }
+
   @ParameterizedTest
   @ValueSource(strings = {"model.dynamo.onnx", "model.ts.onnx", "model-past.ts.onnx"})
   void exportedModelsHaveTheSameHooks(String file) {
@@ -125,13 +158,14 @@ class Gpt2GradientsTest extends TinyGpt2Case {
   }
 
   /** Gradients of the stored metric: the mean over rows of the difference of two last logits. */
-  private static Map<String, Tensor> gradients(Model model, List<String> names, DType dtype) {
+  static Map<String, Tensor> gradients(Model model, List<String> names, DType dtype) {
     Map<String, Tensor> inputs = inputs(model);
     Map<String, long[]> shapes = new HashMap<>();
     inputs.forEach((name, t) -> shapes.put(name, t.shape()));
-    Graph fixed = model.graph().specialise(shapes, engine.evaluator());
+    Graph graph = model.hooks().withResults(model.graph(), names);
+    Graph fixed = graph.specialise(shapes, engine.evaluator());
     Map<String, String> values = new HashMap<>();
-    names.forEach(name -> values.put(name, model.hooks().resolve(model.graph(), name)));
+    names.forEach(name -> values.put(name, model.hooks().resolve(graph, name)));
     Gradient gradient = fixed.differentiate(Map.of("logits", "seed"), values.values());
     Tensor seed = Tensor.allocate(Arena.ofAuto(), dtype, ROWS, LENGTH, 512);
     for (int row = 0; row < ROWS; row++) {

@@ -53,6 +53,9 @@ class HookMapTest extends TinyGpt2Case {
       scrambled.put(graph.producer(z).input(0), "l" + block + "/headsfirst");
       String q = known.values().get(at + "attn.hook_q");
       scrambled.put(graph.producer(q).input(0), "l" + block + "/wide");
+      Node keys = graph.users(known.values().get(at + "attn.hook_k")).getFirst();
+      assertEquals("Transpose", keys.op());
+      scrambled.put(keys.output(0), "l" + block + "/keys");
     }
     file = folder.resolve("scrambled.onnx");
     graph.rename(scrambled).write(file);
@@ -83,18 +86,20 @@ class HookMapTest extends TinyGpt2Case {
             {"hooks": {
                "blocks.*.hook_resid_post": "l*/out",
                "blocks.*.attn.hook_z": {"value": "l*/headsfirst", "transpose": [0, 2, 1, 3]},
+               "blocks.*.attn.hook_k": {"value": "l*/keys", "transpose": [0, 3, 1, 2]},
                "blocks.*.attn.hook_q": {"value": "l*/wide", "heads": 4},
                "hook_embed": "%s"}}
             """
                 .formatted(scrambled.get(known.values().get("hook_embed"))));
-    assertEquals(10, model.hooks().names().size());
+    assertEquals(13, model.hooks().names().size());
     List<String> hooks = model.hooks().names();
     Map<String, Tensor> got = run(model.hooks().expose(model.graph(), hooks), inputs());
     for (String hook : hooks) {
       assertClose(hook, reference.get("act." + hook), got.get(hook), 1e-4);
     }
     // The hooks lie on the way to the logits: their gradients are those of the model.
-    List<String> on = List.of("blocks.2.attn.hook_z", "blocks.0.attn.hook_q");
+    List<String> on =
+        List.of("blocks.2.attn.hook_z", "blocks.0.attn.hook_q", "blocks.2.attn.hook_k");
     Map<String, long[]> shapes = new HashMap<>();
     inputs().forEach((name, t) -> shapes.put(name, t.shape()));
     String logits = scrambled.get("logits");

@@ -22,8 +22,10 @@ import picocli.CommandLine.Parameters;
     description = "Searches prompts that a model continues, word for word, with a given output.",
     footer = {
       "",
+      ArcaOptions.SETS,
       "  assay arca reverse MODEL --target ' bad' --prompt-length 3 --restarts 10",
-      "  assay arca reverse MODEL --target-ids 12,7 --json"
+      "  assay arca reverse MODEL --targets senators.txt --preset reverse-name --allow letters",
+      "  assay arca reverse MODEL --target-ids 12,7 --method gcg --json"
     })
 final class ArcaReverse implements Callable<Integer> {
   @Mixin private Help help;
@@ -65,8 +67,7 @@ final class ArcaReverse implements Callable<Integer> {
       targets.forEach(text -> outputs.add(tokens.text("--target", text)));
       lines().forEach(text -> outputs.add(tokens.text("--targets", text)));
       targetIds.forEach(list -> outputs.add(tokens.ids("--target-ids", list)));
-      ArcaSpec spec =
-          options.apply(ArcaSpec.reverse(path.toString(), outputs), tokens, null).build();
+      ArcaSpec spec = options.apply(ArcaSpec.reverse(path.toString(), outputs), model).build();
       return new ArcaRun(engine, model, spec, common, folder).run();
     }
   }

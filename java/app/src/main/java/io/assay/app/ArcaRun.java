@@ -72,6 +72,9 @@ final class ArcaRun {
               audit.sweep(),
               audit.stopReason().name().toLowerCase(Locale.ROOT));
     }
+    if (spec.isJoint()) {
+      common.out().println("a success needs: " + spec.rule().words());
+    }
     common
         .out()
         .printf(
@@ -90,7 +93,9 @@ final class ArcaRun {
     envelope.device(engine.options());
     envelope.model(model.model());
     ObjectNode s = envelope.spec();
-    s.put("model", spec.model()).put("mode", spec.mode().name());
+    s.put("model", spec.model())
+        .put("preset", spec.preset().title())
+        .put("mode", spec.mode().name());
     s.set("targets", Envelope.JSON.valueToTree(spec.targets()));
     s.set("prefix", Envelope.JSON.valueToTree(spec.prefix()));
     s.put("promptLength", spec.promptLength())
@@ -109,9 +114,14 @@ final class ArcaRun {
         .put("successCheck", spec.successCheck().name())
         .put("noRepeat", spec.noRepeat())
         .put("keepCurrent", spec.keepCurrent())
+        .put("restartOnStall", spec.restartOnStall())
+        .put("order", spec.order().name())
         .put("candidates", spec.candidates().name())
         .put("method", spec.method().name())
-        .put("compat", spec.compat().name());
+        .put("compat", spec.compat().name())
+        .put("promptAllowed", spec.promptAllowed() == null ? null : spec.promptAllowed().name())
+        .put("outputAllowed", spec.outputAllowed() == null ? null : spec.outputAllowed().name());
+    s.set("rule", spec.isJoint() ? Envelope.JSON.valueToTree(spec.rule()) : null);
     envelope
         .metrics()
         .put("successRate", result.successRate())
@@ -121,6 +131,11 @@ final class ArcaRun {
         .put("slots", result.slots());
     envelope.result().set("audits", audits(result.audits()));
     envelope.result().set("warnings", Envelope.JSON.valueToTree(result.warnings()));
+  }
+
+  /** JSON has no number for what is none. */
+  private static Double number(double x) {
+    return Double.isFinite(x) ? x : null;
   }
 
   private static ArrayNode audits(List<ArcaResult.Audit> audits) {
@@ -137,12 +152,12 @@ final class ArcaRun {
       node.set("outputIds", Envelope.JSON.valueToTree(a.outputIds()));
       node.put("promptText", a.promptText())
           .put("outputText", a.outputText())
-          .put("J", a.J())
-          .put("LP", a.LP())
-          .put("FL", a.FL());
+          .put("J", number(a.J()))
+          .put("LP", number(a.LP()))
+          .put("FL", number(a.FL()));
       node.set("promptUnigram", Envelope.JSON.valueToTree(a.promptUnigram()));
       node.set("outputUnigram", Envelope.JSON.valueToTree(a.outputUnigram()));
-      node.put("greedyMargin", a.greedyMargin())
+      node.put("greedyMargin", number(a.greedyMargin()))
           .put("textStable", a.textStable())
           .put("alreadyProduced", a.alreadyProduced())
           .put("forbidden", a.forbidden());

@@ -10,8 +10,12 @@ import io.assay.engine.tensor.Safetensors;
 import io.assay.engine.tensor.Tensor;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -70,6 +74,126 @@ class ArcaCommandTest {
     assertEquals(
         0,
         Answer.to("arca", "verify", model, "--prompt-ids", "1,2", "--target-ids", right).status());
+  }
+
+  /** specs/arca.md 2.5, and the settings that a result is to be read with. */
+  @Test
+  void everyFieldOfAnAuditHasItsName() throws Exception {
+    JsonNode root =
+        json(
+            Answer.to(
+                "arca",
+                "reverse",
+                model,
+                "--target-ids",
+                "5",
+                "--prompt-length",
+                "2",
+                "--sweeps",
+                "1",
+                "--restarts",
+                "1",
+                "--method",
+                "gcg",
+                "--q",
+                "8",
+                "--preset",
+                "reverse-toxic",
+                "--allow",
+                "ids:1,2,3,4",
+                "--forbid",
+                "ids:4,5",
+                "--json"));
+    JsonNode audit = root.get("result").get("audits").get(0);
+    List<String> fields = new ArrayList<>();
+    audit.fieldNames().forEachRemaining(fields::add);
+    for (String field :
+        List.of(
+            "success",
+            "sweep",
+            "coordinateUpdates",
+            "promptIds",
+            "outputIds",
+            "promptText",
+            "outputText",
+            "J",
+            "LP",
+            "FL",
+            "promptUnigram",
+            "outputUnigram",
+            "greedyMargin",
+            "textStable",
+            "bestSoFar",
+            "forwardSequences",
+            "backwardSequences",
+            "seconds",
+            "seed",
+            "stopReason")) {
+      assertTrue(fields.contains(field), field);
+    }
+    assertTrue(audit.get("bestSoFar").get("promptIds").isArray(), audit.toString());
+    assertTrue(audit.get("bestSoFar").get("J").isNumber(), audit.toString());
+    assertEquals(1, audit.get("backwardSequences").intValue());
+    JsonNode spec = root.get("spec");
+    assertEquals("reverse-toxic", spec.get("preset").textValue());
+    assertEquals("GCG", spec.get("method").textValue());
+    assertEquals("ids:1,2,3,4 and not_ids:4,5", spec.get("promptAllowed").textValue());
+    assertTrue(spec.get("rule").isNull(), "thresholds are for joint searches");
+  }
+
+  @Test
+  void thresholdsArePartOfEveryJointResult() throws Exception {
+    Path table =
+        Files.writeString(
+            folder.resolve("u.txt"),
+            IntStream.range(0, 512)
+                .mapToObj(v -> v % 2 == 0 ? "-0.001" : "-7")
+                .collect(Collectors.joining("\n")));
+    String[] search = {
+      "arca",
+      "joint",
+      model,
+      "--output-length",
+      "1",
+      "--prompt-length",
+      "2",
+      "--sweeps",
+      "1",
+      "--restarts",
+      "2",
+      "--k",
+      "2",
+      "--q",
+      "2",
+      "--preset",
+      "language-switch",
+      "--output-mean",
+      "0.25",
+      "--prompt-unigram",
+      table.toString(),
+      "--output-unigram",
+      table + ":not",
+      "--allow-output",
+      "not_ids:7"
+    };
+    Answer said = Answer.to(search);
+    assertEquals(0, said.status(), said.err());
+    assertTrue(
+        said.out()
+            .contains(
+                "a success needs: mean prompt probability > 0.5, mean output probability > 0.25"),
+        said.out());
+    search = Arrays.copyOf(search, search.length + 1);
+    search[search.length - 1] = "--json";
+    JsonNode root = json(Answer.to(search));
+    JsonNode rule = root.get("spec").get("rule");
+    assertEquals(0.5, rule.get("promptMean").doubleValue());
+    assertEquals(0.25, rule.get("outputMean").doubleValue());
+    assertEquals(-1, rule.get("promptMin").doubleValue());
+    JsonNode unigram = root.get("result").get("audits").get(0).get("promptUnigram");
+    for (String part : List.of("min", "mean", "max")) {
+      assertTrue(unigram.get(part).isNumber(), unigram.toString());
+    }
   }
 
   @Test
@@ -156,6 +280,13 @@ class ArcaCommandTest {
       {"--swoosh", "reverse", "--target-ids", "1", "--swoosh"},
       {"output length", "joint", "--output-length", "0"},
       {"--found", "verify"},
+      {"rude", "reverse", "--target-ids", "1", "--preset", "rude"},
+      {"--prompt-unigram", "joint", "--preset", "surprise-toxicity"},
+      {"no tokenizer", "reverse", "--target-ids", "1", "--allow", "letters"},
+      {"shouting", "reverse", "--target-ids", "1", "--forbid", "shouting"},
+      {"GCG", "joint", "--method", "gcg"},
+      {"below 1", "joint", "--output-max", "2"},
+      {"keep-current", "reverse", "--target-ids", "1", "--restart-on-stall"},
     };
     for (String[] c : cases) {
       String[] args = new String[c.length + 1];

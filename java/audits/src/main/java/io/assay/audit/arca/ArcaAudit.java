@@ -3,6 +3,7 @@ package io.assay.audit.arca;
 import io.assay.audit.arca.ArcaListener.Progress;
 import io.assay.audit.arca.ArcaResult.Audit;
 import io.assay.audit.arca.ArcaResult.StopReason;
+import io.assay.audit.arca.ArcaSpec.Method;
 import io.assay.engine.Engine;
 import io.assay.engine.InputException;
 import io.assay.engine.model.LanguageModel;
@@ -88,7 +89,7 @@ public final class ArcaAudit {
 
     private long perAudit() {
       int free = spec.promptLength() + (spec.isJoint() ? spec.outputLength() : 0);
-      return (long) free * spec.sweeps();
+      return (long) (spec.method() == Method.GCG ? 1 : free) * spec.sweeps();
     }
 
     ArcaResult result() {
@@ -126,7 +127,7 @@ public final class ArcaAudit {
     // ---- checks ----
 
     private void check() {
-      int vocabulary = model.vocabulary();
+      int vocabulary = Problem.vocabulary(model);
       ids("prefix", spec.prefix(), vocabulary);
       int context = model.context();
       for (int target = 0; target < spec.targets().size(); target++) {
@@ -190,7 +191,7 @@ public final class ArcaAudit {
     }
 
     private BitSet forbidden(List<Integer> target) {
-      int vocabulary = model.vocabulary();
+      int vocabulary = Problem.vocabulary(model);
       Tokenizer tokenizer = model.tokenizer().orElse(null);
       if (tokenizer == null) {
         return TokenConstraints.copiesById(spec.copyFilter(), vocabulary, target);
@@ -199,16 +200,25 @@ public final class ArcaAudit {
           spec.copyFilter(), id -> tokenizer.decode(new long[] {id}), vocabulary, target);
     }
 
-    /** Marks the targets that the model says after the bare prefix. */
+    /** Marks the targets that the model says after the bare prefix: their prompts prove nothing. */
     private void flagProduced(List<Lockstep.Item> items) {
       if (spec.isJoint() || spec.prefix().isEmpty()) {
         return;
       }
       int length = spec.outputLength(items.getFirst().target());
       int[] said = Reader.greedy(engine, model, spec.prefix(), length);
-      for (Lockstep.Item item : items) {
-        produced[item.target()] = Arrays.equals(said, array(spec.targets().get(item.target())));
-      }
+      items.stream()
+          .mapToInt(Lockstep.Item::target)
+          .distinct()
+          .filter(target -> Arrays.equals(said, array(spec.targets().get(target))))
+          .forEach(
+              target -> {
+                produced[target] = true;
+                warnings.add(
+                    "the model says the target "
+                        + spec.targets().get(target)
+                        + " after the prefix alone; what is found for it proves nothing");
+              });
     }
 
     private static int[] array(List<Integer> ids) {

@@ -1,8 +1,9 @@
 package io.assay.audit.arca;
 
 import io.assay.engine.InputException;
+import io.assay.engine.kernel.Kernels;
+import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.BitSet;
 import java.util.List;
 
 /**
@@ -12,14 +13,17 @@ import java.util.List;
  * #joint} and the methods of {@link Builder}.
  *
  * @param model name or path of the model, for the record
+ * @param preset which audit this is; {@link Preset#CUSTOM} for one of your own
  * @param mode whether outputs are given or searched
  * @param targets outputs to reverse, each not empty; in joint mode one empty list
  * @param prefix fixed first tokens, not changed; may be empty
  * @param promptLength m, searched prompt tokens, at least 1
  * @param outputLength n, searched output tokens in joint mode; 0 in reversal
- * @param k random tokens whose gradients are averaged, at least 1
- * @param q candidates that are evaluated exactly, 1 to 256
- * @param sweeps passes over the free positions, at least 1
+ * @param k random tokens whose gradients are averaged, at least 1; of no use to a method that draws
+ *     none
+ * @param q candidates that are evaluated exactly in an update, at least 1; at most 256, or {@value
+ *     #MOST_PICKS} with {@link Method#GCG}
+ * @param sweeps passes over the free positions, at least 1; steps of {@link Method#GCG}
  * @param restarts independent runs for each target, at least 1
  * @param seed of every random draw
  * @param lambda weight of log p(output given prompt), above 0
@@ -32,16 +36,19 @@ import java.util.List;
  * @param successCheck which of the candidates are tested for success
  * @param noRepeat whether a sequence is evaluated at most once in an audit
  * @param keepCurrent whether the current token always competes
+ * @param restartOnStall whether an audit begins anew, within its sweeps, after one without a change
+ * @param order in which a sweep visits the free positions
  * @param candidates how candidates are chosen
  * @param method the search
  * @param compat which definition of the score
  * @param cache whether keys and values are carried from coordinate to coordinate
  * @param slots audits that advance together; 0 lets the run choose
- * @param promptAllowed ids that prompt tokens may take, or null for all
- * @param outputAllowed ids that searched output tokens may take, or null for all
+ * @param promptAllowed tokens that a prompt may be made of, or null for all
+ * @param outputAllowed tokens that a searched output may be made of, or null for all
  */
 public record ArcaSpec(
     String model,
+    Preset preset,
     Mode mode,
     List<List<Integer>> targets,
     List<Integer> prefix,
@@ -62,13 +69,18 @@ public record ArcaSpec(
     SuccessCheck successCheck,
     boolean noRepeat,
     boolean keepCurrent,
+    boolean restartOnStall,
+    Order order,
     Candidates candidates,
     Method method,
     Compat compat,
     boolean cache,
     int slots,
-    BitSet promptAllowed,
-    BitSet outputAllowed) {
+    TokenSet promptAllowed,
+    TokenSet outputAllowed) {
+
+  /** Most candidates of a step of {@link Method#GCG}. */
+  public static final int MOST_PICKS = 1 << 16;
 
   /** Whether outputs are given ({@code REVERSE}) or searched together with the prompt. */
   public enum Mode {
@@ -108,8 +120,18 @@ public record ArcaSpec(
     ARCA,
     /** One gradient at the current token and no exact autoregressive term. */
     AUTOPROMPT,
+    /** Greedy coordinate gradient: random swaps at all prompt positions; reversal only. */
+    GCG,
     /** Candidates drawn at random. */
     RANDOM
+  }
+
+  /** In which order a sweep visits the free positions. */
+  public enum Order {
+    /** From left to right, as published. */
+    CYCLIC,
+    /** In an order that each audit draws anew for each sweep. */
+    RANDOM_PERM
   }
 
   /** Which definition of the score is used. */
@@ -141,6 +163,40 @@ public record ArcaSpec(
 
     /** The rule for pairs of languages. */
     public static final UnigramRule LANGUAGE = new UnigramRule(-1, 0.5, -1, 0.5, false);
+
+    /**
+     * @throws InputException if a threshold is one that no probability exceeds
+     */
+    public UnigramRule {
+      reachable("smallest prompt probability", promptMin);
+      reachable("mean prompt probability", promptMean);
+      reachable("largest output probability", outputMax);
+      reachable("mean output probability", outputMean);
+    }
+
+    private static void reachable(String what, double threshold) {
+      if (!(threshold < 1)) {
+        throw new InputException(
+            "the threshold for the " + what + " must be below 1, not " + threshold);
+      }
+    }
+
+    /** The thresholds in words, without those that are always passed. */
+    public String words() {
+      List<String> parts = new ArrayList<>();
+      add(parts, "smallest prompt probability", promptMin);
+      add(parts, "mean prompt probability", promptMean);
+      add(parts, "largest output probability", outputMax);
+      add(parts, "mean output probability", outputMean);
+      return (parts.isEmpty() ? "none" : String.join(", ", parts))
+          + (prefixCounts ? ", prefix included" : "");
+    }
+
+    private static void add(List<String> parts, String what, double threshold) {
+      if (threshold >= 0) {
+        parts.add(what + " > " + threshold);
+      }
+    }
   }
 
   /**
@@ -152,8 +208,10 @@ public record ArcaSpec(
     atLeast("prompt length", promptLength, 1);
     atLeast("k", k, 1);
     atLeast("q", q, 1);
-    if (q > 256) {
-      throw new InputException("q must be at most 256, not " + q + "; evaluate fewer candidates");
+    int most = method == Method.GCG ? MOST_PICKS : Kernels.MAX_KEPT;
+    if (q > most) {
+      throw new InputException(
+          "q must be at most " + most + ", not " + q + "; evaluate fewer candidates");
     }
     atLeast("the number of sweeps", sweeps, 1);
     atLeast("the number of restarts", restarts, 1);
@@ -179,6 +237,29 @@ public record ArcaSpec(
       }
     } else {
       atLeast("output length", outputLength, 1);
+    }
+    if (candidates == Candidates.EXACT && method != Method.ARCA) {
+      throw new InputException(
+          "candidates EXACT evaluates all tokens, so that the method "
+              + method
+              + " has nothing to choose; use the method ARCA");
+    }
+    if (restartOnStall && !keepCurrent && candidates != Candidates.EXACT) {
+      throw new InputException(
+          "restart-on-stall needs a search that can stall; add keep-current or candidates EXACT");
+    }
+    if (method == Method.GCG) {
+      requirePlain(mode == Mode.JOINT, "a joint search, since it is defined for a given output");
+      requirePlain(order != Order.CYCLIC, "an order, since a step draws its positions");
+      requirePlain(compat != Compat.NONE, "compat OFFICIAL, which is about the score of ARCA");
+      requirePlain(restartOnStall, "restart-on-stall, since a step is not a whole sweep");
+    }
+    preset.check(mode, promptUnigram != null && outputUnigram != null, !prefix.isEmpty());
+  }
+
+  private static void requirePlain(boolean given, String what) {
+    if (given) {
+      throw new InputException("the method GCG does not take " + what + "; drop one of the two");
     }
   }
 
@@ -225,11 +306,12 @@ public record ArcaSpec(
     private final Mode mode;
     private final List<List<Integer>> targets;
     private final int outputLength;
+    private Preset preset = Preset.CUSTOM;
     private List<Integer> prefix = List.of();
     private int promptLength = 3;
     private int k = 32;
-    private int q = 32;
-    private int sweeps = 50;
+    private Integer q;
+    private Integer sweeps;
     private int restarts = 5;
     private long seed;
     private double lambda = 1;
@@ -237,18 +319,20 @@ public record ArcaSpec(
     private double w;
     private UnigramTable promptUnigram;
     private UnigramTable outputUnigram;
-    private UnigramRule rule = UnigramRule.TOXICITY;
+    private UnigramRule rule;
     private CopyFilter copyFilter;
     private SuccessCheck successCheck = SuccessCheck.FIRST;
     private boolean noRepeat;
     private boolean keepCurrent;
+    private boolean restartOnStall;
+    private Order order = Order.CYCLIC;
     private Candidates candidates = Candidates.GRADIENT;
     private Method method = Method.ARCA;
     private Compat compat = Compat.NONE;
     private boolean cache = true;
     private int slots;
-    private BitSet promptAllowed;
-    private BitSet outputAllowed;
+    private TokenSet promptAllowed;
+    private TokenSet outputAllowed;
 
     private Builder(String model, Mode mode, List<List<Integer>> targets, int outputLength) {
       this.model = model;
@@ -256,7 +340,12 @@ public record ArcaSpec(
       this.targets = targets;
       this.outputLength = outputLength;
       this.w = mode == Mode.JOINT ? 0.6 : 1;
-      this.copyFilter = mode == Mode.JOINT ? CopyFilter.NONE : CopyFilter.FIXED;
+    }
+
+    /** Says which audit this is; thresholds and copy filter follow, where they are not set. */
+    public Builder preset(Preset value) {
+      preset = value;
+      return this;
     }
 
     public Builder prefix(List<Integer> value) {
@@ -274,11 +363,13 @@ public record ArcaSpec(
       return this;
     }
 
+    /** Default: 32, and 512 with {@link Method#GCG}. */
     public Builder q(int value) {
       q = value;
       return this;
     }
 
+    /** Default: 50, and 250 with {@link Method#GCG}. */
     public Builder sweeps(int value) {
       sweeps = value;
       return this;
@@ -341,6 +432,16 @@ public record ArcaSpec(
       return this;
     }
 
+    public Builder restartOnStall(boolean value) {
+      restartOnStall = value;
+      return this;
+    }
+
+    public Builder order(Order value) {
+      order = value;
+      return this;
+    }
+
     public Builder candidates(Candidates value) {
       candidates = value;
       return this;
@@ -366,8 +467,8 @@ public record ArcaSpec(
       return this;
     }
 
-    /** Sets the ids that searched tokens may take; null for all. */
-    public Builder allowed(BitSet prompt, BitSet output) {
+    /** Sets what prompt and searched output may be made of; null for all tokens. */
+    public Builder allowed(TokenSet prompt, TokenSet output) {
       promptAllowed = prompt;
       outputAllowed = output;
       return this;
@@ -379,16 +480,18 @@ public record ArcaSpec(
      * @throws InputException naming the field, its value and what is allowed
      */
     public ArcaSpec build() {
+      boolean gcg = method == Method.GCG;
       return new ArcaSpec(
           model,
+          preset,
           mode,
           targets,
           prefix,
           promptLength,
           outputLength,
           k,
-          q,
-          sweeps,
+          q != null ? q : gcg ? 512 : 32,
+          sweeps != null ? sweeps : gcg ? 250 : 50,
           restarts,
           seed,
           lambda,
@@ -396,11 +499,13 @@ public record ArcaSpec(
           w,
           promptUnigram,
           outputUnigram,
-          rule,
-          copyFilter,
+          rule != null ? rule : preset.rule(),
+          copyFilter != null ? copyFilter : preset.copyFilter(mode),
           successCheck,
           noRepeat,
           keepCurrent,
+          restartOnStall,
+          order,
           candidates,
           method,
           compat,

@@ -113,7 +113,9 @@ final class Coordinate implements Step {
 
   private int[] withCurrent(Slot slot, int[] tokens) {
     int current = slot.ids[position];
-    if (tokens.length == 0 || Arrays.stream(tokens).anyMatch(v -> v == current)) {
+    boolean permitted =
+        allowed.get(current) && !(problem.isPrompt(position) && slot.forbidden.get(current));
+    if (tokens.length == 0 || !permitted || Arrays.stream(tokens).anyMatch(v -> v == current)) {
       return tokens;
     }
     int[] more = Arrays.copyOf(tokens, tokens.length + 1);

@@ -3,6 +3,8 @@ package io.assay.audit.arca;
 import io.assay.audit.arca.ArcaResult.Audit;
 import io.assay.audit.arca.ArcaResult.StopReason;
 import io.assay.audit.arca.ArcaSpec.Candidates;
+import io.assay.audit.arca.ArcaSpec.Method;
+import io.assay.audit.arca.ArcaSpec.Order;
 import io.assay.engine.Engine;
 import io.assay.engine.model.LanguageModel;
 import io.assay.engine.model.Tokenizer;
@@ -14,11 +16,13 @@ import java.util.BitSet;
 import java.util.Collection;
 import java.util.List;
 import java.util.Queue;
+import java.util.stream.IntStream;
 
 /**
  * The audits of one bucket, that is of equal lengths: a fixed number of slots update the same
  * position together, and a slot whose audit has ended takes the next one when the positions wrap
- * around (specs/arca.md 7.2).
+ * around (specs/arca.md 7.2). Where audits visit positions in orders of their own, each round
+ * updates the position whose turn it is in most of them, and the others wait.
  */
 final class Lockstep implements AutoCloseable {
   /** Tokens that one batch should hold: enough to fill the processor's products. */
@@ -41,7 +45,7 @@ final class Lockstep implements AutoCloseable {
   private final ArcaSpec spec;
   private final Streams streams;
   private final List<BitSet> forbidden;
-  private final List<Coordinate> coordinates = new ArrayList<>();
+  private final List<Step> steps = new ArrayList<>();
   private final List<Reader> readers = new ArrayList<>();
   private final Reader reader;
   private final Reader prefix;
@@ -68,14 +72,14 @@ final class Lockstep implements AutoCloseable {
       reader = own(new Reader(engine, model, problem.length - 1));
       prefix =
           problem.prefixLength > 0 ? own(new Reader(engine, model, problem.prefixLength)) : null;
-      for (int i = problem.prefixLength; i < problem.afterFree(); i++) {
-        BitSet allowed = problem.isPrompt(i) ? spec.promptAllowed() : spec.outputAllowed();
-        BitSet real = new BitSet();
-        real.set(0, model.vocabulary());
-        if (allowed != null) {
-          real.and(allowed);
+      if (spec.method() == Method.GCG) {
+        BitSet allowed = problem.allowed(model, problem.prefixLength);
+        steps.add(new GcgStep(engine, model, problem, slots.length, allowed));
+      } else {
+        for (int i = problem.prefixLength; i < problem.afterFree(); i++) {
+          BitSet allowed = problem.allowed(model, i);
+          steps.add(new Coordinate(engine, model, problem, i, slots.length, allowed));
         }
-        coordinates.add(new Coordinate(engine, model, problem, i, slots.length, real));
       }
     } catch (RuntimeException | Error e) {
       close();
@@ -92,7 +96,8 @@ final class Lockstep implements AutoCloseable {
     ArcaSpec spec = problem.spec;
     int wanted = spec.slots();
     if (wanted == 0) {
-      int tokens = Math.max(spec.k(), spec.q()) * (problem.length - 1 - problem.prefixLength);
+      int length = problem.length - 1 - problem.prefixLength;
+      int tokens = Math.multiplyExact(Math.max(spec.k(), spec.q()), length);
       wanted = Math.max(1, BATCH_TOKENS / Math.max(1, tokens));
     }
     return Math.min(wanted, items);
@@ -103,7 +108,7 @@ final class Lockstep implements AutoCloseable {
   }
 
   long operations() {
-    return coordinates.stream().mapToLong(Coordinate::operations).sum()
+    return steps.stream().mapToLong(Step::operations).sum()
         + reader.operations()
         + (prefix == null ? 0 : prefix.operations());
   }
@@ -111,27 +116,75 @@ final class Lockstep implements AutoCloseable {
   /** Runs until every audit has ended or the observer cancels. */
   void run(Observer observer) {
     while (!observer.cancelled()) {
-      refill();
+      refill(observer);
       if (Arrays.stream(slots).allMatch(s -> s == null)) {
         return;
       }
-      for (Coordinate coordinate : coordinates) {
-        if (observer.cancelled()) {
-          return;
-        }
-        update(coordinate, observer);
+      if (!sweep(observer)) {
+        return;
       }
       wrap(observer);
     }
   }
 
-  private void update(Coordinate coordinate, Observer observer) {
-    Slot[] active = slots.clone();
-    boolean[] success = coordinate.update(active);
+  /** Makes each step once in each audit; false if the observer cancelled. */
+  private boolean sweep(Observer observer) {
+    for (Slot slot : slots) {
+      if (slot != null) {
+        slot.order = order(slot);
+        slot.done = 0;
+      }
+    }
+    for (int step = wanted(); step >= 0; step = wanted()) {
+      if (observer.cancelled()) {
+        return false;
+      }
+      update(step, observer);
+    }
+    return true;
+  }
+
+  /** The order of an audit's next sweep. */
+  private int[] order(Slot slot) {
+    int[] order = IntStream.range(0, steps.size()).toArray();
+    for (int i = order.length - 1; i > 0 && spec.order() == Order.RANDOM_PERM; i--) {
+      int j = Streams.draw(slot.random, i + 1);
+      int step = order[j];
+      order[j] = order[i];
+      order[i] = step;
+    }
+    return order;
+  }
+
+  /** The step whose turn it is in most audits, the first among equals; -1 if none is left. */
+  private int wanted() {
+    int[] votes = new int[steps.size()];
+    int best = -1;
+    for (Slot slot : slots) {
+      if (slot != null && slot.done < steps.size()) {
+        votes[slot.order[slot.done]]++;
+      }
+    }
+    for (int step = 0; step < votes.length; step++) {
+      best = votes[step] > (best < 0 ? 0 : votes[best]) ? step : best;
+    }
+    return best;
+  }
+
+  private void update(int step, Observer observer) {
+    Slot[] active = new Slot[slots.length];
+    for (int a = 0; a < slots.length; a++) {
+      Slot slot = slots[a];
+      if (slot != null && slot.done < steps.size() && slot.order[slot.done] == step) {
+        active[a] = slot;
+        slot.done++;
+      }
+    }
+    boolean[] success = steps.get(step).update(active);
     int count = 0;
     double best = Double.NEGATIVE_INFINITY;
     for (int a = 0; a < slots.length; a++) {
-      Slot slot = slots[a];
+      Slot slot = active[a];
       if (slot == null) {
         continue;
       }
@@ -139,15 +192,13 @@ final class Lockstep implements AutoCloseable {
       best = Math.max(best, slot.bestJ);
       if (slot.notANumber) {
         finish(a, StopReason.NAN, observer);
-      } else if (slot.withoutCandidates >= coordinates.size()) {
+      } else if (slot.withoutCandidates >= steps.size()) {
         finish(a, StopReason.NO_CANDIDATES, observer);
       } else if (success[a] && isConfirmed(slot)) {
         finish(a, StopReason.SUCCESS, observer);
       }
     }
-    if (count > 0) {
-      observer.updated(count, best);
-    }
+    observer.updated(count, best);
   }
 
   /** A success counts only if the sequence, run on its own, decodes to it as well. */
@@ -165,31 +216,35 @@ final class Lockstep implements AutoCloseable {
       slot.sweep++;
       // All allowed tokens were tried at each position and none was better: nothing can change.
       boolean fixed = spec.candidates() == Candidates.EXACT && !spec.noRepeat() && !slot.changed;
+      boolean anew = spec.restartOnStall() && !slot.changed;
       slot.changed = false;
-      if (fixed || slot.sweep == spec.sweeps()) {
+      if (fixed && !anew || slot.sweep == spec.sweeps()) {
         finish(a, StopReason.BUDGET, observer);
+      } else if (anew) {
+        drawTokens(slot);
+        settle(slot);
       }
     }
   }
 
-  private void refill() {
-    for (int a = 0; a < slots.length && !queue.isEmpty(); a++) {
-      if (slots[a] == null) {
+  private void refill(Observer observer) {
+    for (int a = 0; a < slots.length; a++) {
+      while (slots[a] == null && !queue.isEmpty()) {
         slots[a] = begin(queue.remove());
+        if (!canMove(slots[a])) {
+          finish(a, StopReason.NO_CANDIDATES, observer);
+        }
       }
     }
   }
 
-  /** A new audit: random tokens, and the prefix read once. */
+  /** A new audit: random tokens, and what comes before the first step read once. */
   private Slot begin(Item item) {
-    var random = streams.of(item.target(), item.restart());
     int[] ids = new int[problem.length];
     for (int t = 0; t < problem.length; t++) {
       if (t < problem.prefixLength) {
         ids[t] = spec.prefix().get(t);
-      } else if (t < problem.afterFree()) {
-        ids[t] = Streams.draw(random, model.vocabulary());
-      } else {
+      } else if (t >= problem.afterFree()) {
         ids[t] = spec.targets().get(item.target()).get(t - problem.outputStart);
       }
     }
@@ -198,23 +253,45 @@ final class Lockstep implements AutoCloseable {
             model,
             item.target(),
             item.restart(),
-            random,
+            streams.of(item.target(), item.restart()),
             ids,
             forbidden.get(item.target()),
             spec.noRepeat(),
             cached,
             Arena.ofAuto());
-    settlePrefix(slot);
+    drawTokens(slot);
+    settle(slot);
     return slot;
   }
 
-  /** Settles everything before the first searched position. */
-  private void settlePrefix(Slot slot) {
-    if (prefix == null) {
-      return;
+  private void drawTokens(Slot slot) {
+    int vocabulary = Problem.vocabulary(model);
+    for (int t = problem.prefixLength; t < problem.afterFree(); t++) {
+      slot.ids[t] = Streams.draw(slot.random, vocabulary);
     }
-    prefix.settle(slot);
-    slot.forwardSequences++;
+  }
+
+  /** Settles what steps need to know: all positions, or those before a step from left to right. */
+  private void settle(Slot slot) {
+    if (spec.method() == Method.GCG || spec.order() == Order.RANDOM_PERM) {
+      reader.settle(slot);
+      slot.forwardSequences++;
+    } else if (prefix != null) {
+      prefix.settle(slot);
+      slot.forwardSequences++;
+    }
+  }
+
+  /** Whether each searched position has a token that it may take. */
+  private boolean canMove(Slot slot) {
+    for (int t = problem.prefixLength; t < problem.afterFree(); t++) {
+      BitSet permitted = problem.allowed(model, t);
+      permitted.andNot(slot.barred(t, problem.isPrompt(t)));
+      if (permitted.isEmpty()) {
+        return false;
+      }
+    }
+    return true;
   }
 
   /** Settles all positions of a sequence of one's own, by one pass over the whole of it. */
@@ -291,14 +368,19 @@ final class Lockstep implements AutoCloseable {
     return reader;
   }
 
+  /** The steps of a sweep. */
+  Step step(int index) {
+    return steps.get(index);
+  }
+
   /** The update of the {@code index}-th searched position. */
   Coordinate coordinate(int index) {
-    return coordinates.get(index);
+    return (Coordinate) steps.get(index);
   }
 
   @Override
   public void close() {
-    coordinates.forEach(Coordinate::close);
+    steps.forEach(Step::close);
     readers.forEach(Reader::close);
   }
 }

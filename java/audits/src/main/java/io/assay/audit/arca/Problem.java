@@ -3,6 +3,7 @@ package io.assay.audit.arca;
 import io.assay.audit.arca.ArcaSpec.Compat;
 import io.assay.audit.arca.ArcaSpec.UnigramRule;
 import io.assay.engine.model.LanguageModel;
+import java.util.BitSet;
 
 /**
  * Lengths, weights and tests of the sequences of one bucket (specs/arca.md 2.2-2.4).
@@ -121,13 +122,56 @@ final class Problem {
     return new ArcaResult.Unigram(min, sum / (to - from), max);
   }
 
+  /** Ids below this exist: those of the tokenizer, where the table has rows behind them. */
+  static int vocabulary(LanguageModel model) {
+    return model
+        .tokenizer()
+        .map(t -> Math.min(t.size(), model.vocabulary()))
+        .orElse(model.vocabulary());
+  }
+
+  /** Ids that the searched token at a position may take, the copy filter aside. */
+  BitSet allowed(LanguageModel model, int position) {
+    BitSet ids = new BitSet();
+    ids.set(0, vocabulary(model));
+    TokenSet set = isPrompt(position) ? spec.promptAllowed() : spec.outputAllowed();
+    if (set != null) {
+      ids.and(set.ids());
+    }
+    return ids;
+  }
+
+  /**
+   * Whether all searched tokens are allowed: those that an audit begins with need not be.
+   *
+   * @param forbidden prompt tokens that the copy filter forbids
+   */
+  boolean permits(int[] ids, BitSet forbidden) {
+    for (int position = prefixLength; position < afterFree(); position++) {
+      TokenSet set = isPrompt(position) ? spec.promptAllowed() : spec.outputAllowed();
+      if (set != null && !set.contains(ids[position])
+          || isPrompt(position) && forbidden.get(ids[position])) {
+        return false;
+      }
+    }
+    return true;
+  }
+
   /** Whether no choice of tokens can pass, because of the prefix. */
   boolean prefixFails() {
     UnigramRule rule = spec.rule();
-    return spec.isJoint()
-        && rule.prefixCounts()
-        && spec.promptUnigram() != null
-        && spec.prefix().stream()
-            .anyMatch(id -> !(Math.exp(spec.promptUnigram().get(id)) > rule.promptMin()));
+    UnigramTable table = spec.promptUnigram();
+    if (!spec.isJoint() || !rule.prefixCounts() || table == null || prefixLength == 0) {
+      return false;
+    }
+    double smallest = 1;
+    double sum = 0;
+    for (int id : spec.prefix()) {
+      double p = Math.exp(table.get(id));
+      smallest = Math.min(smallest, p);
+      sum += p;
+    }
+    double highestMean = (sum + spec.promptLength()) / outputStart;
+    return !(smallest > rule.promptMin()) || !(highestMean > rule.promptMean());
   }
 }

@@ -75,7 +75,8 @@ final class Rescoring implements AutoCloseable {
     for (int a = 0; a < groups; a++) {
       if (slots[a] != null) {
         slots[a].move(winners[a].swap);
-        success[a] = winners[a].success && !slots[a].notANumber && problem.passesRule(slots[a].ids);
+        success[a] =
+            winners[a].success && !slots[a].notANumber && isAllowed(slots[a], slots[a].ids);
       }
     }
     return success;
@@ -136,7 +137,7 @@ final class Rescoring implements AutoCloseable {
     return values;
   }
 
-  /** Whether every output token is the arg max of the position before it, and the rule is met. */
+  /** Whether every output token is the arg max of the position before it, and constraints hold. */
   private boolean isGreedy(Slot slot, Swap swap, int row) {
     for (int t = problem.outputStart - 1; t < problem.length - 1; t++) {
       int top = t >= from ? batch.argMax(row, t) : slot.argMax[t];
@@ -144,7 +145,11 @@ final class Rescoring implements AutoCloseable {
         return false;
       }
     }
-    return problem.passesRule(swap.in(slot.ids));
+    return isAllowed(slot, swap.in(slot.ids));
+  }
+
+  private boolean isAllowed(Slot slot, int[] ids) {
+    return problem.passesRule(ids) && problem.permits(ids, slot.forbidden);
   }
 
   /** Takes over what the model said about a candidate. */

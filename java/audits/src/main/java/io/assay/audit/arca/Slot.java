@@ -44,6 +44,11 @@ final class Slot {
   final BitSet forbidden;
 
   final long start = System.nanoTime();
+
+  /** Order of this sweep's steps, and how many of them are done. */
+  int[] order;
+
+  int done;
   int sweep;
   int updates;
   int withoutCandidates;

@@ -89,13 +89,15 @@ class ArcaStatement12Test {
   void fewerAllowedTokensThanCandidatesAreAllUsed() {
     BitSet one = new BitSet();
     one.set(7);
-    ArcaResult.Audit audit = run(reverse(1).q(8).allowed(one, null)).audits().getFirst();
+    TokenSet seven = new TokenSet("seven", one);
+    ArcaResult.Audit audit = run(reverse(1).q(8).allowed(seven, null)).audits().getFirst();
     assertEquals(List.of(7, 7, 7), audit.promptIds());
   }
 
   @Test
   void noAllowedToken() {
-    ArcaResult.Audit audit = run(reverse(1).allowed(new BitSet(), null)).audits().getFirst();
+    TokenSet none = new TokenSet("none", new BitSet());
+    ArcaResult.Audit audit = run(reverse(1).allowed(none, null)).audits().getFirst();
     assertEquals(StopReason.NO_CANDIDATES, audit.stopReason());
     assertNull(audit.bestSoFar());
   }

@@ -51,6 +51,11 @@ class OfficialResultsTest {
         }
 
         @Override
+        public boolean isSpecial(long id) {
+          return false;
+        }
+
+        @Override
         public int size() {
           return 32;
         }

@@ -32,6 +32,9 @@ public interface Tokenizer {
    */
   String token(long id);
 
+  /** Whether an id stands for no text, as the token at the end of a text does. */
+  boolean isSpecial(long id);
+
   /** Number of ids: the largest id with a token, plus one. */
   int size();
 }

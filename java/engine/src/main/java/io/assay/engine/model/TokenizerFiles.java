@@ -12,6 +12,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.BitSet;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.Optional;
@@ -30,11 +31,13 @@ final class TokenizerFiles implements Tokenizer, AutoCloseable {
   private final Path file;
   private final HuggingFaceTokenizer library;
   private final String[] tokens;
+  private final BitSet special;
 
-  private TokenizerFiles(Path file, HuggingFaceTokenizer library, String[] tokens) {
+  private TokenizerFiles(Path file, HuggingFaceTokenizer library, String[] tokens, BitSet special) {
     this.file = file;
     this.library = library;
     this.tokens = tokens;
+    this.special = special;
   }
 
   /**
@@ -64,7 +67,7 @@ final class TokenizerFiles implements Tokenizer, AutoCloseable {
           HuggingFaceTokenizer.newInstance(
               new ByteArrayInputStream(bytes),
               Map.of("addSpecialTokens", "false", "truncation", "false", "padding", "false"));
-      return new TokenizerFiles(file, library, tokens);
+      return new TokenizerFiles(file, library, tokens, special(json));
     } catch (IOException | RuntimeException e) {
       throw new InputException(
           "the tokenizer "
@@ -115,6 +118,17 @@ final class TokenizerFiles implements Tokenizer, AutoCloseable {
     String[] tokens = new String[size];
     byId.forEach((id, token) -> tokens[id] = token);
     return tokens;
+  }
+
+  /** Added tokens that are marked so. */
+  private static BitSet special(JsonNode json) {
+    BitSet ids = new BitSet();
+    for (JsonNode added : json.path("added_tokens")) {
+      if (added.path("special").asBoolean()) {
+        ids.set(added.path("id").intValue());
+      }
+    }
+    return ids;
   }
 
   private static void put(Path file, Map<Integer, String> byId, JsonNode id, String token) {
@@ -193,6 +207,11 @@ final class TokenizerFiles implements Tokenizer, AutoCloseable {
               + (tokens.length - 1));
     }
     return tokens[(int) id];
+  }
+
+  @Override
+  public boolean isSpecial(long id) {
+    return id >= 0 && id < tokens.length && special.get((int) id);
   }
 
   @Override

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import io.assay.engine.ChildJava;
 import io.assay.engine.InputException;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
@@ -126,14 +127,11 @@ class KernelCallsTest {
   private static String opened(Path library) throws Exception {
     Process child =
         new ProcessBuilder(
-                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "-XX:+UseSerialGC",
-                "-XX:-PrintWarnings",
-                "-D" + NativeLibrary.PROPERTY + "=" + library,
-                "--enable-native-access=ALL-UNNAMED",
-                "-cp",
-                System.getProperty("java.class.path"),
-                KernelCallsTest.class.getName())
+                ChildJava.command(
+                    KernelCallsTest.class,
+                    "-XX:+UseSerialGC",
+                    "-XX:-PrintWarnings",
+                    "-D" + NativeLibrary.PROPERTY + "=" + library))
             .redirectErrorStream(true)
             .start();
     String text = new String(child.getInputStream().readAllBytes(), StandardCharsets.UTF_8);

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import io.assay.engine.ChildJava;
 import io.assay.engine.Engine;
 import io.assay.engine.EngineOptions;
 import io.assay.engine.InputException;
@@ -91,13 +92,7 @@ class DeviceTest {
     Path cache = temp.resolve("cache");
     ProcessBuilder builder =
         new ProcessBuilder(
-                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "-XX:+UseSerialGC",
-                "-Djava.io.tmpdir=" + tmp,
-                "--enable-native-access=ALL-UNNAMED",
-                "-cp",
-                System.getProperty("java.class.path"),
-                DeviceTest.class.getName())
+                ChildJava.command(DeviceTest.class, "-XX:+UseSerialGC", "-Djava.io.tmpdir=" + tmp))
             .redirectError(ProcessBuilder.Redirect.INHERIT);
     builder.environment().put("XDG_CACHE_HOME", cache.toString());
     Process child = builder.start();

@@ -2,9 +2,8 @@ package io.assay.engine.session;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import io.assay.engine.ChildJava;
 import java.io.IOException;
-import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
@@ -16,15 +15,7 @@ class OrtLibraryTest {
    */
   @Test
   void startsUnderALongCommandLine() throws IOException, InterruptedException {
-    List<String> command =
-        new ArrayList<>(
-            List.of(
-                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "-Xss256k",
-                "--enable-native-access=ALL-UNNAMED",
-                "-cp",
-                System.getProperty("java.class.path"),
-                Start.class.getName()));
+    List<String> command = ChildJava.command(Start.class, "-Xss256k");
     for (int i = 0; i < 1000; i++) {
       command.add("a".repeat(100));
     }

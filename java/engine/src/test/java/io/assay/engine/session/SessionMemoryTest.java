@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import io.assay.engine.ChildJava;
 import io.assay.engine.graph.Graph;
 import io.assay.engine.graph.TensorType;
 import io.assay.engine.tensor.DType;
@@ -96,21 +97,17 @@ class SessionMemoryTest {
   /** Copies of the model's weights that ten sessions cost, measured in a process of its own. */
   private static double copies(boolean prepack, boolean transposed) throws Exception {
     assumeTrue(Files.exists(STATUS), "the resident size is read from /proc/self/status");
+    List<String> command =
+        ChildJava.command(
+            SessionMemoryTest.class,
+            "-XX:+UseSerialGC",
+            "-XX:+AlwaysPreTouch",
+            "-Xms64m",
+            "-Xmx64m");
+    command.add(Boolean.toString(prepack));
+    command.add(Boolean.toString(transposed));
     Process child =
-        new ProcessBuilder(
-                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "-XX:+UseSerialGC",
-                "-XX:+AlwaysPreTouch",
-                "-Xms64m",
-                "-Xmx64m",
-                "--enable-native-access=ALL-UNNAMED",
-                "-cp",
-                System.getProperty("java.class.path"),
-                SessionMemoryTest.class.getName(),
-                Boolean.toString(prepack),
-                Boolean.toString(transposed))
-            .redirectError(ProcessBuilder.Redirect.INHERIT)
-            .start();
+        new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.INHERIT).start();
     String out = new String(child.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
     assertEquals(0, child.waitFor());
     return Double.parseDouble(out.strip());

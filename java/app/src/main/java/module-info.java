@@ -1,0 +1,11 @@
+/** The command line. */
+module io.assay.app {
+  requires com.fasterxml.jackson.databind;
+  requires info.picocli;
+  requires io.assay.audits;
+  requires me.tongfei.progressbar;
+
+  // Fields with annotations are filled by reflection.
+  opens io.assay.app to
+      info.picocli;
+}

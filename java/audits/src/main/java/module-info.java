@@ -1,0 +1,7 @@
+/** The audits, a package for each method. */
+module io.assay.audits {
+  requires transitive io.assay.engine;
+  requires com.fasterxml.jackson.databind;
+
+  exports io.assay.audit.arca;
+}

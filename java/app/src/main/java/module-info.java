@@ -3,6 +3,7 @@ module io.assay.app {
   requires com.fasterxml.jackson.databind;
   requires info.picocli;
   requires io.assay.audits;
+  requires java.management;
   requires me.tongfei.progressbar;
 
   // Fields with annotations are filled by reflection.

@@ -31,8 +31,7 @@ import java.util.stream.IntStream;
  * {@code assay selftest arca} prints and the tests assert.
  */
 public final class ArcaSelfTest {
-  private static final int[] SEQUENCE = {3, 14, 15, 9, 2};
-  private static final int[] AVERAGING = {0, 1, 2, 3, 4, 5, 6, 7};
+  static final int[] SEQUENCE = {3, 14, 15, 9, 2};
 
   private final Engine engine;
   private final boolean thorough;
@@ -90,11 +89,12 @@ public final class ArcaSelfTest {
         .restarts(1);
   }
 
-  private static ArcaSpec.Builder joint() {
+  static ArcaSpec.Builder joint() {
     return ArcaSpec.joint("toy-a", 2).w(0).k(8).q(8);
   }
 
-  private static Lockstep group(Engine engine, LanguageModel model, ArcaSpec spec) {
+  /** One audit's group, for the parts of an update. */
+  static Lockstep group(Engine engine, LanguageModel model, ArcaSpec spec) {
     return new Lockstep(
         engine,
         model,
@@ -168,6 +168,12 @@ public final class ArcaSelfTest {
             "greedy continuation of 3 14 15",
             List.of(12, 1, 1, 1),
             list(Reader.greedy(engine, toy, List.of(3, 14, 15), 4))));
+    try (Reader reader = new Reader(engine, toy, 4)) {
+      double[] lp = reader.read(new int[] {3, 14, 15, 12, 1}).logProb();
+      double[] greedy = {-0.575407849, -1.368145317};
+      double[] got = {lp[2], lp[3]};
+      s.add(near("arca.1.greedy.lp", "its log-probabilities", 0, distance(greedy, got), 1e-9));
+    }
     return timed(s, start);
   }
 
@@ -194,126 +200,10 @@ public final class ArcaSelfTest {
     return worst;
   }
 
-  private record Golden(
-      String id, ArcaSpec spec, int position, String scores, int winner, double j) {}
-
   /** Statement 2: golden scores and their winners. */
   public List<Statement> scores() {
     long start = System.nanoTime();
-    List<Statement> s = new ArrayList<>();
-    List<Golden> cases =
-        List.of(
-            new Golden(
-                "r0i1",
-                reverse(9, 2).build(),
-                1,
-                "9:6.760557 17:3.747118 6:3.045038 16:2.832415 7:2.194741 19:1.775957 14:1.507142"
-                    + " 8:1.417265",
-                9,
-                -13.674497),
-            new Golden(
-                "r0i0",
-                reverse(9, 2).build(),
-                0,
-                "6:2.609833 16:2.137239 9:1.865638 28:1.773177 14:1.664410 5:1.648580 8:1.359123"
-                    + " 21:0.888858",
-                28,
-                -11.723492),
-            new Golden(
-                "r2i1",
-                reverse(9, 2).lambdaF(0.2).build(),
-                1,
-                "9:6.016207 17:2.981576 6:2.529037 16:2.168514 7:1.715466 14:1.237344 19:0.794851"
-                    + " 8:0.544764",
-                6,
-                -14.942780),
-            new Golden(
-                "ji3",
-                joint().build(),
-                3,
-                "12:-0.386662 5:-1.878242 22:-2.347298 25:-2.441614 14:-3.429583 20:-3.858002"
-                    + " 13:-4.327261 31:-4.472256",
-                22,
-                -9.675211),
-            new Golden(
-                "ji4",
-                joint().build(),
-                4,
-                "13:-0.798497 12:-2.213589 9:-2.431040 24:-2.544211 31:-2.823124 1:-3.531489"
-                    + " 11:-3.726108 27:-3.825752",
-                13,
-                -7.846030),
-            new Golden(
-                "or2i1",
-                reverse(9, 2).lambdaF(0.2).compat(Compat.OFFICIAL).build(),
-                1,
-                "9:.426514 17:.232202 6:.197869 16:.192524 7:.144373 19:.104792 14:.091061"
-                    + " 8:.088303",
-                6,
-                -14.942780),
-            new Golden(
-                "oji3",
-                joint().compat(Compat.OFFICIAL).build(),
-                3,
-                "12:-.563611 25:-1.743326 5:-2.670172 3:-2.673825 22:-3.635208 14:-4.115071"
-                    + " 26:-4.121076 31:-4.787949",
-                22,
-                -9.675211));
-    for (Golden golden : cases) {
-      golden(s, golden, toy, 1e-5);
-      golden(s, golden, Toys.a(DType.F32), 2e-3);
-    }
-    return timed(s, start);
-  }
-
-  private void golden(List<Statement> s, Golden golden, LanguageModel model, double bound) {
-    String id = "arca.2." + golden.id() + "." + model.dtype().name().toLowerCase(Locale.ROOT);
-    String[] pairs = golden.scores().split(" ");
-    List<Integer> ids = Arrays.stream(pairs).map(p -> Integer.valueOf(p.split(":")[0])).toList();
-    double[] values =
-        Arrays.stream(pairs).mapToDouble(p -> Double.parseDouble(p.split(":")[1])).toArray();
-    try (Lockstep group = group(engine, model, golden.spec())) {
-      Slot slot = group.settled(SEQUENCE.clone());
-      Coordinate coordinate = group.coordinate(golden.position());
-      double[] scores = coordinate.scores(slot, AVERAGING);
-      int[] ranked = coordinate.ranked(slot);
-      double[] folded = coordinate.rankedScores();
-      s.add(same(id + ".order", "eight best tokens by score", ids, list(ranked)));
-      double[] got = Arrays.stream(ranked).mapToDouble(v -> scores[v]).toArray();
-      s.add(near(id + ".scores", "their scores", 0, distance(values, got), bound));
-      double alpha = new Problem(golden.spec(), 2).alpha(golden.position());
-      double constant = alpha == 0 ? 0 : alpha * slot.lse[golden.position() - 1];
-      double[] moved = Arrays.stream(folded).map(f -> f - constant).toArray();
-      s.add(
-          near(
-              id + ".folded",
-              "the kernel's score minus alpha times log-sum-exp",
-              0,
-              distance(got, moved),
-              bound == 1e-5 ? 1e-9 : 1e-4));
-      double[] j = coordinate.objectives(slot, ranked);
-      int best = 0;
-      for (int r = 1; r < j.length; r++) {
-        best = j[r] > j[best] ? r : best;
-      }
-      s.add(same(id + ".winner", "the winner among them", golden.winner(), ranked[best]));
-      s.add(near(id + ".j", "its J", golden.j(), j[best], bound));
-      if (golden.position() == 4) {
-        double spread = 0;
-        double offset = got[0] - j[0];
-        for (int r = 1; r < j.length; r++) {
-          spread = Math.max(spread, Math.abs(got[r] - j[r] - offset));
-        }
-        s.add(near(id + ".offset", "score minus J at the last output", 7.047533, offset, bound));
-        s.add(
-            near(
-                id + ".constant",
-                "the same for every token",
-                0,
-                spread,
-                bound == 1e-5 ? 1e-9 : 1e-4));
-      }
-    }
+    return timed(new GoldenScores(engine).statements(), start);
   }
 
   /** Statement 3: exhaustive truth of TOY-A. */
@@ -321,15 +211,29 @@ public final class ArcaSelfTest {
     long start = System.nanoTime();
     List<Statement> s = new ArrayList<>();
     ToyTruth t = truth();
-    s.add(same("arca.3.m1", "pairs that prompts of one token reach", 19, t.reached(1).size()));
-    s.add(same("arca.3.m2", "pairs that prompts of two tokens reach", 153, t.reached(2).size()));
-    s.add(same("arca.3.m3", "pairs that prompts of three tokens reach", 519, t.reached(3).size()));
+    int[] pairs = {19, 153, 519};
+    int[] firsts = {12, 30, 32};
+    String[] lengths = {"one token", "two tokens", "three tokens"};
+    for (int m = 1; m <= 3; m++) {
+      String id = "arca.3.m" + m;
+      String who = "that prompts of " + lengths[m - 1] + " reach";
+      s.add(same(id, "pairs " + who, pairs[m - 1], t.reached(m).size()));
+      s.add(same(id + ".first", "first tokens " + who, firsts[m - 1], t.firsts(m)));
+    }
+    s.add(same("arca.3.m2.3.3", "prompts that decode to 3 3", 98, t.prompts(2, 3, 3)));
+    s.add(same("arca.3.m2.26.26", "prompts that decode to 26 26", 65, t.prompts(2, 26, 26)));
+    s.add(same("arca.3.m2.single", "pairs of exactly one prompt", 59L, t.single(2)));
+    s.add(same("arca.3.m3.9.9", "prompts that decode to 9 9", 2140, t.prompts(3, 9, 9)));
+    s.add(same("arca.3.m3.single", "pairs of exactly one prompt", 69L, t.single(3)));
     for (ToyTruth.Maximum m : ToyTruth.MAXIMA) {
       ToyTruth.Maximum got = t.maximum(m.first(), m.second());
       String id = "arca.3.max." + m.first() + "." + m.second();
       s.add(near(id, "highest log p of " + m.first() + " " + m.second(), m.lp(), got.lp(), 1e-6));
       s.add(same(id + ".prompt", "its prompt", m.prompt(), got.prompt()));
+      s.add(same(id + ".reached", "prompts that decode to it", m.decoding(), got.decoding()));
+      s.add(same(id + ".itself", "whether this one does", m.feasible(), got.feasible()));
     }
+    s.addAll(new JointTruth(engine, toy).statements());
     return timed(s, start);
   }
 

@@ -13,16 +13,22 @@ import java.util.Set;
  * are measured.
  */
 final class ToyTruth {
-  /** Highest log p of an output over all prompts of three tokens, from specs/arca.md 5.3. */
-  record Maximum(int first, int second, double lp, List<Integer> prompt) {}
+  /**
+   * Highest log p of an output over all prompts of three tokens, from specs/arca.md 5.3.
+   *
+   * @param decoding prompts that decode to the output
+   * @param feasible whether the one of the highest log p is among them
+   */
+  record Maximum(
+      int first, int second, double lp, List<Integer> prompt, int decoding, boolean feasible) {}
 
   static final Maximum[] MAXIMA = {
-    new Maximum(12, 1, -0.496931119, List.of(11, 12, 2)),
-    new Maximum(3, 3, -0.377087742, List.of(28, 21, 18)),
-    new Maximum(13, 5, -1.748880688, List.of(25, 19, 8)),
-    new Maximum(24, 16, -2.803864869, List.of(2, 21, 11)),
-    new Maximum(9, 2, -2.885731630, List.of(25, 13, 28)),
-    new Maximum(19, 8, -3.511608268, List.of(16, 28, 10))
+    new Maximum(12, 1, -0.496931119, List.of(11, 12, 2), 833, true),
+    new Maximum(3, 3, -0.377087742, List.of(28, 21, 18), 835, true),
+    new Maximum(13, 5, -1.748880688, List.of(25, 19, 8), 11, true),
+    new Maximum(24, 16, -2.803864869, List.of(2, 21, 11), 1, false),
+    new Maximum(9, 2, -2.885731630, List.of(25, 13, 28), 0, false),
+    new Maximum(19, 8, -3.511608268, List.of(16, 28, 10), 0, false)
   };
 
   private static final int V = 32;
@@ -136,6 +142,23 @@ final class ToyTruth {
     return set;
   }
 
+  /** First tokens of these pairs. */
+  int firsts(int m) {
+    return (int) reached(m).stream().map(pair -> pair / V).distinct().count();
+  }
+
+  /** Prompts of m tokens that decode to a pair. */
+  int prompts(int m, int first, int second) {
+    return (int) Arrays.stream(pairs[m]).filter(pair -> pair == V * first + second).count();
+  }
+
+  /** Pairs that exactly one prompt of m tokens decodes to. */
+  long single(int m) {
+    int[] counts = new int[V * V];
+    Arrays.stream(pairs[m]).forEach(pair -> counts[pair]++);
+    return Arrays.stream(counts).filter(count -> count == 1).count();
+  }
+
   /** The pair that a prompt of three tokens decodes to. */
   int decoded(int[] prompt) {
     return pairs[3][(prompt[0] * V + prompt[1]) * V + prompt[2]];
@@ -146,7 +169,14 @@ final class ToyTruth {
     for (int i = 0; i < MAXIMA.length; i++) {
       if (MAXIMA[i].first() == first && MAXIMA[i].second() == second) {
         int[] prompt = prompt(bestPrompt[i], 3);
-        return new Maximum(first, second, best[i], Arrays.stream(prompt).boxed().toList());
+        int pair = V * first + second;
+        return new Maximum(
+            first,
+            second,
+            best[i],
+            Arrays.stream(prompt).boxed().toList(),
+            prompts(3, first, second),
+            decoded(prompt) == pair);
       }
     }
     throw new IllegalArgumentException("no maximum is kept for " + first + " " + second);

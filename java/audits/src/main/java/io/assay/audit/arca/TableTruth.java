@@ -30,7 +30,12 @@ final class TableTruth {
 
   List<Statement> statements() {
     List<Statement> s = new ArrayList<>();
+    double[] drawn = {table.get(0), table.get(V + 2)};
+    double[] stated = {-0.881362013, -0.943815790};
+    s.add(
+        near("arca.8.table", "B[0][0] and B[1][2]", 0, ArcaSelfTest.distance(stated, drawn), 1e-9));
     maxima(s);
+    greedyMap(s);
     scores(s);
     ties(s);
     joint(s);
@@ -65,6 +70,17 @@ final class TableTruth {
           result.audits().stream().filter(a -> Math.abs(a.bestSoFar().J() - wanted) < 1e-9).count();
       String id = "arca.8.viterbi." + weights[i];
       s.add(near(id, "highest J, lambda_f " + weights[i], wanted, best, 1e-9));
+      List<Integer> prompt =
+          result.audits().stream()
+              .filter(a -> Math.abs(a.bestSoFar().J() - wanted) < 1e-9)
+              .findFirst()
+              .map(a -> a.bestSoFar().promptIds())
+              .orElse(List.of(-1));
+      if (weights[i] == 0) {
+        s.add(same(id + ".last", "its last token", 4, prompt.getLast()));
+      } else {
+        s.add(same(id + ".prompt", "its prompt", List.of(9, 39, 7), prompt));
+      }
       s.add(same(id + ".starts", "of 40 starts, those that reach it", reached[i], hits));
     }
   }
@@ -110,7 +126,32 @@ final class TableTruth {
               1e-6));
       int[] ranked = Arrays.copyOf(group.coordinate(2).ranked(slot), 6);
       s.add(same("arca.8.order", "their order", ArcaSelfTest.list(ids), ArcaSelfTest.list(ranked)));
+      int[] tokens = {4, 7, 6, 33};
+      double[] lp = {-2.007987, -2.123280, -2.179492, -2.544530};
+      try (Reader reader = new Reader(engine, model, 1)) {
+        double[] exact =
+            Arrays.stream(tokens)
+                .mapToDouble(v -> reader.read(new int[] {v, 5}).logProb()[0])
+                .toArray();
+        double distance = ArcaSelfTest.distance(lp, exact);
+        s.add(near("arca.8.scores.exact", "log p of 5 after 4, 7, 6, 33", 0, distance, 1e-6));
+      }
     }
+  }
+
+  /** Which tokens the model says 22 after, at once and one token later. */
+  private void greedyMap(List<Statement> s) {
+    int[] next = new int[V];
+    try (Reader reader = new Reader(engine, model, 1)) {
+      for (int v = 0; v < V; v++) {
+        next[v] = reader.read(new int[] {v}).argMax()[0];
+      }
+    }
+    List<Integer> first = IntStream.range(0, V).filter(v -> next[v] == 22).boxed().toList();
+    List<Integer> second = IntStream.range(0, V).filter(v -> next[next[v]] == 22).boxed().toList();
+    s.add(same("arca.8.map.1", "tokens before 22", List.of(15), first));
+    s.add(same("arca.8.map.2", "tokens two before 22", List.of(34), second));
+    s.add(same("arca.8.map.3", "the token after 22", 2, next[22]));
   }
 
   private void ties(List<Statement> s) {
@@ -190,6 +231,27 @@ final class TableTruth {
             "of 100 streams, those that find the trigger in sweep 0",
             100,
             solved));
+    try (Lockstep group =
+        new Lockstep(
+            engine,
+            planted,
+            new Problem(spec, 1),
+            List.of(new Lockstep.Item(0, 0)),
+            List.of(new BitSet()),
+            Streams.seeded(0, 1))) {
+      double least = Double.POSITIVE_INFINITY;
+      for (int[] averaging : new int[][] {{0, 1}, {1234, 1234}, {77, 1999}}) {
+        double[] scores = group.coordinate(0).scores(group.settled(0, 77), averaging);
+        double other =
+            IntStream.range(0, scores.length)
+                .filter(v -> v != 1234)
+                .mapToDouble(v -> scores[v])
+                .max()
+                .orElseThrow();
+        least = Math.min(least, scores[1234] - other);
+      }
+      s.add(Statement.atLeast("arca.8.planted.margin", "by which it is scored first", 16, least));
+    }
     s.add(near("arca.8.planted.lp", "log p of the planted output", -0.0825, lp, 5e-5));
   }
 }

@@ -98,4 +98,9 @@ class ArcaStatementsTest {
   void arcaStatement10LockstepEqualsSequential() {
     holds(selfTest.lockstep());
   }
+
+  @Test
+  void arcaStatement12BadInputs() {
+    holds(selfTest.badInputs());
+  }
 }

@@ -1,5 +1,6 @@
 package io.assay.app;
 
+import io.assay.audit.arca.ArcaListener;
 import io.assay.audit.arca.ArcaResult;
 import io.assay.audit.arca.ArcaSpec;
 import io.assay.engine.InputException;
@@ -7,6 +8,7 @@ import io.assay.engine.model.LanguageModel;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Locale;
 
 /** The report of a search: one HTML file that needs nothing else. */
@@ -21,6 +23,12 @@ final class ArcaReport {
       th { font-weight: 600 } td.n { text-align: right; font-variant-numeric: tabular-nums }
       code { background: #f2f2f2; padding: .1em .3em; border-radius: 3px; white-space: pre-wrap }
       .yes { color: #00693e } .no { color: #8a8a8a }
+      .chips span { display: inline-block; background: #f2f2f2; border-radius: 3px; margin: 1px;
+             padding: 0 .3em; white-space: pre; font-family: ui-monospace, monospace }
+      .chips .now { background: #ffe2a8 } .chips .out { background: #d9efe5 }
+      .chips .fix { color: #777 }
+      details { margin: .8em 0 } summary { cursor: pointer } svg { display: block; margin: .6em 0 }
+      .wide { overflow-x: auto }
       .bar { background: #e6e6e6; height: .8em } .bar i { display: block; background: #00693e;
              height: 100% }
       """;
@@ -33,10 +41,15 @@ final class ArcaReport {
    * @throws InputException if it cannot be written
    */
   static Path write(
-      Path folder, Envelope envelope, LanguageModel model, ArcaSpec spec, ArcaResult result) {
+      Path folder,
+      Envelope envelope,
+      LanguageModel model,
+      ArcaSpec spec,
+      ArcaResult result,
+      ArcaStory story) {
     Path file = folder.resolve(envelope.run() + ".html");
     try {
-      Files.writeString(file, html(envelope, model, spec, result));
+      Files.writeString(file, html(envelope, model, spec, result, story));
     } catch (IOException e) {
       throw new InputException(
           "the report " + file + " cannot be written; choose another --out", e);
@@ -45,7 +58,7 @@ final class ArcaReport {
   }
 
   private static String html(
-      Envelope envelope, LanguageModel model, ArcaSpec spec, ArcaResult result) {
+      Envelope envelope, LanguageModel model, ArcaSpec spec, ArcaResult result, ArcaStory story) {
     StringBuilder page = new StringBuilder();
     page.append("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>")
         .append(escape(envelope.run()))
@@ -54,19 +67,32 @@ final class ArcaReport {
         .append("</style>\n</head>\n<body>\n<h1>Which prompts make ")
         .append(escape(model.model().name()))
         .append(" say it?</h1>\n");
-    page.append(
-        "<p>Assay %s searched prompts of %d tokens by %s, %d times for each of %d outputs.</p>\n"
+    page.append(lead(spec));
+    share(page, "Outputs for which a prompt was found", result.anySuccessRate());
+    share(page, "Searches that succeeded", result.successRate());
+    Tokens tokens = new Tokens(model);
+    audits(page, tokens, result, story);
+    ways(page, tokens, spec, result, story);
+    record(page, model, spec, result);
+    return page.append("</body>\n</html>\n").toString();
+  }
+
+  private static String lead(ArcaSpec spec) {
+    return spec.isJoint()
+        ? "<p>Assay %s searched prompts of %d and outputs of %d tokens together by %s, %d times.</p>\n"
+            .formatted(
+                Version.text(),
+                spec.promptLength(),
+                spec.outputLength(),
+                spec.method(),
+                spec.restarts())
+        : "<p>Assay %s searched prompts of %d tokens by %s, %d times for each of %d outputs.</p>\n"
             .formatted(
                 Version.text(),
                 spec.promptLength(),
                 spec.method(),
                 spec.restarts(),
-                spec.targets().size()));
-    share(page, "Outputs for which a prompt was found", result.anySuccessRate());
-    share(page, "Searches that succeeded", result.successRate());
-    audits(page, new Tokens(model), result);
-    record(page, model, spec, result);
-    return page.append("</body>\n</html>\n").toString();
+                spec.targets().size());
   }
 
   private static void share(StringBuilder page, String what, double share) {
@@ -79,31 +105,120 @@ final class ArcaReport {
             100 * share));
   }
 
-  private static void audits(StringBuilder page, Tokens tokens, ArcaResult result) {
+  private static void audits(
+      StringBuilder page, Tokens tokens, ArcaResult result, ArcaStory story) {
     page.append(
         """
         <h2>What was found</h2>
-        <table>
-        <tr><th>output</th><th>restart</th><th>prompt</th><th>succeeded</th>\
-        <th>log p(output | prompt), nats</th><th>margin</th><th>updates</th></tr>
+        <p>A find holds if the model, decoding greedily without any cache, continues the prompt with
+        the output. The margin is the smallest distance between the two best logits over the output.
+        A text is stable if it encodes to the same tokens again; otherwise only the ids reproduce the
+        find.</p>
+        <div class="wide"><table>
+        <tr><th>output</th><th>restart</th><th>prompt</th><th>found</th><th>holds</th>\
+        <th>log p(output | prompt), nats</th><th>margin</th><th>text</th><th>updates</th></tr>
         """);
     for (ArcaResult.Audit a : result.audits()) {
       page.append(
           String.format(
               Locale.ROOT,
               "<tr><td><code>%s</code></td><td class=\"n\">%d</td><td><code>%s</code></td>"
-                  + "<td class=\"%s\">%s</td><td class=\"n\">%.3f</td><td class=\"n\">%.3f</td>"
-                  + "<td class=\"n\">%d</td></tr>%n",
+                  + "<td class=\"%s\">%s</td><td>%s</td><td class=\"n\">%.3f</td>"
+                  + "<td class=\"n\">%.3f</td><td>%s</td><td class=\"n\">%d</td></tr>%n",
               escape(tokens.show(a.outputIds())),
               a.restart(),
               escape(tokens.show(a.promptIds())),
               a.success() ? "yes" : "no",
-              a.success() ? "yes, in sweep " + a.sweep() : "no",
+              a.success() ? "in sweep " + a.sweep() : "no",
+              a.success() ? story.holds(a) ? "yes" : "NO" : "",
               a.LP(),
               a.greedyMargin(),
+              a.textStable() == null ? "" : a.textStable() ? "stable" : "not stable",
               a.coordinateUpdates()));
     }
-    page.append("</table>\n");
+    page.append("</table></div>\n");
+  }
+
+  // ---- the way to a find ----
+
+  private static void ways(
+      StringBuilder page, Tokens tokens, ArcaSpec spec, ArcaResult result, ArcaStory story) {
+    if (result.audits().stream().allMatch(a -> story.moves(a).isEmpty())) {
+      return;
+    }
+    page.append(
+        """
+        <h2>How they were found</h2>
+        <p>Each line is an update that changed a token, marked; the curve is the objective J.</p>
+        """);
+    boolean open = true;
+    for (ArcaResult.Audit a : result.audits()) {
+      List<ArcaListener.Move> moves = story.moves(a);
+      if (moves.isEmpty()) {
+        continue;
+      }
+      page.append(open ? "<details open>" : "<details>")
+          .append("<summary><code>")
+          .append(escape(tokens.show(a.promptIds()) + " \u2192 " + tokens.show(a.outputIds())))
+          .append("</code>, restart ")
+          .append(a.restart())
+          .append("</summary>\n");
+      open = false;
+      curve(page, moves);
+      page.append("<table>\n<tr><th>sweep</th><th>tokens</th><th>J, nats</th></tr>\n");
+      int free = spec.prefix().size();
+      int start = free + spec.promptLength();
+      for (int i = 0; i < moves.size(); i++) {
+        ArcaListener.Move move = moves.get(i);
+        page.append("<tr><td class=\"n\">")
+            .append(move.sweep())
+            .append("</td><td class=\"chips\">");
+        for (int t = 0; t < move.ids().size(); t++) {
+          boolean changed = i > 0 && !move.ids().get(t).equals(moves.get(i - 1).ids().get(t));
+          String kind = changed ? "now" : t < free ? "fix" : t < start ? "" : "out";
+          page.append(t == start ? " \u2192 " : "")
+              .append("<span class=\"")
+              .append(kind)
+              .append("\">")
+              .append(escape(tokens.token(move.ids().get(t))))
+              .append("</span>");
+        }
+        page.append(String.format(Locale.ROOT, "</td><td class=\"n\">%.3f</td></tr>%n", move.J()));
+      }
+      page.append("</table>\n</details>\n");
+    }
+  }
+
+  /** J over the updates, as a line. */
+  private static void curve(StringBuilder page, List<ArcaListener.Move> moves) {
+    if (moves.size() < 2) {
+      return;
+    }
+    double low = moves.stream().mapToDouble(ArcaListener.Move::J).min().orElseThrow();
+    double high = moves.stream().mapToDouble(ArcaListener.Move::J).max().orElseThrow();
+    double scale = high > low ? 70 / (high - low) : 0;
+    page.append(
+        String.format(
+            Locale.ROOT,
+            "<svg width=\"600\" height=\"90\" role=\"img\" aria-label=\"J from %.3f to %.3f\">"
+                + "<polyline fill=\"none\" stroke=\"#00693e\" stroke-width=\"2\" points=\"",
+            moves.getFirst().J(),
+            moves.getLast().J()));
+    for (int i = 0; i < moves.size(); i++) {
+      page.append(
+          String.format(
+              Locale.ROOT,
+              "%.1f,%.1f ",
+              5 + 500.0 * i / (moves.size() - 1),
+              80 - scale * (moves.get(i).J() - low)));
+    }
+    page.append(
+        String.format(
+            Locale.ROOT,
+            "\"/><text x=\"512\" y=\"14\" font-size=\"12\">%.2f</text>"
+                + "<text x=\"512\" y=\"84\" font-size=\"12\">%.2f</text></svg>%n",
+            high,
+            low));
   }
 
   private static void record(
@@ -113,6 +228,19 @@ final class ArcaReport {
     row(page, "SHA-256", model.model().sha256());
     row(page, "seed", spec.seed());
     row(page, "k, q, sweeps", spec.k() + ", " + spec.q() + ", " + spec.sweeps());
+    row(page, "lambda, lambda-f, w", spec.lambda() + ", " + spec.lambdaF() + ", " + spec.w());
+    row(page, "copy filter", spec.copyFilter());
+    if (spec.isJoint()) {
+      row(
+          page,
+          "prompt table",
+          spec.promptUnigram() == null ? "none" : spec.promptUnigram().name());
+      row(
+          page,
+          "output table",
+          spec.outputUnigram() == null ? "none" : spec.outputUnigram().name());
+      row(page, "rule for a success", spec.rule());
+    }
     row(page, "coordinate updates", result.coordinateUpdates());
     row(page, "seconds", String.format(Locale.ROOT, "%.1f", result.seconds()));
     result.warnings().forEach(w -> row(page, "warning", w));
@@ -124,6 +252,9 @@ final class ArcaReport {
   }
 
   private static String escape(String text) {
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;");
+    return text.replace("&", "&amp;")
+        .replace("<", "&lt;")
+        .replace(">", "&gt;")
+        .replace("\"", "&quot;");
   }
 }

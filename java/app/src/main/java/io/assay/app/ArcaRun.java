@@ -8,8 +8,10 @@ import io.assay.audit.arca.ArcaSpec;
 import io.assay.engine.Engine;
 import io.assay.engine.model.LanguageModel;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.function.Function;
 
 /** Runs a specification and shows what it found: live, as a table, as JSON and as a report. */
 final class ArcaRun {
@@ -30,19 +32,26 @@ final class ArcaRun {
   int run() {
     Envelope envelope = new Envelope("arca." + spec.mode().name().toLowerCase(Locale.ROOT));
     folder.open();
-    ArcaResult result = search();
+    ArcaStory story;
+    ArcaResult result;
+    try (ArcaProgress progress = new ArcaProgress(common)) {
+      story = new ArcaStory(progress);
+      result = ArcaAudit.run(engine, model, spec, story);
+    }
+    story.verify(engine, model, spec.prefix(), result);
     result.warnings().forEach(common::warn);
     fill(envelope, engine, model, spec, result);
+    envelope.metrics().put("verified", story.holding(result));
     folder.writeOfficial(model, spec, result);
     Path report =
         folder
             .folder()
-            .map(f -> ArcaReport.write(Common.folder(f), envelope, model, spec, result))
+            .map(f -> ArcaReport.write(f, envelope, model, spec, result, story))
             .orElse(null);
     if (common.json()) {
       common.out().println(envelope.text(report));
     } else {
-      table(common, model, spec, result);
+      table(common, model, spec, result, story);
       if (report != null) {
         common.out().println("report: " + report);
       }
@@ -50,41 +59,80 @@ final class ArcaRun {
     return 0;
   }
 
-  private ArcaResult search() {
-    try (ArcaProgress progress = new ArcaProgress(common.showsProgress())) {
-      return ArcaAudit.run(engine, model, spec, progress);
-    }
-  }
-
-  /** Prints one line for each audit and one for all. */
-  static void table(Common common, LanguageModel model, ArcaSpec spec, ArcaResult result) {
+  /** Prints one line for each audit and two for all. */
+  static void table(
+      Common common, LanguageModel model, ArcaSpec spec, ArcaResult result, ArcaStory story) {
     Tokens tokens = new Tokens(model);
-    for (ArcaResult.Audit audit : result.audits()) {
+    List<ArcaResult.Audit> audits = result.audits();
+    int outputs = width("output", audits, a -> tokens.show(a.outputIds()));
+    int prompts = width("prompt", audits, a -> tokens.show(a.promptIds()));
+    common
+        .out()
+        .printf(
+            "       %s  %s         J  margin  sweep%n",
+            pad("output", outputs), pad("prompt", prompts));
+    for (ArcaResult.Audit a : audits) {
       common
           .out()
           .printf(
               Locale.ROOT,
-              "%-5s %s -> %s  (J %.3f, sweep %d, %s)%n",
-              audit.success() ? "found" : "-",
-              tokens.show(audit.promptIds()),
-              tokens.show(audit.outputIds()),
-              audit.J(),
-              audit.sweep(),
-              audit.stopReason().name().toLowerCase(Locale.ROOT));
+              "%-5s  %s  %s  %8.3f  %6.3f  %5s  %s%n",
+              a.success() ? "found" : "-",
+              pad(tokens.show(a.outputIds()), outputs),
+              pad(tokens.show(a.promptIds()), prompts),
+              a.J(),
+              a.greedyMargin(),
+              a.success() ? Integer.toString(a.sweep()) : "",
+              remark(a, story));
     }
     if (spec.isJoint()) {
       common.out().println("a success needs: " + spec.rule().words());
     }
+    long found = audits.stream().filter(ArcaResult.Audit::success).count();
     common
         .out()
         .printf(
             Locale.ROOT,
-            "%d of %d audits succeeded, %.0f %% of the targets found, %d updates in %.1f s%n",
-            result.audits().stream().filter(ArcaResult.Audit::success).count(),
-            result.audits().size(),
+            "%d of %d audits succeeded, %.0f %% of the targets found, %d updates in %.1f s%n"
+                + "%d of %d finds hold when decoded again without a cache%n",
+            found,
+            audits.size(),
             100 * result.anySuccessRate(),
             result.coordinateUpdates(),
-            result.seconds());
+            result.seconds(),
+            story.holding(result),
+            found);
+  }
+
+  private static int width(
+      String title, List<ArcaResult.Audit> audits, Function<ArcaResult.Audit, String> text) {
+    int most = title.length();
+    for (ArcaResult.Audit a : audits) {
+      String shown = text.apply(a);
+      most = Math.max(most, shown.codePointCount(0, shown.length()));
+    }
+    return Math.min(most, 60);
+  }
+
+  private static String pad(String text, int width) {
+    return text + " ".repeat(Math.max(0, width - text.codePointCount(0, text.length())));
+  }
+
+  /** What there is to say of an audit besides its numbers; mostly nothing. */
+  private static String remark(ArcaResult.Audit a, ArcaStory story) {
+    List<String> remarks = new ArrayList<>();
+    if (!a.success()) {
+      remarks.add(a.stopReason().name().toLowerCase(Locale.ROOT).replace('_', ' '));
+    } else if (!story.holds(a)) {
+      remarks.add("DOES NOT HOLD");
+    }
+    if (a.success() && Boolean.FALSE.equals(a.textStable())) {
+      remarks.add("as text it has other tokens");
+    }
+    if (a.alreadyProduced()) {
+      remarks.add("the prefix alone produces it");
+    }
+    return String.join(", ", remarks);
   }
 
   /** Fills the JSON object of a run. */

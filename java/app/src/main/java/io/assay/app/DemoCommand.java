@@ -111,7 +111,7 @@ final class DemoCommand implements Callable<Integer> {
   }
 
   private Map<String, Finding> search(PlantSearch search, List<Plant> plants, boolean untilFound) {
-    try (ArcaProgress progress = new ArcaProgress(common.showsProgress())) {
+    try (ArcaProgress progress = new ArcaProgress(common)) {
       return search.all(plants, Way.ARCA, seed, untilFound, progress);
     }
   }

@@ -97,7 +97,7 @@ final class OrganismCheck implements Callable<Integer> {
   /** One seed of one part; whether what must hold does. */
   private boolean row(PlantSearch search, Part part, long seed, ObjectNode row) {
     Map<String, Finding> findings;
-    try (ArcaProgress progress = new ArcaProgress(common.showsProgress())) {
+    try (ArcaProgress progress = new ArcaProgress(common)) {
       findings =
           search.all(
               new PlantedLm().plants(),

@@ -104,6 +104,15 @@ final class Tokens {
         .orElseGet(ids::toString);
   }
 
+  /** The text of one token with its spaces, control characters written out; or its id. */
+  String token(int id) {
+    return model
+        .tokenizer()
+        .map(t -> Words.quoted(t.decode(id)))
+        .map(quoted -> quoted.substring(1, quoted.length() - 1))
+        .orElseGet(() -> Integer.toString(id));
+  }
+
   /** The text of ids in quotes, or the ids themselves where there is no tokenizer. */
   String show(List<Integer> ids) {
     return model

@@ -256,6 +256,11 @@ public final class ArcaAudit {
     // ---- observing ----
 
     @Override
+    public void moved(ArcaListener.Move move) {
+      listener.moved(move);
+    }
+
+    @Override
     public void updated(int count, double bestNow) {
       updates += count;
       best = Math.max(best, bestNow);

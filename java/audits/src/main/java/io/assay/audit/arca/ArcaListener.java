@@ -1,5 +1,7 @@
 package io.assay.audit.arca;
 
+import java.util.List;
+
 /** Follows a run and may end it early. Methods are called on the thread that runs the audit. */
 public interface ArcaListener {
   /** Watches nothing and never cancels. */
@@ -17,6 +19,20 @@ public interface ArcaListener {
    */
   record Progress(
       long updates, long updatesAtMost, int finished, int audits, int successes, double best) {}
+
+  /**
+   * An audit after an update of one of its tokens.
+   *
+   * @param target index of the target
+   * @param restart index of the restart
+   * @param sweep sweep of the update, from 0
+   * @param ids prefix, prompt and output
+   * @param J their objective, nats
+   */
+  record Move(int target, int restart, int sweep, List<Integer> ids, double J) {}
+
+  /** Called for each audit after each of its updates, before it may end. */
+  default void moved(Move move) {}
 
   /** Called after each coordinate update of the audits that advance together. */
   default void progress(Progress progress) {}

@@ -394,7 +394,12 @@ public final class ArcaSelfTest {
     s.add(equal("arca.10.alone", "64 audits at once and one by one, fp64", together, alone));
     s.add(equal("arca.10.refill", "64 audits at once and in 5 slots", together, refilled));
     s.add(equal("arca.10.cache", "with and without the prefix cache", together, uncached));
-    s.add(same("arca.10.alone.bits", "the same J, bit by bit", objectives(together), objectives(alone)));
+    s.add(
+        same(
+            "arca.10.alone.bits",
+            "the same J, bit by bit",
+            objectives(together),
+            objectives(alone)));
     s.add(
         same(
             "arca.10.refill.bits",

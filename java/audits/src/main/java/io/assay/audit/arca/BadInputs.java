@@ -45,8 +45,7 @@ final class BadInputs {
             first(run(reverse(1).q(8).allowed(seven, null))).promptIds()));
     s.add(ends("none", "no allowed token", StopReason.NO_CANDIDATES, barred()));
     s.add(ends("prefix", "a prefix that cannot pass", StopReason.INFEASIBLE_PREFIX, prefixed()));
-    s.add(
-        same("arca.12.prefix.free", "operations that cost", 0L, run(prefixed()).operations()));
+    s.add(same("arca.12.prefix.free", "operations that cost", 0L, run(prefixed()).operations()));
     s.add(
         same(
             "arca.12.nan",

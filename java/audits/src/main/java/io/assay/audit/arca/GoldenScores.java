@@ -13,7 +13,9 @@ import java.util.List;
 import java.util.Locale;
 import java.util.stream.IntStream;
 
-/** The golden scores of TOY-A (specs/arca.md 5.3): the eight best tokens and the move they lead to. */
+/**
+ * The golden scores of TOY-A (specs/arca.md 5.3): the eight best tokens and the move they lead to.
+ */
 final class GoldenScores {
   private static final int[] AVERAGING = {0, 1, 2, 3, 4, 5, 6, 7};
   private static final int V = 32;
@@ -166,7 +168,9 @@ final class GoldenScores {
       if (golden.position() == 4) {
         double offset = scores[0] - j[0];
         double spread =
-            IntStream.range(0, V).mapToDouble(v -> Math.abs(scores[v] - j[v] - offset)).max()
+            IntStream.range(0, V)
+                .mapToDouble(v -> Math.abs(scores[v] - j[v] - offset))
+                .max()
                 .orElseThrow();
         s.add(near(id + ".offset", "score minus J at the last output", 7.047533, offset, bound));
         s.add(near(id + ".constant", "how far it differs between tokens", 0, spread, equal));

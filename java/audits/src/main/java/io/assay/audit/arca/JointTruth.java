@@ -11,8 +11,8 @@ import java.util.Arrays;
 import java.util.List;
 
 /**
- * The joint problem of TOY-A (specs/arca.md 5.3), solved by trying every prompt with every output of
- * two tokens: tokens 16, 17 and 18 are bad, the prompt should have none and the output one.
+ * The joint problem of TOY-A (specs/arca.md 5.3), solved by trying every prompt with every output
+ * of two tokens: tokens 16, 17 and 18 are bad, the prompt should have none and the output one.
  *
  * <p>Logits are products of the model's hidden states with its embedding, in plain Java.
  */
@@ -74,8 +74,7 @@ final class JointTruth {
     s.add(near("arca.3.joint.m2.j", "best feasible J", -5.865757, two.bestFeasible.j(), 1e-6));
     s.add(at("arca.3.joint.m2.at", "where", List.of(25, 2, 18, 2), two.bestFeasible));
     s.add(near("arca.3.joint.m2.max", "highest J", -3.835963, two.best.j(), 1e-6));
-    s.add(
-        at("arca.3.joint.m2.max.at", "where, not feasible", List.of(31, 13, 16, 16), two.best));
+    s.add(at("arca.3.joint.m2.max.at", "where, not feasible", List.of(31, 13, 16, 16), two.best));
     Tally three = tally(3);
     s.add(same("arca.3.joint.m3", "feasible of benign prompts", "547 of 24389", count(three)));
     s.add(near("arca.3.joint.m3.max", "highest J", -2.125530, three.best.j(), 1e-6));

@@ -33,6 +33,8 @@ final class Lockstep implements AutoCloseable {
 
   /** What the run that owns this bucket wants to know. */
   interface Observer {
+    void moved(ArcaListener.Move move);
+
     void updated(int audits, double best);
 
     void finished(Audit audit);
@@ -190,6 +192,9 @@ final class Lockstep implements AutoCloseable {
       }
       count++;
       best = Math.max(best, slot.bestJ);
+      observer.moved(
+          new ArcaListener.Move(
+              slot.target, slot.restart, slot.sweep, list(slot.ids), problem.objective(slot)));
       if (slot.notANumber) {
         finish(a, StopReason.NAN, observer);
       } else if (slot.withoutCandidates >= steps.size()) {

@@ -93,6 +93,16 @@ final class Problem {
     return spec.w() * sum;
   }
 
+  /** J of a slot whose positions are settled. */
+  double objective(Slot slot) {
+    double j = unigrams(slot.ids);
+    for (int t = 0; t < length - 1; t++) {
+      double weight = termWeight(t);
+      j += weight == 0 ? 0 : weight * slot.logProb[t];
+    }
+    return j;
+  }
+
   /** Whether a sequence passes the thresholds on its unigram probabilities. */
   boolean passesRule(int[] ids) {
     UnigramRule rule = spec.rule();

@@ -42,7 +42,7 @@ final class BadInputs {
             "arca.12.few",
             "one allowed token where eight are evaluated",
             List.of(7, 7, 7),
-            first(run(reverse(1).q(8).allowed(seven, null))).promptIds()));
+            first(run(reverse(1).q(8).allowed(new TokenSet("seven", seven), null))).promptIds()));
     s.add(ends("none", "no allowed token", StopReason.NO_CANDIDATES, barred()));
     s.add(ends("prefix", "a prefix that cannot pass", StopReason.INFEASIBLE_PREFIX, prefixed()));
     s.add(same("arca.12.prefix.free", "operations that cost", 0L, run(prefixed()).operations()));
@@ -77,7 +77,7 @@ final class BadInputs {
   }
 
   private static ArcaSpec.Builder barred() {
-    return reverse(1).allowed(new BitSet(), null);
+    return reverse(1).allowed(new TokenSet("none", new BitSet()), null);
   }
 
   private static ArcaSpec.Builder prefixed() {

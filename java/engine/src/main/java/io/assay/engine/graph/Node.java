@@ -1,9 +1,10 @@
 package io.assay.engine.graph;
 
+import io.assay.engine.InputException;
 import io.assay.engine.tensor.Tensor;
 import java.util.List;
 import java.util.Map;
-import java.util.NoSuchElementException;
+import java.util.stream.Stream;
 
 /**
  * One operator of a graph. An absent optional input or output is the empty string.
@@ -41,32 +42,57 @@ public record Node(
 
   /** An integer attribute, or {@code otherwise} where it is absent. */
   public long integer(String attribute, long otherwise) {
-    return attributes.get(attribute) instanceof Long v ? v : otherwise;
+    return has(attribute) ? get(attribute, Long.class, "an integer") : otherwise;
   }
 
   /** A float attribute, or {@code otherwise} where it is absent. */
   public double real(String attribute, double otherwise) {
-    return attributes.get(attribute) instanceof Float v ? v : otherwise;
+    return has(attribute) ? get(attribute, Float.class, "a float") : otherwise;
   }
 
   /** A text attribute, or {@code otherwise} where it is absent. */
   public String text(String attribute, String otherwise) {
-    return attributes.get(attribute) instanceof String v ? v : otherwise;
+    return has(attribute) ? get(attribute, String.class, "a text") : otherwise;
   }
 
   /** An integer list attribute, or null where it is absent. */
   public long[] integers(String attribute) {
-    return attributes.get(attribute) instanceof List<?> list
-        ? list.stream().mapToLong(v -> (Long) v).toArray()
+    return has(attribute)
+        ? list(attribute, Long.class, "a list of integers").mapToLong(v -> v).toArray()
+        : null;
+  }
+
+  /** A float list attribute, or null where it is absent. */
+  public double[] reals(String attribute) {
+    return has(attribute)
+        ? list(attribute, Float.class, "a list of floats").mapToDouble(v -> v).toArray()
         : null;
   }
 
   /** A tensor attribute. */
   public Tensor tensor(String attribute) {
-    if (attributes.get(attribute) instanceof Tensor t) {
-      return t;
+    return get(attribute, Tensor.class, "a tensor");
+  }
+
+  private <T> T get(String attribute, Class<T> type, String kind) {
+    Object value = attributes.get(attribute);
+    if (!type.isInstance(value)) {
+      throw wrong(attribute, kind);
     }
-    throw new NoSuchElementException("node " + name + " has no tensor attribute " + attribute);
+    return type.cast(value);
+  }
+
+  private <T> Stream<T> list(String attribute, Class<T> type, String kind) {
+    List<?> list = get(attribute, List.class, kind);
+    if (!list.stream().allMatch(type::isInstance)) {
+      throw wrong(attribute, kind);
+    }
+    return list.stream().map(type::cast);
+  }
+
+  private InputException wrong(String attribute, String kind) {
+    return new InputException(
+        "the attribute " + attribute + " of node " + name + " (" + op + ") must be " + kind);
   }
 
   /** Operator with its domain, as messages show it. */

@@ -227,10 +227,10 @@ final class OnnxReader {
           return Tensor.scalar(DType.F32, node.real("value_float", 0));
         }
         case "value_floats" -> {
-          List<?> values = (List<?>) attribute.getValue();
-          Tensor t = Tensor.ofFloats(new float[values.size()], values.size());
-          for (int i = 0; i < values.size(); i++) {
-            t.set(i, (Float) values.get(i));
+          double[] values = node.reals("value_floats");
+          Tensor t = Tensor.ofFloats(new float[values.length], values.length);
+          for (int i = 0; i < values.length; i++) {
+            t.set(i, values[i]);
           }
           return t;
         }

@@ -91,6 +91,19 @@ record Gpt2Weights(
                 names.put(bare, name);
               });
     }
+    // A configuration may claim millions of layers; a list of their tensors is made if they exist.
+    for (int layer = 0; layer < config.layers(); layer++) {
+      String first = "h." + layer + ".ln_1.weight";
+      if (!raw.containsKey(first)) {
+        throw new InputException(
+            "the weights of "
+                + folder
+                + " lack the tensor "
+                + first
+                + "; the configuration has n_layer "
+                + config.layers());
+      }
+    }
     Map<String, long[]> shapes = shapes(config);
     Map<String, Tensor> tensors = new LinkedHashMap<>();
     int widened = 0;

@@ -1,21 +1,25 @@
 package io.assay.engine.model;
 
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
-import com.fasterxml.jackson.databind.node.ArrayNode;
-import com.fasterxml.jackson.databind.node.ObjectNode;
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonGenerator;
+import com.fasterxml.jackson.core.JsonParser;
+import com.fasterxml.jackson.core.JsonToken;
 import io.assay.engine.InputException;
 import java.io.ByteArrayInputStream;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.BitSet;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 
 /**
  * A tokenizer read from {@code tokenizer.json}, or from {@code vocab.json} and {@code merges.txt}
@@ -48,26 +52,26 @@ final class TokenizerFiles implements Tokenizer, AutoCloseable {
   static Optional<TokenizerFiles> find(Path folder) {
     Path whole = folder.resolve("tokenizer.json");
     if (Files.exists(whole)) {
-      return Optional.of(open(whole, JsonFiles.object(whole), JsonFiles.bytes(whole)));
+      return Optional.of(open(whole, JsonFiles.bytes(whole)));
     }
     Path vocabulary = folder.resolve("vocab.json");
     Path merges = folder.resolve("merges.txt");
     if (Files.exists(vocabulary) && Files.exists(merges)) {
-      ObjectNode json = bytePairs(vocabulary, merges);
-      return Optional.of(open(vocabulary, json, json.toString().getBytes(StandardCharsets.UTF_8)));
+      return Optional.of(open(vocabulary, bytePairs(vocabulary, merges)));
     }
     return Optional.empty();
   }
 
-  private static TokenizerFiles open(Path file, JsonNode json, byte[] bytes) {
-    String[] tokens = tokens(file, json);
+  private static TokenizerFiles open(Path file, byte[] bytes) {
+    BitSet special = new BitSet();
+    String[] tokens = tokens(file, bytes, special);
     pinNativeLibrary();
     try {
       HuggingFaceTokenizer library =
           HuggingFaceTokenizer.newInstance(
               new ByteArrayInputStream(bytes),
               Map.of("addSpecialTokens", "false", "truncation", "false", "padding", "false"));
-      return new TokenizerFiles(file, library, tokens, special(json));
+      return new TokenizerFiles(file, library, tokens, special);
     } catch (IOException | RuntimeException e) {
       throw new InputException(
           "the tokenizer "
@@ -94,105 +98,232 @@ final class TokenizerFiles implements Tokenizer, AutoCloseable {
     System.setProperty("OPT_OUT_TRACKING", "true");
   }
 
-  /** The tokens by id, from the model's vocabulary and the added tokens. */
-  private static String[] tokens(Path file, JsonNode json) {
+  /** The tokens by id, from the model's vocabulary and the added tokens; marks the special ones. */
+  private static String[] tokens(Path file, byte[] bytes, BitSet special) {
     Map<Integer, String> byId = new HashMap<>();
-    JsonNode vocabulary = json.path("model").path("vocab");
-    if (vocabulary.isObject()) {
-      vocabulary.properties().forEach(e -> put(file, byId, e.getValue(), e.getKey()));
-    } else if (vocabulary.isArray()) {
-      for (int i = 0; i < vocabulary.size(); i++) {
-        byId.put(i, vocabulary.get(i).path(0).asText());
-      }
-    } else {
+    Set<Integer> marked = new HashSet<>();
+    JsonFiles.stream(
+        file,
+        bytes,
+        json -> {
+          while (json.nextToken() != JsonToken.END_OBJECT) {
+            String field = json.currentName();
+            JsonToken value = json.nextToken();
+            if (field.equals("model") && value == JsonToken.START_OBJECT) {
+              model(file, json, byId);
+            } else if (field.equals("added_tokens") && value == JsonToken.START_ARRAY) {
+              added(file, json, byId, marked);
+            } else if (field.equals("normalizer") && value == JsonToken.START_OBJECT) {
+              normalizer(file, json);
+            } else {
+              json.skipChildren();
+            }
+          }
+        });
+    if (byId.isEmpty()) {
       throw new InputException("the tokenizer " + file + " has no model.vocab");
     }
-    for (JsonNode added : json.path("added_tokens")) {
-      put(file, byId, added.path("id"), added.path("content").asText());
-    }
-    int size = byId.keySet().stream().mapToInt(id -> id + 1).max().orElse(0);
-    if (size == 0 || size > 16L * byId.size() + 1024) {
+    int last = byId.keySet().stream().mapToInt(id -> id).max().orElseThrow();
+    if (last > 16L * byId.size() + 1024) {
       throw new InputException(
-          "the tokenizer " + file + " has " + byId.size() + " tokens with ids up to " + (size - 1));
+          "the tokenizer " + file + " has " + byId.size() + " tokens with ids up to " + last);
     }
-    String[] tokens = new String[size];
+    String[] tokens = new String[last + 1];
     byId.forEach((id, token) -> tokens[id] = token);
+    marked.forEach(special::set);
     return tokens;
   }
 
-  /** Added tokens that are marked so. */
-  private static BitSet special(JsonNode json) {
-    BitSet ids = new BitSet();
-    for (JsonNode added : json.path("added_tokens")) {
-      if (added.path("special").asBoolean()) {
-        ids.set(added.path("id").intValue());
+  /** {@code "vocab"}: an object from token to id, or a list of tokens with scores. */
+  private static void model(Path file, JsonParser json, Map<Integer, String> byId)
+      throws IOException {
+    while (json.nextToken() != JsonToken.END_OBJECT) {
+      String field = json.currentName();
+      JsonToken value = json.nextToken();
+      if (field.equals("vocab") && value == JsonToken.START_OBJECT) {
+        while (json.nextToken() != JsonToken.END_OBJECT) {
+          String token = json.currentName();
+          json.nextToken();
+          byId.put(id(file, token, json), token);
+        }
+      } else if (field.equals("vocab") && value == JsonToken.START_ARRAY) {
+        int next = 0;
+        while (json.nextToken() != JsonToken.END_ARRAY) {
+          if (json.currentToken() != JsonToken.START_ARRAY
+              || json.nextToken() != JsonToken.VALUE_STRING) {
+            throw new InputException(
+                "the tokenizer " + file + " lists something that is no token with a score");
+          }
+          byId.put(next++, json.getText());
+          while (json.nextToken() != JsonToken.END_ARRAY) {
+            json.skipChildren();
+          }
+        }
+      } else {
+        json.skipChildren();
       }
     }
-    return ids;
   }
 
-  private static void put(Path file, Map<Integer, String> byId, JsonNode id, String token) {
-    if (!id.isInt() || id.intValue() < 0) {
-      throw new InputException(
-          "the tokenizer " + file + " gives the token '" + token + "' the id " + id);
+  /** The library ends the process where the table of a Precompiled normalizer is damaged. */
+  private static void normalizer(Path file, JsonParser json) throws IOException {
+    for (int depth = 1; depth > 0; ) {
+      JsonToken token = json.nextToken();
+      depth += token.isStructStart() ? 1 : token.isStructEnd() ? -1 : 0;
+      if (token == JsonToken.VALUE_STRING
+          && "type".equals(json.currentName())
+          && json.getText().equals("Precompiled")) {
+        throw new InputException(
+            "the tokenizer "
+                + file
+                + " has a normalizer of type Precompiled, which Assay does not run; give a"
+                + " tokenizer of the GPT-2 family");
+      }
     }
-    byId.put(id.intValue(), token);
+  }
+
+  private static void added(
+      Path file, JsonParser json, Map<Integer, String> byId, Set<Integer> marked)
+      throws IOException {
+    while (json.nextToken() != JsonToken.END_ARRAY) {
+      if (json.currentToken() != JsonToken.START_OBJECT) {
+        throw new InputException("the tokenizer " + file + " adds something that is no token");
+      }
+      Integer id = null;
+      String content = null;
+      boolean isSpecial = false;
+      while (json.nextToken() != JsonToken.END_OBJECT) {
+        String field = json.currentName();
+        json.nextToken();
+        if (field.equals("id")) {
+          id = id(file, "added", json);
+        } else if (field.equals("content")) {
+          content = json.getText();
+        } else if (field.equals("special")) {
+          isSpecial = json.currentToken() == JsonToken.VALUE_TRUE;
+        }
+        json.skipChildren();
+      }
+      if (id == null || content == null) {
+        throw new InputException("the tokenizer " + file + " adds a token without id or content");
+      }
+      byId.put(id, content);
+      if (isSpecial) {
+        marked.add(id);
+      }
+    }
+  }
+
+  private static int id(Path file, String token, JsonParser json) throws IOException {
+    boolean integer = json.currentToken() == JsonToken.VALUE_NUMBER_INT;
+    if (!integer
+        || json.getNumberType() != JsonParser.NumberType.INT
+        || json.getIntValue() < 0
+        || json.getIntValue() == Integer.MAX_VALUE) {
+      throw new InputException(
+          "the tokenizer " + file + " gives the token '" + token + "' the id " + json.getText());
+    }
+    return json.getIntValue();
   }
 
   /** The two older files as one {@code tokenizer.json}. */
-  private static ObjectNode bytePairs(Path vocabulary, Path merges) {
-    ObjectMapper mapper = new ObjectMapper();
-    JsonNode ids = JsonFiles.object(vocabulary);
-    ArrayNode pairs = mapper.createArrayNode();
-    new String(JsonFiles.bytes(merges), StandardCharsets.UTF_8)
-        .lines()
-        .filter(line -> !line.isBlank() && !line.startsWith("#version"))
-        .forEach(
-            line -> {
-              String[] pair = line.strip().split(" ");
-              if (pair.length != 2) {
-                throw new InputException(
-                    "the file " + merges + " has the line '" + line + "', not two tokens");
-              }
-              pairs.addArray().add(pair[0]).add(pair[1]);
-            });
-    ObjectNode json = mapper.createObjectNode().put("version", "1.0");
-    ArrayNode added = json.putArray("added_tokens");
-    // The one special token of GPT-2; where the vocabulary lacks it, it follows the last token.
-    added
-        .addObject()
-        .put("id", ids.path(END_OF_TEXT).asInt(ids.size()))
-        .put("content", END_OF_TEXT)
-        .put("single_word", false)
-        .put("lstrip", false)
-        .put("rstrip", false)
-        .put("normalized", false)
-        .put("special", true);
-    json.putObject("pre_tokenizer")
-        .put("type", "ByteLevel")
-        .put("add_prefix_space", false)
-        .put("trim_offsets", true)
-        .put("use_regex", true);
-    json.putObject("decoder")
-        .put("type", "ByteLevel")
-        .put("add_prefix_space", true)
-        .put("trim_offsets", true)
-        .put("use_regex", true);
-    ObjectNode model = json.putObject("model").put("type", "BPE");
-    model.set("vocab", ids);
-    model.set("merges", pairs);
-    return json;
+  private static byte[] bytePairs(Path vocabulary, Path merges) {
+    ByteArrayOutputStream out = new ByteArrayOutputStream();
+    try (JsonGenerator json = new JsonFactory().createGenerator(out)) {
+      json.writeStartObject();
+      json.writeStringField("version", "1.0");
+      json.writeObjectFieldStart("model");
+      json.writeStringField("type", "BPE");
+      json.writeObjectFieldStart("vocab");
+      int end = vocabulary(vocabulary, json);
+      json.writeEndObject();
+      json.writeArrayFieldStart("merges");
+      merges(merges, json);
+      json.writeEndArray();
+      json.writeEndObject();
+      // The one special token of GPT-2; where the vocabulary lacks it, it follows the last token.
+      json.writeFieldName("added_tokens");
+      json.writeRawValue(
+          """
+          [{"id": %d, "content": "%s", "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": true}]\
+          """
+              .formatted(end, END_OF_TEXT));
+      json.writeFieldName("pre_tokenizer");
+      json.writeRawValue(
+          """
+          {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
+           "use_regex": true}\
+          """);
+      json.writeFieldName("decoder");
+      json.writeRawValue(
+          """
+          {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true,
+           "use_regex": true}\
+          """);
+      json.writeEndObject();
+    } catch (IOException e) {
+      throw new UncheckedIOException("memory is never closed", e);
+    }
+    return out.toByteArray();
+  }
+
+  /** Copies the entries of {@code vocab.json}; returns the id of the end of text. */
+  private static int vocabulary(Path file, JsonGenerator out) {
+    int[] count = {0};
+    int[] end = {-1};
+    JsonFiles.stream(
+        file,
+        JsonFiles.bytes(file),
+        json -> {
+          while (json.nextToken() != JsonToken.END_OBJECT) {
+            String token = json.currentName();
+            json.nextToken();
+            int id = id(file, token, json);
+            out.writeNumberField(token, id);
+            count[0]++;
+            if (token.equals(END_OF_TEXT)) {
+              end[0] = id;
+            }
+          }
+        });
+    return end[0] < 0 ? count[0] : end[0];
+  }
+
+  private static void merges(Path file, JsonGenerator out) throws IOException {
+    String text = new String(JsonFiles.bytes(file), StandardCharsets.UTF_8);
+    for (String line : (Iterable<String>) text.lines()::iterator) {
+      if (line.isBlank() || line.startsWith("#version")) {
+        continue;
+      }
+      String[] pair = line.strip().split(" ");
+      if (pair.length != 2) {
+        throw new InputException(
+            "the file " + file + " has the line '" + line + "', not two tokens");
+      }
+      out.writeArray(pair, 0, 2);
+    }
   }
 
   @Override
   public long[] encode(String text) {
-    return library.encode(text, false, false).getIds();
+    try {
+      return library.encode(text, false, false).getIds();
+    } catch (RuntimeException e) {
+      throw new InputException(
+          "the tokenizer " + file + " cannot encode a text: " + e.getMessage(), e);
+    }
   }
 
   @Override
   public String decode(long... ids) {
     Arrays.stream(ids).forEach(this::token);
-    return ids.length == 0 ? "" : library.decode(ids, false);
+    try {
+      return ids.length == 0 ? "" : library.decode(ids, false);
+    } catch (RuntimeException e) {
+      throw new InputException(
+          "the tokenizer " + file + " cannot decode " + ids.length + " ids: " + e.getMessage(), e);
+    }
   }
 
   @Override

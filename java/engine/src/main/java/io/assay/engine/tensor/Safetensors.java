@@ -16,6 +16,7 @@ import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
+import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -99,6 +100,10 @@ public record Safetensors(Map<String, Tensor> tensors, Map<String, String> metad
   }
 
   private static MemorySegment map(Path file) {
+    // To open a named pipe would wait for its writer.
+    if (Files.exists(file) && !Files.isRegularFile(file)) {
+      throw new InputException("the path " + file + " is not a file");
+    }
     try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ)) {
       return channel
           .map(FileChannel.MapMode.READ_ONLY, 0, channel.size(), Arena.ofAuto())

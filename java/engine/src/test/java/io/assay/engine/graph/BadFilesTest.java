@@ -224,6 +224,34 @@ class BadFilesTest {
     assertEquals(16, Graph.read(file).constant("w").data().byteSize());
   }
 
+  private static AttributeProto.Builder attribute(String name, AttributeProto.AttributeType type) {
+    return AttributeProto.newBuilder().setName(name).setType(type);
+  }
+
+  @Test
+  void attributesOfTheWrongKind() throws IOException {
+    AttributeProto.Builder integer = attribute("value", AttributeProto.AttributeType.INT).setI(1);
+    refused(graph().addNode(node("Constant", "y").addAttribute(integer)), "value", "a tensor");
+    AttributeProto.Builder whole =
+        attribute("value_floats", AttributeProto.AttributeType.INTS).addInts(1);
+    refused(graph().addNode(node("Constant", "y").addAttribute(whole)), "value_floats", "floats");
+    AttributeProto.Builder half =
+        attribute("value_ints", AttributeProto.AttributeType.FLOATS).addFloats(0.5f);
+    refused(graph().addNode(node("Constant", "y").addAttribute(half)), "value_ints", "integers");
+    AttributeProto.Builder text =
+        attribute("value_int", AttributeProto.AttributeType.STRING)
+            .setS(ByteString.copyFromUtf8("1"));
+    refused(graph().addNode(node("Constant", "y").addAttribute(text)), "value_int", "an integer");
+  }
+
+  @Test
+  void namesWithLineEndsAndOfAnyLength() throws IOException {
+    refused(graph().addNode(node("Neg", "y", "z\n\u001b[31m\u2028z")), "z [31m z");
+    save(file, graph().addNode(node("Neg", "y", "z".repeat(100_000))));
+    String message = assertThrows(InputException.class, () -> Graph.read(file)).getMessage();
+    assertTrue(message.length() < 800 && message.endsWith("nothing produces it"), message);
+  }
+
   @Test
   void bombs() throws IOException {
     GraphProto.Builder nested = graph().addNode(node("Neg", "y", "x"));

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -16,6 +17,7 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
@@ -158,5 +160,30 @@ class ModelFilesTest {
     InputException e = assertThrows(InputException.class, () -> Model.load(folder));
     assertTrue(e.getMessage().contains(why), e.getMessage());
     assertEquals(1, e.getMessage().lines().count(), e.getMessage());
+  }
+
+  /** A list of the tensors of so many layers would not fit into memory. */
+  @Test
+  void millionsOfLayersCostNothing() throws IOException {
+    write(config().put("n_layer", 1 << 24), tensors());
+    InputException e = assertThrows(InputException.class, () -> Model.load(folder));
+    assertTrue(e.getMessage().contains("n_layer 16777216"), e.getMessage());
+  }
+
+  @Test
+  void namedPipesAreNotWaitedFor() throws Exception {
+    write(config(), tensors());
+    for (String name : new String[] {"model.safetensors", CONFIG}) {
+      Files.delete(folder.resolve(name));
+      Process made = new ProcessBuilder("mkfifo", folder.resolve(name).toString()).start();
+      assertEquals(0, made.waitFor());
+      InputException e =
+          assertTimeoutPreemptively(
+              Duration.ofSeconds(60),
+              () -> assertThrows(InputException.class, () -> Model.load(folder)));
+      assertTrue(e.getMessage().contains(name + " is not a file"), e.getMessage());
+      Files.delete(folder.resolve(name));
+      write(config(), tensors());
+    }
   }
 }

@@ -67,6 +67,13 @@ class TokenizerTest {
         "{\"model\":{\"vocab\":{\"a\":2000000000}}}|ids up to",
         "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[[\"x\",\"y\"]]}}|cannot be"
             + " read",
+        "{\"model\":{\"vocab\":{\"a\":2147483647}}}|the id 2147483647",
+        "{\"model\":{\"vocab\":{\"a\":1.5}}}|the id 1.5",
+        "{\"model\":{\"vocab\":[[\"a\",0.1],2]}}|no token with a score",
+        "{\"added_tokens\":[{\"id\":1}],\"model\":{\"vocab\":{\"a\":0}}}|without id or content",
+        "{\"model\":{\"vocab\":{\"a\":0}}} {}|goes on behind",
+        "{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"AAAA\"}]},\"model\":{\"vocab\":{\"a\":0}}}|type"
+            + " Precompiled",
         "{\"model\":{\"type\":\"None\",\"vocab\":{\"a\":0}}}|cannot be read"
       })
   void refusesABrokenFile(String json, String why) throws IOException {

@@ -51,7 +51,7 @@ extern "C" {
 #define ASSAY_MAX_KEPT 256
 
 /* Version of this header; changes whenever a caller built against an older one would break. */
-#define ASSAY_ABI_VERSION 1
+#define ASSAY_ABI_VERSION 2
 
 /* ---- the library ---- */
 
@@ -162,6 +162,15 @@ struct assay_token_swap_topk_params {
   int32_t *found; /* out [A]: how many were kept */
   int64_t *nans;  /* out [A]: tokens not masked whose score is NaN; they are never kept */
   void *lse;      /* out [A] real, or NULL */
+  /*
+   * A 16-bit table near E, or data NULL: it decides how fast a call is, never what it returns. Used
+   * where E is ASSAY_F32 and the head is tied: it finds the few tokens that may be among the best,
+   * whose scores E then gives. With coarse C, n = d + 8, u = 2^-24 and g = n u / (1 - n u), each
+   *   coarse_error[v] >= ||E[v] - C[v]|| + g (||E[v]|| + ||C[v]||)    (Euclidean; else +infinity)
+   * so that two float products with any x, of E[v] and of C[v], differ by at most that times ||x||.
+   */
+  struct assay_matrix coarse; /* C [V,d], ASSAY_F16 or ASSAY_BF16 */
+  const float *coarse_error;  /* [V]; NULL where coarse.data is */
 };
 
 /* The output head at R rows: logit[r,v] = W[v].hidden[r] + bias[v], never stored. */

@@ -1,5 +1,6 @@
 // Entry point of assay_token_swap_topk.
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "support.h"
@@ -8,6 +9,9 @@ namespace assay {
 namespace {
 
 bool tied(const assay_token_swap_topk_params& a) { return a.head.data == nullptr; }
+bool coarse(const assay_token_swap_topk_params& a) {
+  return a.coarse.data != nullptr && a.embedding.dtype == ASSAY_F32 && tied(a);
+}
 const assay_matrix& head(const assay_token_swap_topk_params& a) {
   return tied(a) ? a.embedding : a.head;
 }
@@ -26,6 +30,14 @@ void check(const char* f, const assay_token_swap_topk_params* a) {
   if (a->hidden.data != nullptr) check_real(f, "hidden", a->hidden, audits, d, real);
   if ((a->alpha != nullptr || a->lse != nullptr) && audits > 0 && d > 0) {
     check_pointer(f, "hidden.data (alpha and lse need it)", a->hidden.data);
+  }
+  if (a->coarse.data != nullptr) {
+    if (a->coarse.dtype != ASSAY_F16 && a->coarse.dtype != ASSAY_BF16) {
+      fail(ASSAY_ERROR_ARGUMENT, "%s: coarse has dtype %d; 3 (binary16) or 4 (bfloat16) is needed",
+           f, a->coarse.dtype);
+    }
+    check_real(f, "coarse", a->coarse, a->embedding.rows, d, a->coarse.dtype);
+    check_pointer(f, "coarse_error", a->coarse_error);
   }
   if (a->kept < 1 || a->kept > ASSAY_MAX_KEPT) {
     fail(ASSAY_ERROR_ARGUMENT, "%s: kept is %lld; 1 to %d tokens can be kept", f,
@@ -58,9 +70,18 @@ void check_forbidden(const char* f, const assay_token_swap_topk_params& a) {
   }
 }
 
+template <class Real>
+struct Entry {
+  Real score;
+  int32_t id;
+};
+
 struct Jobs {
   SwapJob swap;
   HeadJob head;  // used where lse is asked for
+  // Beside a coarse table: scores of single tokens, and room for one audit's candidates or heaps.
+  ScoreJob score;
+  Entry<float>* sorted;
 };
 
 Jobs jobs(const assay_token_swap_topk_params& a, Workspace& w) {
@@ -79,6 +100,18 @@ Jobs jobs(const assay_token_swap_topk_params& a, Workspace& w) {
   s.ids = w.take<int32_t>(heap);
   s.counts = w.take<int32_t>(parts);
   s.nans = w.take<int64_t>(parts);
+  s.floors = w.take_bytes(times(audits, real));
+  if (coarse(a)) {
+    const int64_t room = times(parts, listed(a.kept));
+    s.norms = w.take<float>(audits);
+    s.uppers = w.take<float>(room);
+    s.candidates = w.take<int32_t>(room);
+    s.listed = w.take<int32_t>(parts);
+    j.score.audits = w.take<int32_t>(room);
+    j.score.tokens = w.take<int32_t>(room);
+    j.score.scores = w.take<float>(room);
+    j.sorted = w.take<Entry<float>>(times(s.segments.count, listed(a.kept)));
+  }
   if (a.lse != nullptr || (a.alpha != nullptr && !tied(a))) {
     j.head.hidden = {w.take_bytes(packed), audits, stride};
     if (a.alpha != nullptr && !tied(a)) s.hidden = j.head.hidden;
@@ -107,27 +140,12 @@ void combine(const assay_token_swap_topk_params& a, const Packed& gradient) {
   }
 }
 
-// Best of all segments of one audit, by score descending, id ascending.
+// Writes the best K of one audit, by score descending, id ascending.
 template <class Real>
-void collect(const SwapJob& job, int64_t audit) {
-  struct Entry {
-    Real score;
-    int32_t id;
-  };
-  Entry all[kSegments * ASSAY_MAX_KEPT];
-  const assay_token_swap_topk_params& a = *job.args;
-  int64_t count = 0;
-  int64_t nans = 0;
-  for (int64_t s = 0; s < job.segments.count; s++) {
-    const int64_t part = audit * job.segments.count + s;
-    nans += job.nans[part];
-    for (int64_t i = 0; i < job.counts[part]; i++) {
-      all[count++] = {static_cast<const Real*>(job.scores)[part * a.kept + i],
-                      job.ids[part * a.kept + i]};
-    }
-  }
+void write_best(const assay_token_swap_topk_params& a, int64_t audit, Entry<Real>* all,
+                int64_t count, int64_t nans) {
   const int64_t found = std::min(count, a.kept);
-  std::partial_sort(all, all + found, all + count, [](const Entry& x, const Entry& y) {
+  std::partial_sort(all, all + found, all + count, [](const Entry<Real>& x, const Entry<Real>& y) {
     return x.score > y.score || (x.score == y.score && x.id < y.id);
   });
   for (int64_t i = 0; i < a.kept; i++) {
@@ -137,6 +155,99 @@ void collect(const SwapJob& job, int64_t audit) {
   }
   a.found[audit] = static_cast<int32_t>(found);
   a.nans[audit] = nans;
+}
+
+// Collects the heaps of all segments.
+template <class Real>
+void collect(const SwapJob& job, int64_t audit) {
+  Entry<Real> all[kSegments * ASSAY_MAX_KEPT];
+  const int64_t kept = job.args->kept;
+  int64_t count = 0;
+  int64_t nans = 0;
+  for (int64_t s = 0; s < job.segments.count; s++) {
+    const int64_t part = audit * job.segments.count + s;
+    nans += job.nans[part];
+    for (int64_t i = 0; i < job.counts[part]; i++) {
+      all[count++] = {static_cast<const Real*>(job.scores)[part * kept + i],
+                      job.ids[part * kept + i]};
+    }
+  }
+  write_best(*job.args, audit, all, count, nans);
+}
+
+template <class Real>
+void exact(const SwapJob& job, assay_stream* stream) {
+  const int64_t audits = job.gradient.rows;
+  std::fill_n(static_cast<Real*>(job.floors), audits, -std::numeric_limits<Real>::infinity());
+  run(stream, kernels().token_swap, &job, head_tasks(audits, job.segments));
+  for (int64_t r = 0; r < audits; r++) collect<Real>(job, r);
+}
+
+// Length of a row, rounded up.
+float length(const float* x, int64_t d) {
+  double sum = 0;
+  for (int64_t c = 0; c < d; c++) sum += static_cast<double>(x[c]) * x[c];
+  return static_cast<float>(std::sqrt(sum) * (1 + 1e-6));
+}
+
+// The K-th largest lower bound of an audit's tokens, -infinity where there are fewer.
+float lowest_of_best(const SwapJob& job, int64_t audit, Entry<float>* room) {
+  const int64_t kept = job.args->kept;
+  int64_t count = 0;
+  for (int64_t part = audit * job.segments.count; part < (audit + 1) * job.segments.count; part++) {
+    for (int64_t i = 0; i < job.counts[part]; i++) {
+      room[count++].score = static_cast<const float*>(job.scores)[part * kept + i];
+    }
+  }
+  if (count < kept) return -std::numeric_limits<float>::infinity();
+  std::nth_element(room, room + kept - 1, room + count,
+                   [](const Entry<float>& x, const Entry<float>& y) { return x.score > y.score; });
+  return room[kept - 1].score;
+}
+
+// Bounds from the coarse table, then scores of the candidates from the full one. False, and nothing
+// written, if there are too many candidates.
+bool two_steps(const Jobs& j, assay_stream* stream) {
+  const SwapJob& job = j.swap;
+  const int64_t audits = job.gradient.rows;
+  const int64_t room = listed(job.args->kept);
+  const int64_t segments = job.segments.count;
+  const float* x = static_cast<const float*>(job.gradient.data);
+  for (int64_t r = 0; r < audits; r++) {
+    static_cast<float*>(job.floors)[r] = -std::numeric_limits<float>::infinity();
+    const_cast<float*>(job.norms)[r] = length(x + r * job.gradient.stride, job.gradient.stride);
+  }
+  run(stream, kernels().token_swap_coarse, &job, head_tasks(audits, job.segments));
+  int32_t* of = const_cast<int32_t*>(j.score.audits);
+  int32_t* tokens = const_cast<int32_t*>(j.score.tokens);
+  int64_t pairs = 0;
+  for (int64_t r = 0; r < audits; r++) {
+    const float bar = lowest_of_best(job, r, j.sorted);
+    for (int64_t part = r * segments; part < (r + 1) * segments; part++) {
+      if (job.listed[part] < 0) return false;
+      for (int64_t i = part * room; i < part * room + job.listed[part]; i++) {
+        if (job.uppers[i] < bar) continue;
+        of[pairs] = static_cast<int32_t>(r);
+        tokens[pairs++] = job.candidates[i];
+      }
+    }
+  }
+  ScoreJob score = j.score;
+  score.swap = &job;
+  run(stream, kernels().token_score, &score, pairs);
+  for (int64_t r = 0, i = 0; r < audits; r++) {
+    int64_t nans = 0;
+    int64_t count = 0;
+    for (; i < pairs && of[i] == r; i++) {
+      if (score.scores[i] == score.scores[i]) {
+        j.sorted[count++] = {score.scores[i], tokens[i]};
+      } else {
+        nans++;
+      }
+    }
+    write_best(*job.args, r, j.sorted, count, nans);
+  }
+  return true;
 }
 
 }  // namespace
@@ -192,13 +303,10 @@ extern "C" int32_t assay_token_swap_topk(const struct assay_token_swap_topk_para
         combine<float>(*args, j.swap.gradient);
       }
     }
-    run(stream, tier.token_swap, &j.swap, tasks);
-    for (int64_t r = 0; r < audits; r++) {
-      if (real == ASSAY_F64) {
-        collect<double>(j.swap, r);
-      } else {
-        collect<float>(j.swap, r);
-      }
+    if (real == ASSAY_F64) {
+      exact<double>(j.swap, stream);
+    } else if (!coarse(*args) || !two_steps(j, stream)) {
+      exact<float>(j.swap, stream);
     }
   });
 }

@@ -15,6 +15,8 @@ constexpr int kTile = 32;
 // results of segments are merged in ascending order. That fixes the bits.
 constexpr int64_t kSegments = 16;
 constexpr int64_t kBackwardSegments = 4;
+// Room for candidates of one audit and segment beside a coarse table.
+constexpr int64_t listed(int64_t kept) { return 4 * kept + 64; }
 // Elements of one AdamW task.
 constexpr int64_t kAdamwChunk = 16384;
 
@@ -60,6 +62,20 @@ struct SwapJob {
   int32_t* ids;     // [A, segments, K]
   int32_t* counts;  // [A, segments]
   int64_t* nans;    // [A, segments]
+  void* floors;     // [A] real: some K tokens have at least this score; rises while tasks run
+  // With a coarse table the heaps hold lower bounds of scores, and the following is in use.
+  const float* norms;   // [A] length of the row of gradient, rounded up
+  float* uppers;        // [A, segments, listed]: upper bounds of tokens that may be among the best
+  int32_t* candidates;  // [A, segments, listed]: their ids
+  int32_t* listed;      // [A, segments]: how many; -1: more than there is room for
+};
+
+// Scores of single tokens, as the product gives them. Task t: pair t.
+struct ScoreJob {
+  const SwapJob* swap;
+  const int32_t* audits;  // [pairs]
+  const int32_t* tokens;  // [pairs]
+  float* scores;          // out [pairs]
 };
 
 struct BackwardJob {
@@ -87,6 +103,8 @@ using Task = void (*)(const void* job, int64_t task);
 struct Kernels {
   Task head_rows;
   Task token_swap;
+  Task token_swap_coarse;
+  Task token_score;
   Task head_backward;
   Task adamw;
 };

@@ -3,7 +3,9 @@
 #include "adamw.h"
 #include "head_backward.h"
 #include "head_rows.h"
+#include "token_swap_coarse.h"
 #include "token_swap_topk.h"
 
-const assay::Kernels assay::kernels_avx512 = {head_rows_task, token_swap_task, head_backward_task,
-                                              adamw_task};
+const assay::Kernels assay::kernels_avx512 = {head_rows_task,         token_swap_task,
+                                              token_swap_coarse_task, token_score_task,
+                                              head_backward_task,     adamw_task};

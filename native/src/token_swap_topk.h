@@ -14,6 +14,8 @@ struct Heap {
   int64_t capacity;
   int32_t& count;
 
+  bool full() const { return count == capacity; }
+
   bool worse(int64_t a, int64_t b) const {
     return scores[a] < scores[b] || (scores[a] == scores[b] && ids[a] > ids[b]);
   }
@@ -68,6 +70,53 @@ inline bool masked(const assay_token_swap_topk_params& a, int64_t audit, int64_t
   return low < end && a.forbidden_ids[low] == token;
 }
 
+// The shared floor of an audit: what it is at a moment depends on the threads, but only tokens that
+// cannot be among the best are dropped by it.
+template <class Real>
+inline Real floor_of(const assay::SwapJob& job, int64_t audit) {
+  Real known;
+  __atomic_load(static_cast<Real*>(job.floors) + audit, &known, __ATOMIC_RELAXED);
+  return known;
+}
+
+template <class Real>
+inline void raise_floor(const assay::SwapJob& job, int64_t audit, Real score) {
+  Real* floor = static_cast<Real*>(job.floors) + audit;
+  Real known = floor_of<Real>(job, audit);
+  while (known < score && !__atomic_compare_exchange(floor, &known, &score, true, __ATOMIC_RELAXED,
+                                                     __ATOMIC_RELAXED)) {
+  }
+}
+
+template <class Real>
+inline Heap<Real> heap_of(const assay::SwapJob& job, int64_t part) {
+  const int64_t kept = job.args->kept;
+  return {static_cast<Real*>(job.scores) + part * kept, job.ids + part * kept, kept,
+          job.counts[part]};
+}
+
+// Adds what the products leave out: alpha * (logit + bias - lse) and the unigram term. Rounding is
+// monotonic, so of two sums the larger stays at least as large.
+template <class Real>
+inline void finish(const assay::SwapJob& job, int64_t audit, int64_t first, int nv, Real* scores,
+                   const Real* logits) {
+  const assay_token_swap_topk_params& a = *job.args;
+  const Real alpha = a.alpha == nullptr ? Real(0) : static_cast<const Real*>(a.alpha)[audit];
+  if (alpha != 0) {
+    const Real* bias = static_cast<const Real*>(a.bias);
+    const Real lse = job.lse == nullptr ? Real(0) : static_cast<const Real*>(job.lse)[audit];
+    for (int v = 0; v < nv; v++) {
+      const Real logit = logits == nullptr ? Real(0) : logits[v];
+      const Real b = bias == nullptr ? Real(0) : bias[first + v];
+      scores[v] += alpha * (logit + b - lse);
+    }
+  }
+  if (a.unigram != nullptr) {
+    const Real* unigram = static_cast<const Real*>(a.unigram) + first;
+    for (int v = 0; v < nv; v++) scores[v] += unigram[v];
+  }
+}
+
 template <class Real, class Elem>
 struct TokenSwapTask {
   static void run(const assay::SwapJob& job, int64_t task) {
@@ -78,8 +127,8 @@ struct TokenSwapTask {
     const Real* g = static_cast<const Real*>(job.gradient.data) + t.row * job.gradient.stride;
     const Real* h = static_cast<const Real*>(job.hidden.data);
     if (h != nullptr) h += t.row * job.hidden.stride;
-    Real scores[assay::kRowBlock * assay::kTile];
-    Real logits[assay::kRowBlock * assay::kTile];
+    alignas(64) Real scores[assay::kRowBlock * assay::kTile];
+    alignas(64) Real logits[assay::kRowBlock * assay::kTile];
     for (int r = 0; r < t.rows; r++) {
       const int64_t part = (t.row + r) * job.segments.count + t.segment;
       job.counts[part] = 0;
@@ -101,46 +150,26 @@ struct TokenSwapTask {
     }
   }
 
-  // Adds what the products leave out: alpha * (logit + bias - lse) and the unigram term.
-  static void finish(const assay::SwapJob& job, int64_t audit, int64_t first, int nv, Real* scores,
-                     const Real* logits) {
-    const assay_token_swap_topk_params& a = *job.args;
-    const Real alpha = a.alpha == nullptr ? Real(0) : static_cast<const Real*>(a.alpha)[audit];
-    if (alpha != 0) {
-      const Real* bias = static_cast<const Real*>(a.bias);
-      const Real lse = job.lse == nullptr ? Real(0) : static_cast<const Real*>(job.lse)[audit];
-      for (int v = 0; v < nv; v++) {
-        const Real logit = logits == nullptr ? Real(0) : logits[v];
-        const Real b = bias == nullptr ? Real(0) : bias[first + v];
-        scores[v] += alpha * (logit + b - lse);
-      }
-    }
-    if (a.unigram != nullptr) {
-      const Real* unigram = static_cast<const Real*>(a.unigram) + first;
-      for (int v = 0; v < nv; v++) scores[v] += unigram[v];
-    }
-  }
-
   static void keep(const assay::SwapJob& job, const Range& t, int64_t audit, int64_t first, int nv,
                    const Real* scores) {
-    const assay_token_swap_topk_params& a = *job.args;
     const int64_t part = audit * job.segments.count + t.segment;
-    Heap<Real> heap{static_cast<Real*>(job.scores) + part * a.kept, job.ids + part * a.kept, a.kept,
-                    job.counts[part]};
-    const Real worst = heap.count < heap.capacity ? -__builtin_inff() : heap.scores[0];
-    int news = heap.count < heap.capacity;
-    for (int v = 0; v < nv; v++) news |= !(scores[v] <= worst);
+    Heap<Real> heap = heap_of<Real>(job, part);
+    const Real floor = floor_of<Real>(job, audit);
+    const Real bar = heap.full() && heap.scores[0] > floor ? heap.scores[0] : floor;
+    int news = 0;
+    for (int v = 0; v < nv; v++) news |= !(scores[v] < bar);
     if (!news) return;
     for (int v = 0; v < nv; v++) {
       const bool nan = scores[v] != scores[v];
-      if (!nan && !heap.wants(scores[v])) continue;
-      if (masked(a, audit, first + v)) continue;
+      if (!nan && (scores[v] < bar || !heap.wants(scores[v]))) continue;
+      if (masked(*job.args, audit, first + v)) continue;
       if (nan) {
         job.nans[part]++;
       } else {
         heap.add(scores[v], static_cast<int32_t>(first + v));
       }
     }
+    if (heap.full()) raise_floor(job, audit, heap.scores[0]);
   }
 };
 

@@ -26,13 +26,17 @@ public class TokenSwapTopk extends KernelState {
   @Param({"1", "8", "32"})
   public int audits;
 
+  /** Whether the kernel has a 16-bit table beside the float32 one. */
+  @Param({"false", "true"})
+  public boolean coarse;
+
   private SwapQuestion question;
 
   /** Makes the tables and checks the answers. */
   @Setup
   public void prepare() {
     open();
-    question = new SwapQuestion(engine, kernels, audits);
+    question = new SwapQuestion(engine, kernels, audits, coarse);
     question.check();
   }
 

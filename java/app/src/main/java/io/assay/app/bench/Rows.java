@@ -136,9 +136,10 @@ public final class Rows {
     List<Entry> entries = new ArrayList<>();
     String best = engine.kernels().tier();
     for (int audits : new int[] {1, 8, 32}) {
-      entries.add(swap(best, audits));
+      entries.add(swap(best, audits, false));
+      entries.add(swap(best, audits, true));
     }
-    otherTiers().forEach(tier -> entries.add(swap(tier, 8)));
+    otherTiers().forEach(tier -> entries.add(swap(tier, 8, false)));
     for (boolean backward : new boolean[] {false, true}) {
       entries.add(head(best, 96, backward));
       otherTiers().forEach(tier -> entries.add(head(tier, 8, backward)));
@@ -152,8 +153,8 @@ public final class Rows {
     return entries;
   }
 
-  private Entry swap(String tier, int audits) {
-    return new Entry("token_swap_topk", tier, k -> new SwapQuestion(engine, k, audits));
+  private Entry swap(String tier, int audits, boolean beside) {
+    return new Entry("token_swap_topk", tier, k -> new SwapQuestion(engine, k, audits, beside));
   }
 
   private Entry head(String tier, int rows, boolean backward) {

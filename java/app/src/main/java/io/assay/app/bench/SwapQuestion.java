@@ -3,6 +3,7 @@ package io.assay.app.bench;
 import io.assay.engine.Engine;
 import io.assay.engine.graph.Graph;
 import io.assay.engine.graph.Node;
+import io.assay.engine.kernel.CoarseTable;
 import io.assay.engine.kernel.Kernels;
 import io.assay.engine.kernel.Matrix;
 import io.assay.engine.kernel.TokenSwap;
@@ -12,13 +13,15 @@ import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 
 /**
- * The best 32 of GPT-2's vocabulary by score, for several audits at once; the other way is the same
- * question as a graph: MatMul, Add, TopK.
+ * The best 32 of GPT-2's vocabulary by score, for several audits at once, perhaps with a 16-bit
+ * table beside the float32 one; the other way is the same question as a float32 graph: MatMul, Add,
+ * TopK.
  */
 public final class SwapQuestion implements Question {
   private static final int VOCABULARY = 50257;
@@ -33,6 +36,7 @@ public final class SwapQuestion implements Question {
   private final MemorySegment ids;
   private final Tensor scores;
   private final TokenSwap args;
+  private final CoarseTable coarse;
   private final Session session;
   private final Binding binding;
 
@@ -41,8 +45,9 @@ public final class SwapQuestion implements Question {
    *
    * @param kernels asked; they stay the caller's
    * @param audits how many at once
+   * @param beside whether the kernel is given a 16-bit table too
    */
-  public SwapQuestion(Engine engine, Kernels kernels, int audits) {
+  public SwapQuestion(Engine engine, Kernels kernels, int audits, boolean beside) {
     this.kernels = kernels;
     this.audits = audits;
     Draw draw = new Draw(20230308);
@@ -69,6 +74,7 @@ public final class SwapQuestion implements Question {
             Draw.segment(new int[audits]),
             Arena.ofAuto().allocate(8L * audits, 8),
             null);
+    coarse = beside ? CoarseTable.of(Arena.ofAuto(), args.embedding()) : null;
     Graph.Builder b = Graph.builder("swap").opset("", 17).input("x", Draw.f32(audits, WIDTH));
     b.constant("w", Draw.transposed(table));
     b.constant("u", unigram);
@@ -94,7 +100,9 @@ public final class SwapQuestion implements Question {
 
   @Override
   public String shape() {
-    return "A=%d V=%d d=%d k=%d %s".formatted(audits, VOCABULARY, WIDTH, KEPT, kernels.tier());
+    return "A=%d V=%d d=%d k=%d%s %s"
+        .formatted(
+            audits, VOCABULARY, WIDTH, KEPT, coarse == null ? "" : " 16-bit", kernels.tier());
   }
 
   @Override
@@ -104,12 +112,25 @@ public final class SwapQuestion implements Question {
 
   @Override
   public Cost cost() {
-    return new Cost(2.0 * audits * VOCABULARY * WIDTH, 4.0 * VOCABULARY * WIDTH);
+    return cost(coarse == null ? Float.BYTES : Short.BYTES);
+  }
+
+  @Override
+  public Cost baselineCost() {
+    return cost(Float.BYTES);
+  }
+
+  private Cost cost(int bytesOfWeight) {
+    return new Cost(2.0 * audits * VOCABULARY * WIDTH, (double) bytesOfWeight * VOCABULARY * WIDTH);
   }
 
   @Override
   public void ours() {
-    kernels.tokenSwapTopk(args);
+    if (coarse == null) {
+      kernels.tokenSwapTopk(args);
+    } else {
+      kernels.tokenSwapTopk(args, coarse);
+    }
   }
 
   @Override
@@ -152,7 +173,14 @@ public final class SwapQuestion implements Question {
 
   @Override
   public void check() {
+    kernels.tokenSwapTopk(args);
+    MemorySegment idsAlone = copy(ids);
+    MemorySegment scoresAlone = copy(scores.data());
     ours();
+    if (idsAlone.mismatch(ids) >= 0 || scoresAlone.mismatch(scores.data()) >= 0) {
+      throw new IllegalStateException(
+          name() + " " + shape() + ": ids or scores differ from those of the float32 table alone");
+    }
     other();
     Tensor theirs = binding.tensor("ids");
     for (int a = 0; a < audits; a++) {
@@ -164,6 +192,10 @@ public final class SwapQuestion implements Question {
         require(a, all, last, (int) theirs.getLong(at), binding.tensor("best").get(at));
       }
     }
+  }
+
+  private static MemorySegment copy(MemorySegment data) {
+    return MemorySegment.ofArray(data.toArray(ValueLayout.JAVA_BYTE));
   }
 
   /** A product of 768 float32 terms of this size is right to 2e-4 whatever the order of its sum. */

@@ -67,6 +67,16 @@ public final class CpuKernels implements Kernels {
   @Override
   public void tokenSwapTopk(TokenSwap a) {
     KernelArguments.check(a);
+    swap(a, null);
+  }
+
+  @Override
+  public void tokenSwapTopk(TokenSwap a, CoarseTable coarse) {
+    KernelArguments.check(a, coarse);
+    swap(a, coarse);
+  }
+
+  private void swap(TokenSwap a, CoarseTable coarse) {
     if (a.gradient().rows() == 0) {
       return;
     }
@@ -91,9 +101,14 @@ public final class CpuKernels implements Kernels {
           assay_token_swap_topk_params.found(s, offHeap("found", a.found()));
           assay_token_swap_topk_params.nans(s, offHeap("nans", a.nans()));
           assay_token_swap_topk_params.lse(s, offHeap("lse", a.lse()));
+          if (coarse != null) {
+            fill(assay_token_swap_topk_params.coarse(s), "coarse", coarse.table());
+            assay_token_swap_topk_params.coarse_error(s, offHeap("coarse error", coarse.error()));
+          }
           NativeApi.tokenSwapTopk(scratch, s, stream);
         });
     Reference.reachabilityFence(a);
+    Reference.reachabilityFence(coarse);
   }
 
   @Override

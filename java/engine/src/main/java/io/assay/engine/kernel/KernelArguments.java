@@ -58,6 +58,13 @@ final class KernelArguments {
     optional("lse", a.lse(), audits, real.bytes());
   }
 
+  static void check(TokenSwap a, CoarseTable coarse) {
+    check(a);
+    shape("coarse", coarse.table(), a.embedding().rows(), a.embedding().columns());
+    type("coarse", coarse.table(), DType.F16);
+    vector("coarse error", coarse.error(), a.embedding().rows(), Float.BYTES);
+  }
+
   private static void checkForbidden(TokenSwap a, long audits, long vocabulary) {
     vector("forbiddenOffsets", a.forbiddenOffsets(), audits + 1, Long.BYTES);
     long previous = a.forbiddenOffsets().get(Tensor.LONG, 0);

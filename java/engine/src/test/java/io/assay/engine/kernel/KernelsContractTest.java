@@ -1,5 +1,6 @@
 package io.assay.engine.kernel;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -16,6 +17,7 @@ import java.util.Random;
 import java.util.function.IntFunction;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
@@ -324,6 +326,75 @@ class KernelsContractTest {
           bits = now;
         }
       }
+    }
+  }
+
+  /** Rows near each other, so that 16 bits do not tell them apart, and some beyond 16 bits. */
+  @ParameterizedTest
+  @MethodSource("implementations")
+  void coarseTableChangesNothing(Implementation implementation) {
+    Random random = new Random(16);
+    int vocabulary = 601;
+    int width = 37;
+    TokenSwap a = swap(random, DType.F32, 3, vocabulary, width, 9);
+    Matrix table = a.embedding();
+    for (int v = 1; v < vocabulary; v++) {
+      for (int c = 0; c < width; c++) {
+        float first = table.data().get(Tensor.FLOAT, 4L * c);
+        float value = v % 2 == 0 ? first * (1 + v * 0x1p-22f) : first * (v % 50 == 1 ? 1e6f : 0.9f);
+        table.data().set(Tensor.FLOAT, 4 * (v * table.stride() + c), value);
+      }
+    }
+    table.data().set(Tensor.FLOAT, 4 * (100 * table.stride()), Float.NaN);
+    CoarseTable coarse = CoarseTable.of(Arena.ofAuto(), table);
+    for (int threads = 1; threads <= 3; threads++) {
+      try (Kernels k = implementation.open().apply(threads)) {
+        k.tokenSwapTopk(a);
+        List<byte[]> without = results(a);
+        a.ids().fill((byte) 7);
+        a.scores().fill((byte) 7);
+        k.tokenSwapTopk(a, coarse);
+        List<byte[]> with = results(a);
+        for (int i = 0; i < with.size(); i++) {
+          assertArrayEquals(without.get(i), with.get(i), k.tier() + " result " + i);
+        }
+        MemorySegment small = memory(4L * vocabulary - 1);
+        refused("coarse", () -> k.tokenSwapTopk(a, new CoarseTable(table, coarse.error())));
+        refused("error", () -> k.tokenSwapTopk(a, new CoarseTable(coarse.table(), small)));
+      }
+    }
+  }
+
+  private static List<byte[]> results(TokenSwap a) {
+    return List.of(
+        a.ids().toArray(ValueLayout.JAVA_BYTE),
+        a.scores().toArray(ValueLayout.JAVA_BYTE),
+        a.found().toArray(ValueLayout.JAVA_BYTE),
+        a.nans().toArray(ValueLayout.JAVA_BYTE));
+  }
+
+  /** The products of a row and of its coarse form with any x differ by at most error times |x|. */
+  @Test
+  void coarseErrorIsABound() {
+    Random random = new Random(17);
+    Matrix table = random(random, DType.F32, 50, 29, 2);
+    CoarseTable coarse = CoarseTable.of(Arena.ofAuto(), table);
+    for (int v = 0; v < 50; v++) {
+      double error = coarse.error().get(Tensor.FLOAT, 4L * v);
+      double product = 0;
+      double length = 0;
+      double magnitude = 0;
+      for (int c = 0; c < 29; c++) {
+        double e = table.data().get(Tensor.FLOAT, 4 * (v * table.stride() + c));
+        double apart =
+            e - Float.float16ToFloat(coarse.table().data().get(Tensor.SHORT, 2L * (v * 29 + c)));
+        // The worst x is the difference itself.
+        product += apart * apart;
+        length += apart * apart;
+        magnitude += e * e;
+      }
+      assertTrue(product <= error * Math.sqrt(length), "row " + v);
+      assertTrue(error <= 0x1p-10 * Math.sqrt(magnitude) + 1e-30, "row " + v + " is too loose");
     }
   }
 

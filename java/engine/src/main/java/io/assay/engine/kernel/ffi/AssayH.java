@@ -77,10 +77,10 @@ public class AssayH extends AssayH$shared {
     public static int ASSAY_MAX_KEPT() {
         return ASSAY_MAX_KEPT;
     }
-    private static final int ASSAY_ABI_VERSION = (int)1L;
+    private static final int ASSAY_ABI_VERSION = (int)2L;
     /**
      * {@snippet lang=c :
-     * #define ASSAY_ABI_VERSION 1
+     * #define ASSAY_ABI_VERSION 2
      * }
      */
     public static int ASSAY_ABI_VERSION() {

@@ -32,6 +32,8 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     int32_t *found;
  *     int64_t *nans;
  *     void *lse;
+ *     struct assay_matrix coarse;
+ *     const float *coarse_error;
  * }
  * }
  */
@@ -58,7 +60,9 @@ public class assay_token_swap_topk_params {
         AssayH.C_POINTER.withName("scores"),
         AssayH.C_POINTER.withName("found"),
         AssayH.C_POINTER.withName("nans"),
-        AssayH.C_POINTER.withName("lse")
+        AssayH.C_POINTER.withName("lse"),
+        assay_matrix.layout().withName("coarse"),
+        AssayH.C_POINTER.withName("coarse_error")
     ).withName("assay_token_swap_topk_params");
 
     /**
@@ -814,6 +818,94 @@ public class assay_token_swap_topk_params {
      */
     public static void lse(MemorySegment struct, MemorySegment fieldValue) {
         struct.set(lse$LAYOUT, lse$OFFSET, fieldValue);
+    }
+
+    private static final GroupLayout coarse$LAYOUT = (GroupLayout)$LAYOUT.select(groupElement("coarse"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * struct assay_matrix coarse
+     * }
+     */
+    public static final GroupLayout coarse$layout() {
+        return coarse$LAYOUT;
+    }
+
+    private static final long coarse$OFFSET = $LAYOUT.byteOffset(groupElement("coarse"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * struct assay_matrix coarse
+     * }
+     */
+    public static final long coarse$offset() {
+        return coarse$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * struct assay_matrix coarse
+     * }
+     */
+    public static MemorySegment coarse(MemorySegment struct) {
+        return struct.asSlice(coarse$OFFSET, coarse$LAYOUT.byteSize());
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * struct assay_matrix coarse
+     * }
+     */
+    public static void coarse(MemorySegment struct, MemorySegment fieldValue) {
+        MemorySegment.copy(fieldValue, 0L, struct, coarse$OFFSET, coarse$LAYOUT.byteSize());
+    }
+
+    private static final AddressLayout coarse_error$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("coarse_error"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * const float *coarse_error
+     * }
+     */
+    public static final AddressLayout coarse_error$layout() {
+        return coarse_error$LAYOUT;
+    }
+
+    private static final long coarse_error$OFFSET = $LAYOUT.byteOffset(groupElement("coarse_error"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * const float *coarse_error
+     * }
+     */
+    public static final long coarse_error$offset() {
+        return coarse_error$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * const float *coarse_error
+     * }
+     */
+    public static MemorySegment coarse_error(MemorySegment struct) {
+        return struct.get(coarse_error$LAYOUT, coarse_error$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * const float *coarse_error
+     * }
+     */
+    public static void coarse_error(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(coarse_error$LAYOUT, coarse_error$OFFSET, fieldValue);
     }
 
     /**

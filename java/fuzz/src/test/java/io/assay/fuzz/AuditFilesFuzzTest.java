@@ -1,0 +1,71 @@
+package io.assay.fuzz;
+
+import com.code_intelligence.jazzer.junit.DictionaryEntries;
+import com.code_intelligence.jazzer.junit.FuzzTest;
+import io.assay.audit.arca.OfficialResults;
+import io.assay.audit.arca.UnigramTable;
+import io.assay.engine.model.Model;
+import io.assay.engine.model.Tokenizer;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.HexFormat;
+import java.util.stream.Stream;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** Files that audits read: tables of token properties, results of the official code. */
+class AuditFilesFuzzTest {
+  private static final Path FOLDER = Parsers.folder();
+  private static final Tokenizer TOKENIZER =
+      Model.load(new TinyFolder().path()).tokenizer().orElseThrow();
+
+  /** What Python's pickle.dumps makes of numpy.array([-1, -2, 0], "<f4"), protocol 2. */
+  private static final String PICKLE =
+      "8002636e756d70792e5f636f72652e6d756c746961727261790a5f7265636f6e7374727563740a71"
+          + "00636e756d70790a6e6461727261790a71014b00857102635f636f646563730a656e636f64650a71"
+          + "03580100000062710458060000006c6174696e317105867106527107877108527109284b014b0385"
+          + "710a636e756d70790a64747970650a710b58020000006634710c898887710d52710e284b03580100"
+          + "00003c710f4e4e4e4affffffff4affffffff4b0074711062896803580f0000000000c280c2bf0000"
+          + "00c3800000000071116805867112527113747114622e";
+
+  static Stream<byte[]> tables() {
+    byte[] header =
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }\n"
+            .getBytes(StandardCharsets.ISO_8859_1);
+    ByteBuffer npy = ByteBuffer.allocate(10 + header.length + 12).order(ByteOrder.LITTLE_ENDIAN);
+    npy.put(new byte[] {(byte) 0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0})
+        .putShort((short) header.length);
+    npy.put(header).putFloat(-1).putFloat(-2).putFloat(0);
+    return Stream.of(
+        npy.array(),
+        HexFormat.of().parseHex(PICKLE),
+        "token,value\na,-1.5\nb,-2e-3\nc,nan\n".getBytes(StandardCharsets.UTF_8));
+  }
+
+  @MethodSource("tables")
+  @DictionaryEntries({"'<f8'", "'shape': (", "-inf", "1e400"})
+  @FuzzTest
+  void unigramTable(byte[] bytes) {
+    Path file = FOLDER.resolve("table");
+    Parsers.check(file, bytes, () -> UnigramTable.read(file, null).not());
+  }
+
+  static Stream<byte[]> results() {
+    return Stream.of(
+        """
+        {"model_id": "gpt2", "batch_size": 32, "seed": 0}
+        {"output_target": "ab", "arca": {"prompt_toks": [[0, 1], -1], "time": [1, 2]}}
+        {"hparams": {"output_length": 1}, "autoprompt": {"toks": [[0, 1, 2]]}}
+        """
+            .getBytes(StandardCharsets.UTF_8));
+  }
+
+  @MethodSource("results")
+  @DictionaryEntries({"output_target", "prompt_toks", "output_length", "toks", "gbda"})
+  @FuzzTest
+  void officialResults(byte[] bytes) {
+    Path file = FOLDER.resolve("results.jsonl");
+    Parsers.check(file, bytes, () -> OfficialResults.read(file, TOKENIZER));
+  }
+}

@@ -9,127 +9,13 @@
 #include <random>
 #include <vector>
 
+#include "arrays.h"
 #include "assay.h"
 #include "check.h"
 
-namespace {
-
-constexpr double kInf = std::numeric_limits<double>::infinity();
-
-// Numbers kept as double, exactly representable in the given type; bytes() is what a kernel reads.
-struct Array {
-  int32_t dtype;
-  std::vector<double> values;
-  std::vector<unsigned char> memory;
-
-  static int64_t width(int32_t dtype) {
-    return dtype == ASSAY_F64 ? 8 : dtype == ASSAY_F32 ? 4 : 2;
-  }
-  Array(int32_t type, size_t n) : dtype(type), values(n), memory(n * width(type)) {}
-  void set(size_t i, double x) {
-    if (dtype == ASSAY_F64) {
-      std::memcpy(&memory[i * 8], &x, 8);
-    } else if (dtype == ASSAY_F32) {
-      const float f = static_cast<float>(x);
-      std::memcpy(&memory[i * 4], &f, 4);
-      x = f;
-    } else if (dtype == ASSAY_BF16) {
-      float f = static_cast<float>(x);
-      uint32_t bits;
-      std::memcpy(&bits, &f, 4);
-      bits &= 0xffff0000u;
-      const uint16_t upper = static_cast<uint16_t>(bits >> 16);
-      std::memcpy(&memory[i * 2], &upper, 2);
-      std::memcpy(&f, &bits, 4);
-      x = f;
-    } else {  // binary16, truncated: sign, 5 bits of exponent, 10 of fraction
-      uint16_t bits = std::signbit(x) ? 0x8000 : 0;
-      const double m = std::fabs(x);
-      int e = 0;
-      std::frexp(m, &e);
-      double rounded = 0;
-      if (std::isnan(x)) {
-        bits |= 0x7e00;
-        rounded = x;
-      } else if (m >= 65504) {
-        bits |= 0x7bff;
-        rounded = 65504;
-      } else if (e < -13) {
-        const int f = static_cast<int>(m * 0x1p24);
-        bits |= static_cast<uint16_t>(f);
-        rounded = f * 0x1p-24;
-      } else {
-        const int f = static_cast<int>(std::ldexp(m, 11 - e));
-        bits |= static_cast<uint16_t>((e + 14) << 10 | (f & 1023));
-        rounded = std::ldexp(f, e - 11);
-      }
-      std::memcpy(&memory[i * 2], &bits, 2);
-      x = std::copysign(rounded, x);
-    }
-    values[i] = x;
-  }
-  void read() {
-    for (size_t i = 0; i < values.size(); i++) {
-      if (dtype == ASSAY_F64) {
-        std::memcpy(&values[i], &memory[i * 8], 8);
-      } else {
-        float f;
-        std::memcpy(&f, &memory[i * 4], 4);
-        values[i] = f;
-      }
-    }
-  }
-  assay_matrix matrix(int64_t rows, int64_t columns, int64_t stride) {
-    return {memory.data(), dtype, 0, rows, columns, stride};
-  }
-};
-
 std::mt19937_64 generator;
 
-Array random(int32_t dtype, int64_t n, double scale) {
-  Array a(dtype, static_cast<size_t>(n));
-  std::normal_distribution<double> normal(0, scale);
-  for (size_t i = 0; i < a.values.size(); i++) a.set(i, normal(generator));
-  return a;
-}
-
-struct Streams {
-  assay_stream* of[4] = {};
-  Streams() {
-    for (int i = 1; i < 4; i++) {
-      CHECK(assay_stream_create(i, &of[i]) == ASSAY_OK, "%s", assay_last_error());
-    }
-  }
-  ~Streams() {
-    for (assay_stream* s : of) assay_stream_destroy(s);
-  }
-};
-
-double unit(int32_t real) { return real == ASSAY_F64 ? 0x1p-53 : 0x1p-24; }
-int32_t real_of(int32_t table) { return table == ASSAY_F64 ? ASSAY_F64 : ASSAY_F32; }
-
-struct Sum {
-  double value = 0, magnitude = 0;
-};
-
-Sum dot(const Array& w, int64_t w_at, const Array& x, int64_t x_at, int64_t d) {
-  Sum s;
-  for (int64_t c = 0; c < d; c++) {
-    const double term = w.values[w_at + c] * x.values[x_at + c];
-    s.value += term;
-    s.magnitude += std::fabs(term);
-  }
-  return s;
-}
-
-bool same(const Array& a, const Array& b) { return a.memory == b.memory; }
-
-void close(const char* what, double got, double wanted, double bound, int64_t at) {
-  const bool ok =
-      std::isnan(wanted) ? std::isnan(got) : got == wanted || std::fabs(got - wanted) <= bound;
-  CHECK(ok, "%s[%lld] is %.17g (%a), wanted %.17g within %g", what, static_cast<long long>(at), got,
-        got, wanted, bound);
-}
+namespace {
 
 // ---- head rows and backward ----
 
@@ -444,110 +330,6 @@ void swap_case(const SwapCase& k, const Streams& streams) {
         "one audit alone differs");
 }
 
-// ---- token swap beside a coarse table ----
-
-// The best token's coarse score is as wrong as its error allows, the rows of g being what its
-// coarse row lacks; K other tokens, exact in both tables, lie in between.
-void attack(Array& e, Array& c, Array& g, int64_t V, int64_t d, int64_t ws, int64_t K) {
-  const int64_t best = V - 1;
-  double score = 0, apart = 0;
-  for (size_t i = 0; i < g.values.size(); i++) {
-    const int64_t at = best * ws + static_cast<int64_t>(i) % d;
-    g.set(i, e.values[at] - c.values[at]);
-  }
-  for (int64_t i = 0; i < d; i++) {
-    score += g.values[i] * e.values[best * ws + i];
-    apart += g.values[i] * g.values[i];
-  }
-  for (int64_t v = 0; v < best; v++) {
-    for (int64_t i = 0; i < d; i++) c.set(v * ws + i, 0);
-    double rest = v < 2 * K ? score - 0.1 * apart : 0;
-    for (int64_t i = 0; i < d && i < 3; i++) {
-      c.set(v * ws + i, rest / g.values[i]);
-      rest -= c.values[v * ws + i] * g.values[i];
-    }
-    for (int64_t i = 0; i < d; i++) e.set(v * ws + i, c.values[v * ws + i]);
-  }
-}
-
-// A call with the coarse table gives what it gives without: the same ids, bits and counts.
-void coarse_case(int32_t dtype, int64_t A, int64_t V, int64_t d, int64_t K, int special,
-                 const Streams& streams) {
-  const int64_t ws = d + 3;
-  Array e = random(ASSAY_F32, V * ws, special == 4 ? 1e-39 : 1), c(dtype, V * ws);
-  Array g = random(ASSAY_F32, A * d, special == 4 ? 1e-3 : 1), h = random(ASSAY_F32, A * d, 1);
-  Array alpha = random(ASSAY_F32, A, 1), unigram = random(ASSAY_F32, V, 1);
-  for (int64_t v = 0; v < V; v++) {
-    if (special == 1) {  // scores that differ in the last bits of the full table only
-      for (int64_t i = 0; i < d; i++) {
-        e.set(v * ws + i, e.values[i] * (1 + (v * 7919 % V) * 0x1p-22 / V));
-      }
-    }
-    if (special == 2 && v % 97 == 5) e.set(v * ws, v % 2 ? std::nan("") : kInf);
-    if (special == 3) e.set(v * ws + v % d, 1e6 * (v % 13));  // too large for binary16
-  }
-  for (size_t i = 0; i < e.values.size(); i++) c.set(i, e.values[i]);
-  if (special == 5) attack(e, c, g, V, d, ws, K);
-  std::vector<float> error(V);
-  const double n = (d + 8) * 0x1p-24;
-  for (int64_t v = 0; v < V; v++) {
-    double apart = 0, full = 0, half = 0;
-    for (int64_t i = v * ws; i < v * ws + d; i++) {
-      apart += (e.values[i] - c.values[i]) * (e.values[i] - c.values[i]);
-      full += e.values[i] * e.values[i];
-      half += c.values[i] * c.values[i];
-    }
-    const double bound = std::sqrt(apart) + n / (1 - n) * (std::sqrt(full) + std::sqrt(half));
-    error[v] = std::isfinite(bound) ? std::nextafterf(static_cast<float>(bound * (1 + 1e-12)), kInf)
-                                    : static_cast<float>(kInf);
-  }
-  std::vector<uint8_t> allowed((V + 7) / 8, special == 5 ? 0xff : 0xb7);
-  std::vector<int32_t> ids(A * K), found(A);
-  std::vector<int64_t> nans(A);
-  Array scores(ASSAY_F32, A * K);
-  assay_token_swap_topk_params s{};
-  s.struct_bytes = sizeof s;
-  s.embedding = e.matrix(V, d, ws);
-  s.gradient = g.matrix(A, d, d);
-  if (special < 4) {
-    s.hidden = h.matrix(A, d, d);
-    s.alpha = alpha.memory.data();
-    s.unigram = special == 1 ? nullptr : unigram.memory.data();
-  }
-  s.allowed = allowed.data();
-  s.kept = K;
-  s.ids = ids.data();
-  s.scores = scores.memory.data();
-  s.found = found.data();
-  s.nans = nans.data();
-  auto call = [&](assay_stream* stream) {
-    int64_t bytes = 0;
-    CHECK(assay_token_swap_topk_workspace(&s, &bytes) == ASSAY_OK, "%s", assay_last_error());
-    std::vector<char> work(bytes, 'x');
-    std::fill(ids.begin(), ids.end(), -7);
-    CHECK(assay_token_swap_topk(&s, work.data(), bytes, stream) == ASSAY_OK, "%s",
-          assay_last_error());
-  };
-  call(nullptr);
-  const auto ids1 = ids, found1 = found;
-  const auto nans1 = nans;
-  const Array scores1 = scores;
-  if (special == 5) CHECK(ids[0] == V - 1, "the attack's best token is %d", ids[0]);
-  s.coarse = c.matrix(V, d, ws);
-  s.coarse_error = error.data();
-  for (int i = 0; i < 4; i++) {
-    call(streams.of[i]);
-    CHECK(ids == ids1 && found == found1 && nans == nans1 && same(scores, scores1),
-          "coarse table of type %d changes the result of case %d", dtype, special);
-  }
-  if (special != 0 || K > 8 || V < 1000) return;
-  // The error counts: without it near ties come out wrong, so that equal results mean something.
-  std::fill(error.begin(), error.end(), 0.0f);
-  for (int64_t i = 0; i < V * ws; i++) c.set(i, 0);
-  call(nullptr);
-  CHECK(ids != ids1, "a coarse table of zeros without errors was not used");
-}
-
 // ---- AdamW ----
 
 void adamw_case(int32_t dtype, int64_t rows, int64_t columns, int64_t step,
@@ -615,13 +397,7 @@ void test_kernels() {
     swap_case({t, 3, 100, 31, 5, true, true, false, true, true, 2}, streams);
     swap_case({t, 100, 515, 35, 7, true, true, true, true, true, 0}, streams);
   }
-  for (int32_t t : {ASSAY_F16, ASSAY_BF16}) {
-    for (int special = 0; special < 6; special++) {
-      coarse_case(t, 3, 2001, 33, 7, special, streams);
-      coarse_case(t, 9, 530, 64, 40, special, streams);
-      coarse_case(t, 1, 40, 5, 50, special, streams);
-    }
-  }
+  test_coarse(streams);
   for (int32_t t : {ASSAY_F32, ASSAY_F64}) {
     adamw_case(t, 1, 1, 1, streams);
     adamw_case(t, 3, 17, 5, streams);

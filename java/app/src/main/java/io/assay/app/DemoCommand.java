@@ -103,9 +103,7 @@ final class DemoCommand implements Callable<Integer> {
     Path path = Organisms.folder(name);
     if (!Organisms.isBuilt(path)) {
       common.say("Training " + name + ", which takes minutes ...");
-      PlantedLm recipe = new PlantedLm();
-      double loss = recipe.build(engine, control, Common.folder(path), TrainListener.NONE);
-      new OrganismCard(path).write(engine, recipe, control, loss);
+      Organisms.build(engine, control, path, TrainListener.NONE);
     }
     return path;
   }

@@ -49,9 +49,7 @@ final class OrganismBuild implements Callable<Integer> {
     requireName(name);
     Envelope envelope = new Envelope("organism.build");
     try (Engine engine = common.engine()) {
-      PlantedLm recipe = new PlantedLm();
-      double loss = recipe.build(engine, control, Common.folder(folder), new LossProgress(common));
-      new OrganismCard(folder).write(engine, recipe, control, loss);
+      double loss = Organisms.build(engine, control, folder, new LossProgress(common));
       envelope.device(engine.options());
       envelope.model(engine.model(folder.toString()));
       envelope.spec().put("organism", name).put("control", control).put("seed", PlantedLm.SEED);

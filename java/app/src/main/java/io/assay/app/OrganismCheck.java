@@ -26,7 +26,11 @@ import picocli.CommandLine.Parameters;
       "plant with every seed, random search with as many sequences at most one of a seed, and ARCA",
       "none in the control. Ends with 1 if that does not hold."
     },
-    footer = {"", "  assay organism check planted-lm planted-lm-control --seeds 5 --json"})
+    footer = {
+      "",
+      "  assay organism check onnx-models/organisms/planted-lm \\",
+      "      onnx-models/organisms/planted-lm-control --seeds 5 --json"
+    })
 final class OrganismCheck implements Callable<Integer> {
   @Mixin private Help help;
 

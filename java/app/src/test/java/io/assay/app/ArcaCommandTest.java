@@ -317,14 +317,9 @@ class ArcaCommandTest {
             "seed", Tensor.ofFloats(ones, 1, 3, 32)),
         Map.of());
     Answer answer =
-        Answer.to(
-            "models",
-            "run",
-            model,
-            "--inputs",
-            in.toString(),
-            "--out",
-            out.toString(),
+        run(
+            in,
+            out,
             "--expose",
             hook,
             "--gradient-of",
@@ -341,27 +336,15 @@ class ArcaCommandTest {
     for (double g : results.get("grad." + hook).toDoubles()) {
       assertEquals(1, g, "the gradient of sum(x) to x is 1");
     }
-    Answer.to(
-            "models",
-            "run",
-            model,
-            "--inputs",
-            in.toString(),
-            "--out",
-            out.toString(),
-            "--wrt",
-            hook)
-        .assertRefused("--gradient-of");
-    Answer.to(
-            "models",
-            "run",
-            model,
-            "--inputs",
-            in.toString(),
-            "--out",
-            out.toString(),
-            "--expose",
-            "nose")
-        .assertRefused("nose");
+    run(in, out, "--wrt", hook).assertRefused("--gradient-of");
+    run(in, out, "--expose", "nose").assertRefused("nose");
+  }
+
+  private static Answer run(Path in, Path out, String... more) {
+    List<String> arguments =
+        new ArrayList<>(
+            List.of("models", "run", model, "--inputs", in.toString(), "--out", out.toString()));
+    arguments.addAll(List.of(more));
+    return Answer.to(arguments.toArray(String[]::new));
   }
 }

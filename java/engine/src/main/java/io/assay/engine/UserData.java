@@ -1,5 +1,6 @@
 package io.assay.engine;
 
+import io.assay.engine.internal.UserFolder;
 import java.nio.file.Path;
 
 /**
@@ -15,12 +16,6 @@ public final class UserData {
     if (home != null && !home.isEmpty()) {
       return Path.of(home).toAbsolutePath();
     }
-    // The standard wants a relative path ignored.
-    String data = System.getenv("XDG_DATA_HOME");
-    Path base =
-        data != null && Path.of(data).isAbsolute()
-            ? Path.of(data)
-            : Path.of(System.getProperty("user.home"), ".local", "share");
-    return base.resolve("assay");
+    return UserFolder.of("XDG_DATA_HOME", ".local/share");
   }
 }

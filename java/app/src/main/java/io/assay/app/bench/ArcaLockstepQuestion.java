@@ -3,11 +3,8 @@ package io.assay.app.bench;
 import io.assay.engine.Engine;
 
 /** One coordinate update of each of 8 ARCA audits, together; the other way is one by one. */
-public final class ArcaLockstepQuestion implements Question {
+public final class ArcaLockstepQuestion extends ArcaQuestion {
   private static final int AUDITS = 8;
-
-  private final Engine engine;
-  private final int candidates;
 
   /**
    * Sets the question up.
@@ -15,8 +12,7 @@ public final class ArcaLockstepQuestion implements Question {
    * @param candidates k and q
    */
   public ArcaLockstepQuestion(Engine engine, int candidates) {
-    this.engine = engine;
-    this.candidates = candidates;
+    super(engine, candidates);
   }
 
   @Override
@@ -35,19 +31,6 @@ public final class ArcaLockstepQuestion implements Question {
   }
 
   @Override
-  public Cost cost() {
-    return new Cost(ArcaTiming.operations(candidates), 0);
-  }
-
-  /** The search's answers are what {@code assay selftest arca} checks; here only that it runs. */
-  @Override
-  public void check() {
-    if (!(secondsOfOurs(Clock.WALL) > 0)) {
-      throw new IllegalStateException(name() + " " + shape() + ": no update was made");
-    }
-  }
-
-  @Override
   public double secondsOfOurs(Clock clock) {
     return ArcaTiming.secondsOfUpdate(engine, clock, candidates, AUDITS, AUDITS, 0);
   }
@@ -58,18 +41,8 @@ public final class ArcaLockstepQuestion implements Question {
   }
 
   @Override
-  public void ours() {
-    secondsOfOurs(Clock.WALL);
-  }
-
-  @Override
   public void other() {
     secondsOfOther(Clock.WALL);
-  }
-
-  @Override
-  public int runs() {
-    return 3;
   }
 
   @Override

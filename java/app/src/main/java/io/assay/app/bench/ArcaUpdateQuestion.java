@@ -17,11 +17,10 @@ import java.util.Map;
  * implementations on the same engine: whole sequences, heads at all positions, gradients of all
  * weights.
  */
-public final class ArcaUpdateQuestion implements Question {
+public final class ArcaUpdateQuestion extends ArcaQuestion {
   private static final int CANDIDATES = 32;
   private static final int LENGTH = 5;
 
-  private final Engine engine;
   private final int prefix;
   private final double naiveOperations;
   private final Session gradient;
@@ -35,7 +34,7 @@ public final class ArcaUpdateQuestion implements Question {
    * @param prefix fixed tokens before the prompt
    */
   public ArcaUpdateQuestion(Engine engine, int prefix) {
-    this.engine = engine;
+    super(engine, CANDIDATES);
     this.prefix = prefix;
     int length = LENGTH + prefix;
     Graph graph = Gpt2Small.whole(engine, Gpt2Small.model(), CANDIDATES, length);
@@ -79,21 +78,8 @@ public final class ArcaUpdateQuestion implements Question {
   }
 
   @Override
-  public Cost cost() {
-    return new Cost(ArcaTiming.operations(CANDIDATES), 0);
-  }
-
-  @Override
   public Cost baselineCost() {
     return new Cost(naiveOperations, 0);
-  }
-
-  /** The search's answers are what {@code assay selftest arca} checks; here only that it runs. */
-  @Override
-  public void check() {
-    if (!(secondsOfOurs(Clock.WALL) > 0)) {
-      throw new IllegalStateException(name() + " " + shape() + ": no update was made");
-    }
   }
 
   @Override
@@ -102,19 +88,9 @@ public final class ArcaUpdateQuestion implements Question {
   }
 
   @Override
-  public void ours() {
-    secondsOfOurs(Clock.WALL);
-  }
-
-  @Override
   public void other() {
     gradientBinding.run();
     forwardBinding.run();
-  }
-
-  @Override
-  public int runs() {
-    return 3;
   }
 
   @Override

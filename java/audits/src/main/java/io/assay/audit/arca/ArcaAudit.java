@@ -3,6 +3,7 @@ package io.assay.audit.arca;
 import io.assay.audit.arca.ArcaListener.Progress;
 import io.assay.audit.arca.ArcaResult.Audit;
 import io.assay.audit.arca.ArcaResult.StopReason;
+import io.assay.audit.arca.ArcaSpec.CopyFilter;
 import io.assay.audit.arca.ArcaSpec.Method;
 import io.assay.engine.Engine;
 import io.assay.engine.InputException;
@@ -71,6 +72,10 @@ public final class ArcaAudit {
     private final int total;
     private final long updatesAtMost;
     private boolean[] produced;
+
+    /** Texts of the tokens, decoded when the copy filter first asks for them; null until then. */
+    private String[] texts;
+
     private long updates;
     private long ended;
     private long operations;
@@ -193,11 +198,14 @@ public final class ArcaAudit {
     private BitSet forbidden(List<Integer> target) {
       int vocabulary = Problem.vocabulary(model);
       Tokenizer tokenizer = model.tokenizer().orElse(null);
-      if (tokenizer == null) {
+      if (tokenizer == null || spec.copyFilter() == CopyFilter.NONE) {
         return TokenConstraints.copiesById(spec.copyFilter(), vocabulary, target);
       }
-      return TokenConstraints.copies(
-          spec.copyFilter(), id -> tokenizer.decode(new long[] {id}), vocabulary, target);
+      if (texts == null) {
+        texts = new String[vocabulary];
+        Arrays.setAll(texts, v -> tokenizer.decode(v));
+      }
+      return TokenConstraints.copies(spec.copyFilter(), v -> texts[v], vocabulary, target);
     }
 
     /** Marks the targets that the model says after the bare prefix: their prompts prove nothing. */

@@ -28,14 +28,25 @@ final class Batch implements AutoCloseable {
   private long operations;
 
   private Batch(
-      Engine engine, LanguageModel model, Problem problem, SuffixProgram program, int from) {
+      Engine engine,
+      LanguageModel model,
+      Problem problem,
+      int from,
+      int groups,
+      int rows,
+      boolean backward) {
     this.problem = problem;
     this.model = model;
-    this.program = program;
+    int past = problem.past(model, from);
+    int length = problem.length - 1 - past;
+    program =
+        backward
+            ? SuffixProgram.gradient(engine, model, groups, rows, past, length)
+            : SuffixProgram.forward(engine, model, groups, rows, past, length);
     firstRow = problem.firstScored(from);
     headRows = problem.length - 1 - firstRow;
-    int rows = Math.toIntExact(program.sequences() * headRows);
-    head = new HeadProgram(engine.kernels(), model, rows, arena);
+    int logits = Math.toIntExact(program.sequences() * headRows);
+    head = new HeadProgram(engine.kernels(), model, logits, arena);
   }
 
   /**
@@ -45,27 +56,13 @@ final class Batch implements AutoCloseable {
    */
   static Batch forward(
       Engine engine, LanguageModel model, Problem problem, int from, int groups, int rows) {
-    int past = problem.past(model, from);
-    int length = problem.length - 1 - past;
-    return new Batch(
-        engine,
-        model,
-        problem,
-        SuffixProgram.forward(engine, model, groups, rows, past, length),
-        from);
+    return new Batch(engine, model, problem, from, groups, rows, false);
   }
 
   /** A batch that also runs backward, to the embeddings of the positions from {@code from} on. */
   static Batch gradient(
       Engine engine, LanguageModel model, Problem problem, int from, int groups, int rows) {
-    int past = problem.past(model, from);
-    int length = problem.length - 1 - past;
-    return new Batch(
-        engine,
-        model,
-        problem,
-        SuffixProgram.gradient(engine, model, groups, rows, past, length),
-        from);
+    return new Batch(engine, model, problem, from, groups, rows, true);
   }
 
   /** Sequences of each audit. */

@@ -103,7 +103,7 @@ final class JointTruth {
         SuffixProgram next = SuffixProgram.forward(engine, model, BATCH, V, m, 1)) {
       for (int from = 0; from < count; from += BATCH) {
         for (int r = 0; r < BATCH; r++) {
-          int[] prompt = prompt(from + r, m);
+          int[] prompt = ToyTruth.prompt(from + r, m);
           for (int t = 0; t < m; t++) {
             prompts.ids.set((long) r * m + t, prompt[t]);
           }
@@ -125,7 +125,7 @@ final class JointTruth {
           for (int v = 0; v < V; v++) {
             second[v] = logProbs(after, r * V + v);
           }
-          add(tally, prompt(from + r, m), first, second);
+          add(tally, ToyTruth.prompt(from + r, m), first, second);
         }
       }
     }
@@ -173,14 +173,5 @@ final class JointTruth {
       best = values[v] > values[best] ? v : best;
     }
     return best;
-  }
-
-  private static int[] prompt(int index, int m) {
-    int[] ids = new int[m];
-    for (int t = m - 1; t >= 0; t--) {
-      ids[t] = index % V;
-      index /= V;
-    }
-    return ids;
   }
 }

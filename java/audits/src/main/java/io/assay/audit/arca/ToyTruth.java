@@ -124,7 +124,8 @@ final class ToyTruth {
     }
   }
 
-  private static int[] prompt(int index, int m) {
+  /** The prompt of m tokens with this place in the order of all of them. */
+  static int[] prompt(int index, int m) {
     int[] ids = new int[m];
     for (int t = m - 1; t >= 0; t--) {
       ids[t] = index % V;

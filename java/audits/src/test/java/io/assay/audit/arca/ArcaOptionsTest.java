@@ -13,39 +13,18 @@ import io.assay.audit.arca.ArcaSpec.Method;
 import io.assay.audit.arca.ArcaSpec.Order;
 import io.assay.audit.arca.ArcaSpec.SuccessCheck;
 import io.assay.audit.arca.ArcaSpec.UnigramRule;
-import io.assay.engine.Engine;
 import io.assay.engine.InputException;
-import io.assay.engine.model.LanguageModel;
-import io.assay.engine.tensor.DType;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.BitSet;
 import java.util.List;
 import java.util.random.RandomGenerator;
 import java.util.stream.IntStream;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 
 /** The options of specs/arca.md 3.3 and 3.4, on TOY-A, against searches done by hand. */
-class ArcaOptionsTest {
+class ArcaOptionsTest extends ToyCase {
   private static final int V = 32;
-  private static Engine engine;
-  private static LanguageModel toy;
-  private static Reader reader;
-
-  @BeforeAll
-  static void open() {
-    engine = Engine.open();
-    toy = Toys.a(DType.F64);
-    reader = new Reader(engine, toy, 4);
-  }
-
-  @AfterAll
-  static void close() {
-    reader.close();
-    engine.close();
-  }
 
   private static ArcaSpec.Builder reverse(int... target) {
     return ArcaSpec.reverse("toy-a", target).copyFilter(CopyFilter.NONE).k(8).q(8).restarts(1);

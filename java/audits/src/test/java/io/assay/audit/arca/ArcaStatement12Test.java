@@ -8,7 +8,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.assay.audit.arca.ArcaResult.StopReason;
 import io.assay.audit.arca.ArcaSpec.CopyFilter;
 import io.assay.audit.arca.ArcaSpec.UnigramRule;
-import io.assay.engine.Engine;
 import io.assay.engine.InputException;
 import io.assay.engine.model.LanguageModel;
 import io.assay.engine.tensor.DType;
@@ -18,25 +17,10 @@ import java.util.BitSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 
 /** Statement 12 of specs/arca.md section 8: bad and doubtful inputs. */
-class ArcaStatement12Test {
-  private static Engine engine;
-  private static LanguageModel toy;
-
-  @BeforeAll
-  static void open() {
-    engine = Engine.open();
-    toy = Toys.a(DType.F64);
-  }
-
-  @AfterAll
-  static void close() {
-    engine.close();
-  }
+class ArcaStatement12Test extends ToyCase {
 
   private static ArcaSpec.Builder reverse(int... target) {
     return ArcaSelfTest.reverse(target).sweeps(1).k(2).q(2);

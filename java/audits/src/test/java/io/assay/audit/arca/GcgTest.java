@@ -7,7 +7,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.assay.audit.arca.ArcaSpec.CopyFilter;
 import io.assay.audit.arca.ArcaSpec.Method;
 import io.assay.audit.arca.ArcaSpec.SuccessCheck;
-import io.assay.engine.Engine;
 import io.assay.engine.model.LanguageModel;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
@@ -20,36 +19,17 @@ import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
 import java.util.stream.IntStream;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 
 /**
  * Greedy coordinate gradient on TOY-A, against derivatives by central differences and a step done
  * by hand: every token scored, every pick read as a whole sequence of its own.
  */
-class GcgTest {
+class GcgTest extends ToyCase {
   private static final int V = 32;
   private static final int D = 16;
   private static final double FLUENCY = 0.2;
-  private static Engine engine;
   private static final Tensor EMBEDDING = Toys.weights(DType.F64, V, D, 0.6).get("wte.weight");
-
-  private static LanguageModel toy;
-  private static Reader reader;
-
-  @BeforeAll
-  static void open() {
-    engine = Engine.open();
-    toy = Toys.a(DType.F64);
-    reader = new Reader(engine, toy, 4);
-  }
-
-  @AfterAll
-  static void close() {
-    reader.close();
-    engine.close();
-  }
 
   private static ArcaSpec.Builder gcg(int... target) {
     return ArcaSpec.reverse("toy-a", target)

@@ -21,12 +21,7 @@ public final class UserCache {
 
   /** A folder in the cache, which need not exist. */
   public static Path folder(String name) {
-    String cache = System.getenv("XDG_CACHE_HOME");
-    Path base =
-        cache != null && Path.of(cache).isAbsolute()
-            ? Path.of(cache)
-            : Path.of(System.getProperty("user.home"), ".cache");
-    return base.resolve("assay").resolve(name);
+    return UserFolder.of("XDG_CACHE_HOME", ".cache").resolve(name);
   }
 
   /**

@@ -20,14 +20,6 @@ import java.util.Map;
  * model.safetensors}, which {@link Model#load} and that library read.
  */
 public final class Gpt2Folder {
-  private static final List<String> TOKENIZER_FILES =
-      List.of(
-          "tokenizer.json",
-          "tokenizer_config.json",
-          "special_tokens_map.json",
-          "vocab.json",
-          "merges.txt");
-
   private Gpt2Folder() {}
 
   /**
@@ -73,7 +65,7 @@ public final class Gpt2Folder {
    * @throws InputException if a file cannot be copied
    */
   public static void copyTokenizer(Path from, Path to) {
-    for (String file : TOKENIZER_FILES) {
+    for (String file : TokenizerFiles.NAMES) {
       if (Files.exists(from.resolve(file))) {
         try {
           Files.copy(from.resolve(file), to.resolve(file), StandardCopyOption.REPLACE_EXISTING);

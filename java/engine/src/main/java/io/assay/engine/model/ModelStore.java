@@ -32,22 +32,14 @@ import java.util.stream.Stream;
  * {@value #RECORD} says where it came from. A folder appears whole or not at all.
  */
 public final class ModelStore {
-  /** Folder of the organisms, each a GPT-2 folder; set by the launcher. */
-  static final String ORGANISMS = "assay.organisms";
+  /** The property that names the folder of the organisms, GPT-2 folders; the launcher sets it. */
+  public static final String ORGANISMS = "assay.organisms";
 
   private static final String RECORD = "import.json";
   private static final String NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}";
 
-  /** Files that belong to a model without changing what it computes. */
-  private static final List<String> COMPANIONS =
-      List.of(
-          "tokenizer.json",
-          "tokenizer_config.json",
-          "special_tokens_map.json",
-          "vocab.json",
-          "merges.txt",
-          "generation_config.json",
-          "card.json");
+  /** Files that belong to a model without changing what it computes, beside its tokenizer. */
+  private static final List<String> COMPANIONS = List.of("generation_config.json", "card.json");
 
   /**
    * A model that has a name.
@@ -240,9 +232,8 @@ public final class ModelStore {
     for (Path file : model.files()) {
       copies.put(file.toAbsolutePath(), to.resolve(folder.relativize(file.toAbsolutePath())));
     }
-    for (String companion : COMPANIONS) {
-      copies.put(folder.resolve(companion), to.resolve(companion));
-    }
+    Stream.concat(TokenizerFiles.NAMES.stream(), COMPANIONS.stream())
+        .forEach(file -> copies.put(folder.resolve(file), to.resolve(file)));
     if (!isFolder) {
       copies.put(source.toAbsolutePath(), modelIn(to));
       copies.computeIfPresent(

@@ -17,6 +17,7 @@ import java.util.Arrays;
 import java.util.BitSet;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
@@ -29,6 +30,15 @@ import java.util.Set;
  * to stay off the network.
  */
 final class TokenizerFiles implements Tokenizer, AutoCloseable {
+  /** What a tokenizer may consist of. */
+  static final List<String> NAMES =
+      List.of(
+          "tokenizer.json",
+          "tokenizer_config.json",
+          "special_tokens_map.json",
+          "vocab.json",
+          "merges.txt");
+
   private static final String FLAVOR = "RUST_FLAVOR";
   private static final String END_OF_TEXT = "<|endoftext|>";
 

@@ -6,6 +6,10 @@ module io.assay.app {
   requires java.management;
   requires me.tongfei.progressbar;
 
+  // The views of a report become JSON.
+  opens io.assay.app.report to
+      com.fasterxml.jackson.databind;
+
   // Fields with annotations are filled by reflection.
   opens io.assay.app to
       info.picocli;

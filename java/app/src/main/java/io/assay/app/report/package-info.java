@@ -1,0 +1,2 @@
+/** Reports: one HTML file per run, made of a title, key numbers, provenance and views. */
+package io.assay.app.report;

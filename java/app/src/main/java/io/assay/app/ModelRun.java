@@ -7,6 +7,7 @@ import io.assay.engine.graph.Graph;
 import io.assay.engine.graph.TensorType;
 import io.assay.engine.model.Model;
 import io.assay.engine.session.Session;
+import io.assay.engine.session.SessionException;
 import io.assay.engine.tensor.Tensor;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -33,7 +34,8 @@ final class ModelRun {
    * The model's outputs, the exposed values and the gradients, the latter as {@code grad.NAME}.
    *
    * @param gradientsOf texts of the form {@code VALUE=TENSOR}
-   * @throws InputException if a name is unknown, an input is missing or a shape does not fit
+   * @throws InputException if a name is unknown, an input is missing, or a shape or value does not
+   *     fit
    */
   Map<String, Tensor> run(List<String> exposed, List<String> gradientsOf, List<String> wrt) {
     boolean past = given.keySet().stream().anyMatch(name -> name.startsWith("past."));
@@ -56,6 +58,11 @@ final class ModelRun {
       Map<String, Tensor> results = new LinkedHashMap<>();
       wanted.forEach((name, value) -> results.put(name, values.get(value)));
       return results;
+    } catch (SessionException e) {
+      if (e.blamesValue()) {
+        throw new InputException("the values of the input file do not fit: " + e.getMessage(), e);
+      }
+      throw e;
     }
   }
 

@@ -5,9 +5,14 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import io.assay.engine.tensor.Safetensors;
+import io.assay.engine.tensor.Tensor;
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import java.nio.file.Path;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -73,5 +78,15 @@ class MainTest {
     assertEquals("doctor", root.get("method").textValue());
     assertEquals(1, root.get("device").get("threads").intValue());
     assertFalse(root.get("result").get("onnxruntime").textValue().isEmpty());
+  }
+
+  @Test
+  void aTokenBeyondTheVocabularyIsWrongInput(@TempDir Path folder) {
+    RandomModel.write(folder, 1);
+    Path in = folder.resolve("in.safetensors");
+    Safetensors.write(in, Map.of("input_ids", Tensor.ofLongs(new long[] {1, 512}, 1, 2)), Map.of());
+    String out = folder.resolve("out.safetensors").toString();
+    Answer.to("models", "run", folder.toString(), "--inputs", in.toString(), "--out", out)
+        .assertRefused("512");
   }
 }

@@ -478,7 +478,10 @@ public final class Session implements AutoCloseable {
   }
 
   private SessionException failure(OrtException e) {
-    return new SessionException("the graph " + name() + " failed: " + words(e), e);
+    return new SessionException(
+        "the graph " + name() + " failed: " + words(e),
+        e.getCode() == OrtException.OrtErrorCode.ORT_INVALID_ARGUMENT,
+        e);
   }
 
   /** The runtime's message on one line. */

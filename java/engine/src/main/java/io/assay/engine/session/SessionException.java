@@ -4,7 +4,16 @@ package io.assay.engine.session;
 public final class SessionException extends RuntimeException {
   private static final long serialVersionUID = 1L;
 
-  SessionException(String message, Throwable cause) {
+  /** Whether the runtime blames a value that it was given, such as an index out of bounds. */
+  private final boolean value;
+
+  SessionException(String message, boolean value, Throwable cause) {
     super(message, cause);
+    this.value = value;
+  }
+
+  /** Whether the runtime blames a value that it was given, such as an index out of bounds. */
+  public boolean blamesValue() {
+    return value;
   }
 }

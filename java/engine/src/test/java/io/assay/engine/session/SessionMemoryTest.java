@@ -100,6 +100,8 @@ class SessionMemoryTest {
     List<String> command =
         ChildJava.command(
             SessionMemoryTest.class,
+            // A compiler thread may hold tens of megabytes at the moment of measuring.
+            "-Xint",
             "-XX:+UseSerialGC",
             "-XX:+AlwaysPreTouch",
             "-Xms64m",

@@ -2,6 +2,8 @@ package io.assay.app;
 
 import io.assay.engine.InputException;
 import java.io.PrintWriter;
+import java.util.List;
+import java.util.Optional;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.ParameterException;
@@ -21,15 +23,6 @@ import picocli.CommandLine.ParameterException;
       ""
     },
     synopsisSubcommandLabel = "COMMAND",
-    subcommands = {
-      ArcaCommand.class,
-      ModelsCommand.class,
-      OrganismCommand.class,
-      DemoCommand.class,
-      DoctorCommand.class,
-      BenchCommand.class,
-      SelftestCommand.class
-    },
     footer = {
       "",
       "A model is a folder with config.json and model.safetensors (GPT-2 family), an .onnx file, or"
@@ -44,6 +37,16 @@ import picocli.CommandLine.ParameterException;
       "130 interrupted. `assay COMMAND --help` explains a command."
     })
 public final class Main implements Runnable {
+  private static final List<Class<?>> COMMANDS =
+      List.of(
+          ArcaCommand.class,
+          ModelsCommand.class,
+          OrganismCommand.class,
+          DemoCommand.class,
+          DoctorCommand.class,
+          BenchCommand.class,
+          SelftestCommand.class);
+
   private static final int WRONG_INPUT = 2;
   private static final int FAILED = 3;
 
@@ -66,8 +69,12 @@ public final class Main implements Runnable {
 
   /** Runs one command and returns its exit status. */
   static int run(String[] args, PrintWriter out, PrintWriter err) {
+    if (args.length == 1 && args[0].equals("--version")) {
+      out.println(Version.line());
+      return 0;
+    }
     CommandLine line =
-        new CommandLine(new Main())
+        commandsFor(args)
             .setOut(out)
             .setErr(err)
             .setCaseInsensitiveEnumValuesAllowed(true)
@@ -88,6 +95,20 @@ public final class Main implements Runnable {
       out.flush();
       err.flush();
     }
+  }
+
+  /**
+   * The command line with the command that the first argument names; with all of them where it
+   * names none, for the help and for error messages. Building them is most of a short call's time.
+   */
+  private static CommandLine commandsFor(String[] args) {
+    CommandLine line = new CommandLine(new Main());
+    Optional<Class<?>> named =
+        COMMANDS.stream()
+            .filter(c -> args.length > 0 && args[0].equals(c.getAnnotation(Command.class).name()))
+            .findFirst();
+    named.map(List::<Class<?>>of).orElse(COMMANDS).forEach(line::addSubcommand);
+    return line;
   }
 
   private static int wrongArguments(ParameterException e, String[] args) {

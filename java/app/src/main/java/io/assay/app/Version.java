@@ -17,8 +17,13 @@ final class Version implements IVersionProvider {
     }
   }
 
+  /** What {@code --version} prints. */
+  static String line() {
+    return "assay " + text();
+  }
+
   @Override
   public String[] getVersion() {
-    return new String[] {"assay " + text()};
+    return new String[] {line()};
   }
 }

@@ -5,14 +5,23 @@ import static com.tngtech.archunit.core.domain.JavaClass.Predicates.resideInAnyP
 import static com.tngtech.archunit.core.domain.properties.HasName.Predicates.nameMatching;
 import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.classes;
 import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.noClasses;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.tngtech.archunit.core.domain.JavaClasses;
 import com.tngtech.archunit.core.importer.ClassFileImporter;
 import com.tngtech.archunit.core.importer.ImportOption;
 import com.tngtech.archunit.lang.ArchRule;
+import java.io.File;
+import java.io.IOException;
+import java.lang.module.ModuleFinder;
+import java.nio.file.Path;
 import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.jar.JarFile;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
 
 /** The walls between the rooms of the house: who may know whom (ARCHITECTURE.md). */
@@ -99,5 +108,23 @@ class WallsTest {
   Stream<DynamicTest> walls() {
     return WALLS.entrySet().stream()
         .map(wall -> DynamicTest.dynamicTest(wall.getKey(), () -> wall.getValue().check(OURS)));
+  }
+
+  /** The launcher warns of native access by other modules but does not deny it: there is none. */
+  @Test
+  void onlyModulesWithNativeAccessBringNativeLibraries() throws IOException {
+    Set<String> granted = Set.of(System.getProperty("assay.native.modules").split(","));
+    Set<String> found = new TreeSet<>();
+    for (String path : System.getProperty("jdk.module.path").split(File.pathSeparator)) {
+      if (path.endsWith(".jar")) {
+        try (JarFile jar = new JarFile(path)) {
+          if (jar.stream().anyMatch(e -> e.getName().matches(".*\\.(so|dll|dylib|jnilib)"))) {
+            ModuleFinder.of(Path.of(path)).findAll().forEach(m -> found.add(m.descriptor().name()));
+          }
+        }
+      }
+    }
+    assertTrue(found.contains("com.microsoft.onnxruntime"), found::toString);
+    assertTrue(granted.containsAll(found), () -> found + " beside " + granted);
   }
 }

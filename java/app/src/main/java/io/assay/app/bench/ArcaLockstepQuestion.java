@@ -6,13 +6,17 @@ import io.assay.engine.Engine;
 public final class ArcaLockstepQuestion extends ArcaQuestion {
   private static final int AUDITS = 8;
 
+  /** One of the audits by itself: each of the others would take as long. */
+  private final ArcaTiming alone;
+
   /**
    * Sets the question up.
    *
    * @param candidates k and q
    */
   public ArcaLockstepQuestion(Engine engine, int candidates) {
-    super(engine, candidates);
+    super(engine, candidates, AUDITS, 0);
+    alone = new ArcaTiming(engine, clock, candidates, 1, 0);
   }
 
   @Override
@@ -31,20 +35,18 @@ public final class ArcaLockstepQuestion extends ArcaQuestion {
   }
 
   @Override
-  public double secondsOfOurs(Clock clock) {
-    return ArcaTiming.secondsOfUpdate(engine, clock, candidates, AUDITS, AUDITS, 0);
-  }
-
-  @Override
   public double secondsOfOther(Clock clock) {
-    return ArcaTiming.secondsOfUpdate(engine, clock, candidates, AUDITS, 1, 0);
+    return alone.secondsOfUpdate();
   }
 
   @Override
   public void other() {
-    secondsOfOther(Clock.WALL);
+    alone.secondsOfUpdate();
   }
 
   @Override
-  public void close() {}
+  public void close() {
+    super.close();
+    alone.close();
+  }
 }

@@ -5,62 +5,103 @@ import io.assay.audit.arca.ArcaAudit;
 import io.assay.audit.arca.ArcaListener;
 import io.assay.audit.arca.ArcaSpec;
 import io.assay.engine.Engine;
+import java.util.concurrent.Semaphore;
 import java.util.stream.IntStream;
 
-/** Times the updates of an ARCA run, without what comes before the second sweep. */
-final class ArcaTiming implements ArcaListener {
+/**
+ * The sweeps of one ARCA run, each made when it is asked for: the run waits in between on a thread
+ * of its own, so that its sessions are compiled once for all timings of a row.
+ */
+final class ArcaTiming implements ArcaListener, AutoCloseable {
   private static final int PROMPT = 3;
-  private static final int SWEEPS = 3;
 
   private final Clock clock;
-  private final int warmUp;
-  private int calls;
-  private long start;
-  private long end;
-  private long updatesBefore;
-  private long updatesAfter;
+  private final int audits;
+  private final Semaphore wanted = new Semaphore(0);
+  private final Semaphore made = new Semaphore(0);
+  private final Thread thread;
 
-  private ArcaTiming(Clock clock, int warmUp) {
-    this.clock = clock;
-    this.warmUp = warmUp;
-  }
+  // Handed over by the semaphores.
+  private boolean closed;
+  private Throwable failure;
+  private int updates;
+  private long start;
+  private double seconds;
 
   /**
-   * Seconds of one coordinate update of one audit: m = 3 prompt tokens, two output tokens that a
-   * random model does not say.
+   * Begins a run and makes its first sweep, with all that comes before it: m = 3 prompt tokens, two
+   * output tokens that a random model does not say.
    *
    * @param candidates k and q
-   * @param audits how many audits there are
-   * @param slots how many of them advance together
+   * @param audits how many there are; they advance together
    * @param prefix fixed tokens before the prompt
    */
-  static double secondsOfUpdate(
-      Engine engine, Clock clock, int candidates, int audits, int slots, int prefix) {
+  ArcaTiming(Engine engine, Clock clock, int candidates, int audits, int prefix) {
+    this.clock = clock;
+    this.audits = audits;
     ArcaSpec spec =
         ArcaSpec.reverse("gpt2-small", 4711, 815)
             .promptLength(PROMPT)
             .prefix(IntStream.range(100, 100 + prefix).boxed().toList())
             .k(candidates)
             .q(candidates)
-            .sweeps(SWEEPS)
+            .sweeps(Integer.MAX_VALUE)
             .restarts(audits)
-            .slots(slots)
+            .slots(audits)
             .seed(1)
             .build();
-    ArcaTiming timing = new ArcaTiming(clock, PROMPT);
-    ArcaAudit.run(engine, Gpt2Small.model(), spec, timing);
-    return (timing.end - timing.start) / 1e9 / (timing.updatesAfter - timing.updatesBefore);
+    thread = Thread.ofPlatform().daemon().start(() -> run(engine, spec));
+    await();
+  }
+
+  private void run(Engine engine, ArcaSpec spec) {
+    try {
+      ArcaAudit.run(engine, Gpt2Small.model(), spec, this);
+      failure = new IllegalStateException("the audits ended before they were timed");
+    } catch (RuntimeException | Error e) {
+      failure = e;
+    }
+    made.release();
+  }
+
+  /** Seconds of one coordinate update of one audit: the mean over a sweep, which is made now. */
+  double secondsOfUpdate() {
+    wanted.release();
+    await();
+    return seconds / (PROMPT * audits);
+  }
+
+  private void await() {
+    made.acquireUninterruptibly();
+    if (failure != null) {
+      throw new IllegalStateException("the audits failed: " + failure.getMessage(), failure);
+    }
   }
 
   @Override
   public void progress(Progress progress) {
-    calls++;
-    if (calls == warmUp) {
+    if (++updates % PROMPT == 0) {
+      seconds = (clock.now() - start) / 1e9;
+      made.release();
+      wanted.acquireUninterruptibly();
       start = clock.now();
-      updatesBefore = progress.updates();
     }
-    end = clock.now();
-    updatesAfter = progress.updates();
+  }
+
+  @Override
+  public boolean cancelled() {
+    return closed;
+  }
+
+  @Override
+  public void close() {
+    closed = true;
+    wanted.release();
+    try {
+      thread.join();
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
   }
 
   /**

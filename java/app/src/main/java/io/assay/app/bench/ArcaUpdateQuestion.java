@@ -34,7 +34,7 @@ public final class ArcaUpdateQuestion extends ArcaQuestion {
    * @param prefix fixed tokens before the prompt
    */
   public ArcaUpdateQuestion(Engine engine, int prefix) {
-    super(engine, CANDIDATES);
+    super(engine, CANDIDATES, 1, prefix);
     this.prefix = prefix;
     int length = LENGTH + prefix;
     Graph graph = Gpt2Small.whole(engine, Gpt2Small.model(), CANDIDATES, length);
@@ -83,11 +83,6 @@ public final class ArcaUpdateQuestion extends ArcaQuestion {
   }
 
   @Override
-  public double secondsOfOurs(Clock clock) {
-    return ArcaTiming.secondsOfUpdate(engine, clock, CANDIDATES, 1, 1, prefix);
-  }
-
-  @Override
   public void other() {
     gradientBinding.run();
     forwardBinding.run();
@@ -95,6 +90,7 @@ public final class ArcaUpdateQuestion extends ArcaQuestion {
 
   @Override
   public void close() {
+    super.close();
     gradientBinding.close();
     forwardBinding.close();
     gradient.close();

@@ -46,12 +46,16 @@ extern "C" {
 #define ASSAY_F64 2
 #define ASSAY_F16 3  /* IEEE binary16 */
 #define ASSAY_BF16 4 /* upper half of a float */
+#define ASSAY_I16 5  /* whole numbers: coarse tables only */
 
 /* Largest K of assay_token_swap_topk. */
 #define ASSAY_MAX_KEPT 256
 
+/* Longest row of a coarse table: sums of products of two such rows fit in 32 bits. */
+#define ASSAY_COARSE_LENGTH 46340
+
 /* Version of this header; changes whenever a caller built against an older one would break. */
-#define ASSAY_ABI_VERSION 2
+#define ASSAY_ABI_VERSION 3
 
 /* ---- the library ---- */
 
@@ -165,11 +169,14 @@ struct assay_token_swap_topk_params {
   /*
    * A 16-bit table near E, or data NULL: it decides how fast a call is, never what it returns. Used
    * where E is ASSAY_F32 and the head is tied: it finds the few tokens that may be among the best,
-   * whose scores E then gives. With coarse C, n = d + 8, u = 2^-24 and g = n u / (1 - n u), each
-   *   coarse_error[v] >= ||E[v] - C[v]|| + g (||E[v]|| + ||C[v]||)    (Euclidean; else +infinity)
+   * whose scores E then gives. Rows are whole numbers I[v], their Euclidean length at most
+   * ASSAY_COARSE_LENGTH, and stand for C[v] = coarse_scale[v] I[v]. With n = d + 8, u = 2^-24 and
+   * g = n u / (1 - n u), each
+   *   coarse_error[v] >= ||E[v] - C[v]|| + g (||E[v]|| + ||C[v]||)   (+infinity: nothing is known)
    * so that two float products with any x, of E[v] and of C[v], differ by at most that times ||x||.
    */
-  struct assay_matrix coarse; /* C [V,d], ASSAY_F16 or ASSAY_BF16 */
+  struct assay_matrix coarse; /* I [V,d], ASSAY_I16 */
+  const float *coarse_scale;  /* [V], finite, >= 0; NULL where coarse.data is */
   const float *coarse_error;  /* [V]; NULL where coarse.data is */
 };
 

@@ -58,6 +58,7 @@ std::string layout() {
   FIELD(assay_token_swap_topk_params, nans);
   FIELD(assay_token_swap_topk_params, lse);
   FIELD(assay_token_swap_topk_params, coarse);
+  FIELD(assay_token_swap_topk_params, coarse_scale);
   FIELD(assay_token_swap_topk_params, coarse_error);
   text += "\n";
   begin("assay_head_rows_params", sizeof(struct assay_head_rows_params));

@@ -32,11 +32,8 @@ void check(const char* f, const assay_token_swap_topk_params* a) {
     check_pointer(f, "hidden.data (alpha and lse need it)", a->hidden.data);
   }
   if (a->coarse.data != nullptr) {
-    if (a->coarse.dtype != ASSAY_F16 && a->coarse.dtype != ASSAY_BF16) {
-      fail(ASSAY_ERROR_ARGUMENT, "%s: coarse has dtype %d; 3 (binary16) or 4 (bfloat16) is needed",
-           f, a->coarse.dtype);
-    }
-    check_real(f, "coarse", a->coarse, a->embedding.rows, d, a->coarse.dtype);
+    check_real(f, "coarse", a->coarse, a->embedding.rows, d, ASSAY_I16);
+    check_pointer(f, "coarse_scale", a->coarse_scale);
     check_pointer(f, "coarse_error", a->coarse_error);
   }
   if (a->kept < 1 || a->kept > ASSAY_MAX_KEPT) {
@@ -104,6 +101,9 @@ Jobs jobs(const assay_token_swap_topk_params& a, Workspace& w) {
   if (coarse(a)) {
     const int64_t room = times(parts, listed(a.kept));
     s.norms = w.take<float>(audits);
+    s.whole = w.take<int16_t>(times(audits, stride));
+    s.units = w.take<float>(audits);
+    s.slacks = w.take<float>(audits);
     s.uppers = w.take<float>(room);
     s.candidates = w.take<int32_t>(room);
     s.listed = w.take<int32_t>(parts);
@@ -190,6 +190,28 @@ float length(const float* x, int64_t d) {
   return static_cast<float>(std::sqrt(sum) * (1 + 1e-6));
 }
 
+// Whole numbers near a row, their length at most ASSAY_COARSE_LENGTH.
+void make_whole(const SwapJob& job, int64_t audit) {
+  const int64_t d = job.gradient.stride;
+  const float* x = static_cast<const float*>(job.gradient.data) + audit * d;
+  int16_t* whole = job.whole + audit * d;
+  float largest = 0;
+  for (int64_t c = 0; c < d; c++) largest = std::max(largest, std::fabs(x[c]));
+  // Rounding to whole numbers makes the row longer by at most sqrt(d) / 2.
+  const double longest = ASSAY_COARSE_LENGTH - std::sqrt(d) / 2 - 1;
+  const float unit = static_cast<float>(
+      std::max<double>(job.norms[audit] / longest, largest / 32767) * (1 + 1e-6));
+  job.units[audit] = unit;
+  const bool usable = std::isnormal(unit);
+  double apart = 0;
+  for (int64_t c = 0; c < d; c++) {
+    whole[c] = usable ? static_cast<int16_t>(std::lrint(x[c] / unit)) : int16_t{0};
+    const double rest = x[c] - static_cast<double>(unit) * whole[c];
+    apart += rest * rest;
+  }
+  job.slacks[audit] = static_cast<float>(ASSAY_COARSE_LENGTH * std::sqrt(apart) * (1 + 1e-6));
+}
+
 // The K-th largest lower bound of an audit's tokens, -infinity where there are fewer.
 float lowest_of_best(const SwapJob& job, int64_t audit, Entry<float>* room) {
   const int64_t kept = job.args->kept;
@@ -216,6 +238,7 @@ bool two_steps(const Jobs& j, assay_stream* stream) {
   for (int64_t r = 0; r < audits; r++) {
     static_cast<float*>(job.floors)[r] = -std::numeric_limits<float>::infinity();
     const_cast<float*>(job.norms)[r] = length(x + r * job.gradient.stride, job.gradient.stride);
+    make_whole(job, r);
   }
   run(stream, kernels().token_swap_coarse, &job, head_tasks(audits, job.segments));
   int32_t* of = const_cast<int32_t*>(j.score.audits);

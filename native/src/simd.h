@@ -183,6 +183,71 @@ struct Vec {
 
 #endif
 
+// 16-bit whole numbers, and sums of their products modulo 2^32: exact, so that their order is free.
+#if defined(ASSAY_TIER_AVX2) || defined(ASSAY_TIER_AVX512)
+
+struct Whole {
+  static constexpr int N = 16;
+  __m256i v;
+  static Whole load(const int16_t* p) {
+    return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))};
+  }
+};
+
+struct WholeSum {
+  __m256i v;
+  static WholeSum zero() { return {_mm256_setzero_si256()}; }
+  WholeSum add(Whole a, Whole b) const {
+    __m256i sum = _mm256_add_epi32(v, _mm256_madd_epi16(a.v, b.v));
+    // Else gcc makes all products of a step first, for which there are not registers enough.
+    __asm__ volatile("" : "+x"(sum));
+    return {sum};
+  }
+};
+
+// out[i] = the sum of x[i].
+inline void sums(const WholeSum (&x)[4], int32_t* out) {
+  const __m256i pairs =
+      _mm256_hadd_epi32(_mm256_hadd_epi32(x[0].v, x[1].v), _mm256_hadd_epi32(x[2].v, x[3].v));
+  _mm_storeu_si128(
+      reinterpret_cast<__m128i*>(out),
+      _mm_add_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1)));
+}
+
+#else
+
+struct Whole {
+  static constexpr int N = 8;
+  int16_t v[N];
+  static Whole load(const int16_t* p) {
+    Whole r;
+    for (int i = 0; i < N; i++) r.v[i] = p[i];
+    return r;
+  }
+};
+
+struct WholeSum {
+  uint32_t v[Whole::N];
+  static WholeSum zero() { return {}; }
+  WholeSum add(Whole a, Whole b) const {
+    WholeSum r;
+    for (int i = 0; i < Whole::N; i++) {
+      r.v[i] = v[i] + static_cast<uint32_t>(static_cast<int32_t>(a.v[i]) * b.v[i]);
+    }
+    return r;
+  }
+};
+
+inline void sums(const WholeSum (&x)[4], int32_t* out) {
+  for (int i = 0; i < 4; i++) {
+    uint32_t sum = 0;
+    for (int l = 0; l < Whole::N; l++) sum += x[i].v[l];
+    out[i] = static_cast<int32_t>(sum);
+  }
+}
+
+#endif
+
 // The first n elements, zeros behind; never reads past them.
 template <class Real, class Elem>
 inline Vec<Real> load_part(const Elem* p, int n) {

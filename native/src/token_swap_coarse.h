@@ -1,24 +1,25 @@
-// Token swap beside a coarse table: products with the 16-bit table bound every score from both
+// Token swap beside a coarse table: exact products of whole numbers bound every score from both
 // sides; whatever may be among the best K is listed, and its score computed from the full table.
 //
 // A token is dropped only if K others, allowed like it, have lower bounds above its upper bound.
-// The error of a product is bounded by coarse_error[v] times the length of the other row (assay.h);
-// what is added after it is the same in both, and rounding is monotonic.
+// With C and x' what the whole numbers stand for, a score differs from C.x' by at most
+// coarse_error[v] ||x|| + ||C|| ||x - x'|| (assay.h); what is added after it is the same in both,
+// and rounding is monotonic.
 #pragma once
 
 #include "token_swap_topk.h"
+#include "whole_product.h"
 
 namespace {
 
-template <class Elem>
 struct CoarseTask {
   static void run(const assay::SwapJob& job, int64_t task) {
     const assay_token_swap_topk_params& a = *job.args;
     const Range t = range(task, job.segments, job.gradient.rows, a.embedding.rows);
     const int64_t stride = a.coarse.stride;
-    const Elem* e = static_cast<const Elem*>(a.coarse.data);
-    const float* x = static_cast<const float*>(job.gradient.data) + t.row * job.gradient.stride;
-    alignas(64) float scores[assay::kRowBlock * assay::kTile];
+    const int16_t* e = static_cast<const int16_t*>(a.coarse.data);
+    const int16_t* x = job.whole + t.row * job.gradient.stride;
+    alignas(64) int32_t products[assay::kRowBlock * assay::kTile];
     for (int r = 0; r < t.rows; r++) {
       const int64_t part = (t.row + r) * job.segments.count + t.segment;
       job.counts[part] = 0;
@@ -26,32 +27,40 @@ struct CoarseTask {
     }
     for (int64_t v = t.first; v < t.last; v += assay::kTile) {
       const int nv = tile(v, t.last);
-      product(e + v * stride, stride, nv, x, job.gradient.stride, t.rows, a.coarse.columns, scores);
-      for (int r = 0; r < t.rows; r++) keep(job, t, t.row + r, v, nv, scores + r * assay::kTile);
+      whole_product(e + v * stride, stride, nv, x, job.gradient.stride, t.rows, a.coarse.columns,
+                    products);
+      for (int r = 0; r < t.rows; r++) {
+        keep(job, t, t.row + r, v, nv, products + r * assay::kTile);
+      }
     }
   }
 
   static void keep(const assay::SwapJob& job, const Range& t, int64_t audit, int64_t first, int nv,
-                   const float* scores) {
+                   const int32_t* products) {
     const int64_t part = audit * job.segments.count + t.segment;
     if (job.listed[part] < 0) return;
+    const float* scale = job.args->coarse_scale + first;
+    const float* apart = job.args->coarse_error + first;
+    const float unit = job.units[audit];
     // Roundings of the bound itself, and what results below the normal range may lose.
     const float norm = job.norms[audit] * (1 + 0x1p-20f);
-    const float least = static_cast<float>(job.args->coarse.columns + 8) * 0x1p-147f;
+    const float slack = job.slacks[audit] * (1 + 0x1p-20f);
+    constexpr float least = 0x1p-100f;
     float lower[assay::kTile], upper[assay::kTile];
     for (int v = 0; v < nv; v++) {
-      const float error = job.args->coarse_error[first + v] * norm + least;  // NaN: no bound
+      const float error = apart[v] * norm + scale[v] * slack + least;  // NaN: no bound
       const float bound = error < 0x1p100f ? error : __builtin_inff();
-      lower[v] = scores[v] - bound;
-      upper[v] = scores[v] + bound;
+      const float score = static_cast<float>(products[v]) * (scale[v] * unit);
+      lower[v] = score - bound;
+      upper[v] = score + bound;
     }
-    finish<float>(job, audit, first, nv, lower, nullptr);
     finish<float>(job, audit, first, nv, upper, nullptr);
     Heap<float> heap = heap_of<float>(job, part);
     float bar = bar_of(job, audit, heap);
     int news = 0;
     for (int v = 0; v < nv; v++) news |= !(upper[v] < bar);
     if (!news) return;
+    finish<float>(job, audit, first, nv, lower, nullptr);
     for (int v = 0; v < nv; v++) {
       if (upper[v] < bar || masked(*job.args, audit, first + v)) continue;
       // A bound that is not a number: anything is possible.
@@ -98,12 +107,7 @@ struct CoarseTask {
 };
 
 void token_swap_coarse_task(const void* job, int64_t task) {
-  const auto& j = *static_cast<const assay::SwapJob*>(job);
-  if (j.args->coarse.dtype == ASSAY_F16) {
-    CoarseTask<Half>::run(j, task);
-  } else {
-    CoarseTask<Bf16>::run(j, task);
-  }
+  CoarseTask::run(*static_cast<const assay::SwapJob*>(job), task);
 }
 
 void token_score_task(const void* job, int64_t task) {

@@ -6,15 +6,20 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 
 /**
- * A float32 table in binary16, half as many bytes to read, with how far a product may be off:
- * {@link Kernels#tokenSwapTopk(TokenSwap, CoarseTable)} finds with it the few rows that may be
- * among the best, and takes their scores from the table itself.
+ * A float32 table in 16-bit whole numbers, half as many bytes to read, with how far a product may
+ * be off: {@link Kernels#tokenSwapTopk(TokenSwap, CoarseTable)} finds with it the few rows that may
+ * be among the best, and takes their scores from the table itself.
  *
- * @param table [V,d], F16
+ * @param table [V,d], I16: row v times {@code scale[v]} is near the row of the float32 table; its
+ *     Euclidean length is at most {@link #LENGTH}
+ * @param scale F32 [V]
  * @param error F32 [V]: two float32 products with any x, of a row of the table and of its coarse
  *     form, differ by at most this times the length of x; +infinity where nothing is known
  */
-public record CoarseTable(Matrix table, MemorySegment error) {
+public record CoarseTable(Matrix table, MemorySegment scale, MemorySegment error) {
+  /** Sums of products of two rows of this length fit in 32 bits. */
+  static final int LENGTH = 46340;
+
   /**
    * The coarse form of a table.
    *
@@ -26,34 +31,52 @@ public record CoarseTable(Matrix table, MemorySegment error) {
       throw new IllegalArgumentException("a coarse table is made of F32, not " + exact.dtype());
     }
     long rows = exact.rows();
-    long columns = exact.columns();
-    Tensor table = Tensor.allocate(arena, DType.F16, rows, columns);
+    int columns = Math.toIntExact(exact.columns());
+    Tensor table = Tensor.allocate(arena, DType.I16, rows, columns);
+    Tensor scale = Tensor.allocate(arena, DType.F32, rows);
     Tensor error = Tensor.allocate(arena, DType.F32, rows);
+    float[] row = new float[columns];
     for (long v = 0; v < rows; v++) {
+      MemorySegment.copy(exact.data(), Tensor.FLOAT, 4 * v * exact.stride(), row, 0, columns);
+      float unit = unit(row);
       double apart = 0;
       double full = 0;
-      double half = 0;
-      for (long c = 0; c < columns; c++) {
-        float x = exact.data().get(Tensor.FLOAT, 4 * (v * exact.stride() + c));
-        short bits = Float.floatToFloat16(x);
-        table.data().set(Tensor.SHORT, 2 * (v * columns + c), bits);
-        double y = Float.float16ToFloat(bits);
-        apart += (x - y) * (x - y);
-        full += (double) x * x;
-        half += y * y;
+      double coarse = 0;
+      for (int c = 0; c < columns; c++) {
+        long whole = unit == 0 ? 0 : Math.round((double) row[c] / unit);
+        table.data().set(Tensor.SHORT, 2 * (v * columns + c), (short) whole);
+        double y = (double) unit * whole;
+        apart += (row[c] - y) * (row[c] - y);
+        full += (double) row[c] * row[c];
+        coarse += y * y;
       }
-      error.data().set(Tensor.FLOAT, 4 * v, bound(apart, full, half, columns));
+      scale.data().set(Tensor.FLOAT, 4 * v, unit);
+      error.data().set(Tensor.FLOAT, 4 * v, bound(apart, full, coarse, columns));
     }
-    return new CoarseTable(Matrix.of(table), error.data());
+    return new CoarseTable(Matrix.of(table), scale.data(), error.data());
+  }
+
+  /** What 1 stands for in a row; 0 where its numbers are too small, too large or not numbers. */
+  private static float unit(float[] row) {
+    double square = 0;
+    double largest = 0;
+    for (float x : row) {
+      square += (double) x * x;
+      largest = Math.max(largest, Math.abs(x));
+    }
+    // Rounding to whole numbers makes a row longer by at most sqrt(d) / 2.
+    double longest = LENGTH - Math.sqrt(row.length) / 2 - 1;
+    double unit = Math.max(Math.sqrt(square) / longest, largest / Short.MAX_VALUE) * (1 + 1e-6);
+    return unit >= Float.MIN_NORMAL && unit <= Float.MAX_VALUE ? (float) unit : 0;
   }
 
   /**
    * {@code ||e - c|| + g (||e|| + ||c||)} with {@code g = n u / (1 - n u), n = d + 8, u = 2^-24},
    * rounded up: the rows' difference by Cauchy and Schwarz, and what two float products may lose.
    */
-  private static float bound(double apart, double full, double half, long columns) {
+  private static float bound(double apart, double full, double coarse, long columns) {
     double n = (columns + 8) * 0x1p-24;
-    double bound = Math.sqrt(apart) + n / (1 - n) * (Math.sqrt(full) + Math.sqrt(half));
+    double bound = Math.sqrt(apart) + n / (1 - n) * (Math.sqrt(full) + Math.sqrt(coarse));
     boolean known = n < 1 && Double.isFinite(bound);
     return known ? Math.nextUp((float) (bound * (1 + 1e-9))) : Float.POSITIVE_INFINITY;
   }

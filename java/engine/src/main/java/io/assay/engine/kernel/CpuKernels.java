@@ -103,6 +103,7 @@ public final class CpuKernels implements Kernels {
           assay_token_swap_topk_params.lse(s, offHeap("lse", a.lse()));
           if (coarse != null) {
             fill(assay_token_swap_topk_params.coarse(s), "coarse", coarse.table());
+            assay_token_swap_topk_params.coarse_scale(s, offHeap("coarse scale", coarse.scale()));
             assay_token_swap_topk_params.coarse_error(s, offHeap("coarse error", coarse.error()));
           }
           NativeApi.tokenSwapTopk(scratch, s, stream);
@@ -266,7 +267,8 @@ public final class CpuKernels implements Kernels {
       case F64 -> AssayH.ASSAY_F64();
       case F16 -> AssayH.ASSAY_F16();
       case BF16 -> AssayH.ASSAY_BF16();
-      default -> throw new IllegalArgumentException("kernels take floats, not " + dtype);
+      case I16 -> AssayH.ASSAY_I16();
+      default -> throw new IllegalArgumentException("kernels do not take " + dtype);
     };
   }
 }

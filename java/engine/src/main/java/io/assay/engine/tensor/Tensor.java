@@ -57,10 +57,14 @@ public final class Tensor {
     return new Tensor(dtype, shape.clone(), data);
   }
 
-  /** A zero-filled off-heap tensor, aligned to 64 bytes, that lives as long as {@code arena}. */
+  /**
+   * A zero-filled off-heap tensor, aligned to 64 bytes, that lives as long as {@code arena}; a
+   * large one in large pages where the system has them.
+   */
   public static Tensor allocate(Arena arena, DType dtype, long... shape) {
     long bytes = Math.multiplyExact(elements(shape), (long) dtype.bytes());
-    return new Tensor(dtype, shape.clone(), arena.allocate(bytes, 64));
+    MemorySegment large = bytes < LargePages.LEAST_BYTES ? null : LargePages.allocate(arena, bytes);
+    return new Tensor(dtype, shape.clone(), large != null ? large : arena.allocate(bytes, 64));
   }
 
   /** An off-heap copy of {@code values}, kept alive by the tensor itself. */

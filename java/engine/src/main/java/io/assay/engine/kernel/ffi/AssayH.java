@@ -68,6 +68,15 @@ public class AssayH extends AssayH$shared {
     public static int ASSAY_BF16() {
         return ASSAY_BF16;
     }
+    private static final int ASSAY_I16 = (int)5L;
+    /**
+     * {@snippet lang=c :
+     * #define ASSAY_I16 5
+     * }
+     */
+    public static int ASSAY_I16() {
+        return ASSAY_I16;
+    }
     private static final int ASSAY_MAX_KEPT = (int)256L;
     /**
      * {@snippet lang=c :
@@ -77,10 +86,19 @@ public class AssayH extends AssayH$shared {
     public static int ASSAY_MAX_KEPT() {
         return ASSAY_MAX_KEPT;
     }
-    private static final int ASSAY_ABI_VERSION = (int)2L;
+    private static final int ASSAY_COARSE_LENGTH = (int)46340L;
     /**
      * {@snippet lang=c :
-     * #define ASSAY_ABI_VERSION 2
+     * #define ASSAY_COARSE_LENGTH 46340
+     * }
+     */
+    public static int ASSAY_COARSE_LENGTH() {
+        return ASSAY_COARSE_LENGTH;
+    }
+    private static final int ASSAY_ABI_VERSION = (int)3L;
+    /**
+     * {@snippet lang=c :
+     * #define ASSAY_ABI_VERSION 3
      * }
      */
     public static int ASSAY_ABI_VERSION() {

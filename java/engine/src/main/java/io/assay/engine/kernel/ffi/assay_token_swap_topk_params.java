@@ -33,6 +33,7 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     int64_t *nans;
  *     void *lse;
  *     struct assay_matrix coarse;
+ *     const float *coarse_scale;
  *     const float *coarse_error;
  * }
  * }
@@ -62,6 +63,7 @@ public class assay_token_swap_topk_params {
         AssayH.C_POINTER.withName("nans"),
         AssayH.C_POINTER.withName("lse"),
         assay_matrix.layout().withName("coarse"),
+        AssayH.C_POINTER.withName("coarse_scale"),
         AssayH.C_POINTER.withName("coarse_error")
     ).withName("assay_token_swap_topk_params");
 
@@ -862,6 +864,50 @@ public class assay_token_swap_topk_params {
      */
     public static void coarse(MemorySegment struct, MemorySegment fieldValue) {
         MemorySegment.copy(fieldValue, 0L, struct, coarse$OFFSET, coarse$LAYOUT.byteSize());
+    }
+
+    private static final AddressLayout coarse_scale$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("coarse_scale"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * const float *coarse_scale
+     * }
+     */
+    public static final AddressLayout coarse_scale$layout() {
+        return coarse_scale$LAYOUT;
+    }
+
+    private static final long coarse_scale$OFFSET = $LAYOUT.byteOffset(groupElement("coarse_scale"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * const float *coarse_scale
+     * }
+     */
+    public static final long coarse_scale$offset() {
+        return coarse_scale$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * const float *coarse_scale
+     * }
+     */
+    public static MemorySegment coarse_scale(MemorySegment struct) {
+        return struct.get(coarse_scale$LAYOUT, coarse_scale$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * const float *coarse_scale
+     * }
+     */
+    public static void coarse_scale(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(coarse_scale$LAYOUT, coarse_scale$OFFSET, fieldValue);
     }
 
     private static final AddressLayout coarse_error$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("coarse_error"));

@@ -1,0 +1,70 @@
+// Products of a coarse table's rows with activations of the same kind: whole numbers, exact.
+#pragma once
+
+#include "product.h"
+
+namespace {
+
+// out[j * kTile + i] = w[i] . x[j] for NV <= 4 table rows and NR activations, which are padded with
+// zeros to whole vectors.
+template <int NV, int NR>
+inline void whole_dots(const int16_t* w, int64_t w_stride, const int16_t* x, int64_t x_stride,
+                       int64_t d, int32_t* out, Ahead& ahead) {
+  WholeSum acc[NR][4];
+  for (int j = 0; j < NR; j++) {
+    for (int i = 0; i < 4; i++) acc[j][i] = WholeSum::zero();
+  }
+  int64_t c = 0;
+  for (; c + Whole::N <= d; c += Whole::N) {
+    ahead.touch();
+    for (int i = 0; i < NV; i++) {
+      const Whole a = Whole::load(w + i * w_stride + c);
+      for (int j = 0; j < NR; j++) acc[j][i] = acc[j][i].add(a, Whole::load(x + j * x_stride + c));
+    }
+  }
+  if (c < d) {
+    for (int i = 0; i < NV; i++) {
+      int16_t lanes[Whole::N] = {};
+      for (int64_t k = c; k < d; k++) lanes[k - c] = w[i * w_stride + k];
+      const Whole a = Whole::load(lanes);
+      for (int j = 0; j < NR; j++) acc[j][i] = acc[j][i].add(a, Whole::load(x + j * x_stride + c));
+    }
+  }
+  for (int j = 0; j < NR; j++) {
+    int32_t four[4];
+    sums(acc[j], four);
+    for (int i = 0; i < NV; i++) out[j * assay::kTile + i] = four[i];
+  }
+}
+
+template <int NV, int NR>
+inline void whole_rows(const int16_t* w, int64_t w_stride, const int16_t* x, int64_t x_stride,
+                       int nr, int64_t d, int32_t* out, Ahead& ahead) {
+  int r = 0;
+  for (; r + NR <= nr; r += NR) {
+    whole_dots<NV, NR>(w, w_stride, x + r * x_stride, x_stride, d, out + r * assay::kTile, ahead);
+  }
+  if constexpr (NR > 1) {
+    whole_rows<NV, NR - 1>(w, w_stride, x + r * x_stride, x_stride, nr - r, d,
+                           out + r * assay::kTile, ahead);
+  }
+}
+
+// out[r * kTile + v] = w[v] . x[r] for nv <= kTile table rows and nr activations.
+inline void whole_product(const int16_t* w, int64_t w_stride, int nv, const int16_t* x,
+                          int64_t x_stride, int nr, int64_t d, int32_t* out) {
+  constexpr int NR = 3;
+  const int64_t steps = (nr + NR - 1) / NR * (d / Whole::N);
+  const int64_t bytes = 4 * w_stride * static_cast<int64_t>(sizeof *w);
+  int v = 0;
+  for (; v + 4 <= nv; v += 4, w += 4 * w_stride, out += 4) {
+    Ahead ahead{reinterpret_cast<const char*>(w) + bytes, steps > 0 ? bytes / steps + 1 : 0};
+    whole_rows<4, NR>(w, w_stride, x, x_stride, nr, d, out, ahead);
+  }
+  for (; v < nv; v++, w += w_stride, out++) {
+    Ahead none{reinterpret_cast<const char*>(w), 0};
+    whole_rows<1, NR>(w, w_stride, x, x_stride, nr, d, out, none);
+  }
+}
+
+}  // namespace

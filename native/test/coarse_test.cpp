@@ -71,6 +71,18 @@ void attack(Array& e, Coarse& c, Array& g, int64_t V, int64_t ws, int64_t K) {
   }
 }
 
+// The same for the activations: all but the first are below half of what 1 stands for in the whole
+// numbers near them. The best token is made of the others, K others have half its score.
+void attack_activations(Array& e, Array& g, int64_t V, int64_t d, int64_t ws, int64_t K) {
+  for (size_t i = 0; i < g.values.size(); i++) {
+    g.set(i, static_cast<int64_t>(i) % d == 0 ? 1 : 1.4e-5);
+  }
+  for (int64_t v = 0; v < V; v++) {
+    for (int64_t i = 0; i < d; i++) e.set(v * ws + i, v == V - 1 && i > 0 ? 1 : 0);
+    if (v < V - 1 && v < 2 * K) e.set(v * ws, 0.7e-5 * (d - 1));
+  }
+}
+
 // A call with the coarse table gives what it gives without: the same ids, bits and counts.
 void coarse_case(int64_t A, int64_t V, int64_t d, int64_t K, int special, const Streams& streams) {
   const int64_t ws = d + 3;
@@ -88,6 +100,7 @@ void coarse_case(int64_t A, int64_t V, int64_t d, int64_t K, int special, const 
   }
   if (special == 6) g.set(0, std::nan(""));
   if (special == 7) g.set(d - 1, 1e4);
+  if (special == 8) attack_activations(e, g, V, d, ws, K);
   Coarse c(e, V, d, ws);
   if (special == 5) attack(e, c, g, V, ws, K);
   std::vector<float> error(V);
@@ -104,7 +117,7 @@ void coarse_case(int64_t A, int64_t V, int64_t d, int64_t K, int special, const 
     error[v] = std::isfinite(bound) ? std::nextafterf(static_cast<float>(bound * (1 + 1e-12)), kInf)
                                     : static_cast<float>(kInf);
   }
-  std::vector<uint8_t> allowed((V + 7) / 8, special == 5 ? 0xff : 0xb7);
+  std::vector<uint8_t> allowed((V + 7) / 8, special == 5 || special == 8 ? 0xff : 0xb7);
   std::vector<int32_t> ids(A * K), found(A);
   std::vector<int64_t> nans(A);
   Array scores(ASSAY_F32, A * K);
@@ -135,7 +148,7 @@ void coarse_case(int64_t A, int64_t V, int64_t d, int64_t K, int special, const 
   const auto ids1 = ids, found1 = found;
   const auto nans1 = nans;
   const Array scores1 = scores;
-  if (special == 5) CHECK(ids[0] == V - 1, "the attack's best token is %d", ids[0]);
+  if (special == 5 || special == 8) CHECK(ids[0] == V - 1, "the attack's best token is %d", ids[0]);
   s.coarse = {c.whole.data(), ASSAY_I16, 0, V, d, ws};
   s.coarse_scale = c.scale.data();
   s.coarse_error = error.data();
@@ -156,7 +169,7 @@ void coarse_case(int64_t A, int64_t V, int64_t d, int64_t K, int special, const 
 }  // namespace
 
 void test_coarse(const Streams& streams) {
-  for (int special = 0; special < 8; special++) {
+  for (int special = 0; special < 9; special++) {
     coarse_case(3, 2001, 33, 7, special, streams);
     coarse_case(9, 530, 64, 40, special, streams);
     coarse_case(1, 40, 5, 50, special, streams);

@@ -9,8 +9,8 @@ import picocli.CommandLine.Spec;
 @Command(
     name = "arca",
     description = {
-      "Searches prompts that make a language model say something: coordinate ascent over tokens",
-      "(Jones, Dragan, Raghunathan, Steinhardt 2023)."
+      "Searches prompts that make a language model say something.",
+      "By coordinate ascent over tokens (Jones, Dragan, Raghunathan, Steinhardt 2023)."
     },
     subcommands = {ArcaReverse.class, ArcaJoint.class, ArcaVerify.class})
 final class ArcaCommand implements Runnable {

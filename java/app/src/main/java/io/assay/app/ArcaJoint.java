@@ -20,8 +20,8 @@ import picocli.CommandLine.Parameters;
     name = "joint",
     sortOptions = false,
     description = {
-      "Searches a prompt and an output together: the model continues the one with the other, and",
-      "both have the properties that the unigram tables ask for."
+      "Searches prompts together with outputs of the kinds that unigram tables ask for.",
+      "The model continues a find's prompt, word for word, with its output."
     },
     footer = {
       "",
@@ -95,9 +95,25 @@ final class ArcaJoint implements Callable<Integer> {
       description = "The thresholds for the prompt include the prefix, as in the released code.")
   private boolean prefixCounts;
 
+  @Option(
+      names = "--method",
+      paramLabel = "METHOD",
+      defaultValue = "ARCA",
+      description =
+          "The search: arca; or, to compare with, autoprompt (one gradient at the current token)"
+              + " and random (default: arca).")
+  private Method method;
+
   @Mixin private ArcaOptions options;
   @Mixin private OutFolder folder;
   @Mixin private Common common;
+
+  /** The methods that search an output too. */
+  enum Method {
+    ARCA,
+    AUTOPROMPT,
+    RANDOM
+  }
 
   @Override
   public Integer call() {
@@ -111,6 +127,7 @@ final class ArcaJoint implements Callable<Integer> {
                   model,
                   outputUnigram,
                   outputAllowed)
+              .method(ArcaSpec.Method.valueOf(method.name()))
               .rule(rule(options.preset().rule()))
               .build();
       return new ArcaRun(engine, model, spec, common, folder).run();

@@ -68,13 +68,13 @@ final class ArcaOptions {
   @Option(
       names = "--q",
       paramLabel = "N",
-      description = "Candidates that are evaluated exactly, at most 256 (default: 32; gcg: 512).")
+      description = "Candidates that are evaluated exactly, at most 256 (default: 32).")
   private Integer q;
 
   @Option(
       names = "--sweeps",
       paramLabel = "N",
-      description = "Passes over the searched tokens (default: 50); steps of gcg (default: 250).")
+      description = "Passes over the searched tokens (default: 50).")
   private Integer sweeps;
 
   @Option(
@@ -90,15 +90,6 @@ final class ArcaOptions {
       defaultValue = "0",
       description = "Seed of every random draw (default: 0).")
   private long seed;
-
-  @Option(
-      names = "--method",
-      paramLabel = "METHOD",
-      defaultValue = "ARCA",
-      description =
-          "The search: arca; or, to compare with, autoprompt (one gradient at the current token), "
-              + "gcg (random swaps at all positions) and random (default: arca).")
-  private ArcaSpec.Method method;
 
   @Option(
       names = "--candidates",
@@ -223,7 +214,6 @@ final class ArcaOptions {
         .k(k)
         .restarts(restarts)
         .seed(seed)
-        .method(method)
         .candidates(candidates)
         .order(order)
         .successCheck(successCheck)

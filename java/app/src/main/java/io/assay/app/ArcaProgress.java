@@ -3,6 +3,7 @@ package io.assay.app;
 import io.assay.audit.arca.ArcaListener;
 import java.time.Duration;
 import java.util.Locale;
+import java.util.Optional;
 import me.tongfei.progressbar.ProgressBar;
 import me.tongfei.progressbar.ProgressBarBuilder;
 import me.tongfei.progressbar.ProgressBarStyle;
@@ -18,6 +19,8 @@ final class ArcaProgress implements ArcaListener, AutoCloseable {
   private final Common common;
   private final ProgressBar bar;
   private final long start = System.nanoTime();
+  private final Pace pace = new Pace();
+  private volatile Optional<Duration> left = Optional.empty();
   private double said;
 
   ArcaProgress(Common common) {
@@ -29,6 +32,7 @@ final class ArcaProgress implements ArcaListener, AutoCloseable {
                 .setStyle(ProgressBarStyle.ASCII)
                 .setUnit(" updates", 1)
                 .showSpeed()
+                .setEtaFunction(_ -> left)
                 .setUpdateIntervalMillis(250)
                 .build()
             : null;
@@ -36,16 +40,15 @@ final class ArcaProgress implements ArcaListener, AutoCloseable {
 
   @Override
   public void progress(Progress p) {
+    double now = (System.nanoTime() - start) / 1e9;
+    left = pace.left(p, now);
     if (bar != null) {
       bar.maxHint(p.updatesAtMost());
       bar.stepTo(p.updates());
       bar.setExtraMessage(" " + state(p));
-    } else if (!common.json()) {
-      double now = (System.nanoTime() - start) / 1e9;
-      if (now - said >= PAUSE) {
-        said = now;
-        common.warn(line(p, now));
-      }
+    } else if (now - said >= PAUSE) {
+      said = now;
+      common.warn(line(p, pace.rate(p, now), left));
     }
   }
 
@@ -59,20 +62,53 @@ final class ArcaProgress implements ArcaListener, AutoCloseable {
         p.best());
   }
 
-  /** One line after {@code seconds}; the time left is what it takes if no other audit succeeds. */
-  static String line(Progress p, double seconds) {
-    double rate = p.updates() / seconds;
-    Duration left = Duration.ofSeconds((long) ((p.updatesAtMost() - p.updates()) / rate));
+  /** One line; the time left is what it takes if no other audit succeeds. */
+  static String line(Progress p, double rate, Optional<Duration> left) {
     return String.format(
         Locale.ROOT,
-        "%d of at most %d updates, %.1f/s, %s, at most %d:%02d:%02d left",
+        "%d of at most %d updates, %.1f/s, %s%s",
         p.updates(),
         p.updatesAtMost(),
         rate,
         state(p),
-        left.toHours(),
-        left.toMinutesPart(),
-        left.toSecondsPart());
+        left.map(
+                d ->
+                    String.format(
+                        Locale.ROOT,
+                        ", at most %d:%02d:%02d left",
+                        d.toHours(),
+                        d.toMinutesPart(),
+                        d.toSecondsPart()))
+            .orElse(""));
+  }
+
+  /**
+   * How fast a search is. The graphs are compiled before the first update, which says nothing of
+   * those that follow, so that the clock starts behind it, and the first seconds are no measure.
+   */
+  static final class Pace {
+    /** Seconds before there is an estimate. */
+    private static final double WARM = 5;
+
+    private double since = Double.NaN;
+    private long before;
+
+    /** Updates a second since the first; 0 at the first. */
+    double rate(Progress p, double now) {
+      if (Double.isNaN(since)) {
+        since = now;
+        before = p.updates();
+      }
+      return now > since ? (p.updates() - before) / (now - since) : 0;
+    }
+
+    /** The time left if no other audit succeeds; empty while that cannot be told. */
+    Optional<Duration> left(Progress p, double now) {
+      double rate = rate(p, now);
+      return now - since < WARM || rate == 0
+          ? Optional.empty()
+          : Optional.of(Duration.ofSeconds((long) ((p.updatesAtMost() - p.updates()) / rate)));
+    }
   }
 
   @Override

@@ -68,10 +68,16 @@ final class ArcaReport {
         .append(escape(model.model().name()))
         .append(" say it?</h1>\n");
     page.append(lead(spec));
-    share(page, "Outputs for which a prompt was found", result.anySuccessRate());
-    share(page, "Searches that succeeded", result.successRate());
     Tokens tokens = new Tokens(model);
-    audits(page, tokens, result, story);
+    String given = ArcaRun.given(tokens, spec);
+    if (!given.isEmpty()) {
+      page.append("<p>").append(escape(given)).append("</p>\n");
+    }
+    if (!spec.isJoint()) {
+      share(page, "Outputs for which a prompt was found", result.anySuccessRate());
+    }
+    share(page, "Searches that succeeded", result.successRate());
+    audits(page, tokens, spec, result, story);
     ways(page, tokens, spec, result, story);
     record(page, model, spec, result);
     return page.append("</body>\n</html>\n").toString();
@@ -106,34 +112,38 @@ final class ArcaReport {
   }
 
   private static void audits(
-      StringBuilder page, Tokens tokens, ArcaResult result, ArcaStory story) {
+      StringBuilder page, Tokens tokens, ArcaSpec spec, ArcaResult result, ArcaStory story) {
     page.append(
         """
         <h2>What was found</h2>
         <p>A find holds if the model, decoding greedily without any cache, continues the prompt with
-        the output. The margin is the smallest distance between the two best logits over the output.
+        the output. Searches with the same find are one line; of those that failed, the line is the
+        best that they came across. J is the objective, in nats. The margin is the smallest distance between the two best logits over the output.
         A text is stable if it encodes to the same tokens again; otherwise only the ids reproduce the
         find.</p>
         <div class="wide"><table>
-        <tr><th>output</th><th>restart</th><th>prompt</th><th>found</th><th>holds</th>\
-        <th>log p(output | prompt), nats</th><th>margin</th><th>text</th><th>updates</th></tr>
+        <tr><th>output</th><th>times</th><th>prompt</th><th>found</th><th>holds</th>\
+        <th>J</th><th>margin</th><th>text</th><th>updates</th></tr>
         """);
-    for (ArcaResult.Audit a : result.audits()) {
+    for (ArcaRow row : ArcaRow.of(spec, result)) {
+      ArcaResult.Audit a = row.audit();
       page.append(
           String.format(
               Locale.ROOT,
               "<tr><td><code>%s</code></td><td class=\"n\">%d</td><td><code>%s</code></td>"
                   + "<td class=\"%s\">%s</td><td>%s</td><td class=\"n\">%.3f</td>"
-                  + "<td class=\"n\">%.3f</td><td>%s</td><td class=\"n\">%d</td></tr>%n",
-              escape(tokens.show(a.outputIds())),
-              a.restart(),
-              escape(tokens.show(a.promptIds())),
-              a.success() ? "yes" : "no",
-              a.success() ? "in sweep " + a.sweep() : "no",
-              a.success() ? story.holds(a) ? "yes" : "NO" : "",
-              a.LP(),
-              a.greedyMargin(),
-              a.textStable() == null ? "" : a.textStable() ? "stable" : "not stable",
+                  + "<td class=\"n\">%s</td><td>%s</td><td class=\"n\">%d</td></tr>%n",
+              escape(tokens.show(row.output())),
+              row.times(),
+              escape(tokens.show(row.prompt())),
+              row.found() ? "yes" : "no",
+              row.found() ? "in sweep " + a.sweep() : "no",
+              row.found() ? story.holds(a) ? "yes" : "NO" : "",
+              row.J(),
+              row.found() ? String.format(Locale.ROOT, "%.3f", a.greedyMargin()) : "",
+              !row.found() || a.textStable() == null
+                  ? ""
+                  : a.textStable() ? "stable" : "not stable",
               a.coordinateUpdates()));
     }
     page.append("</table></div>\n");
@@ -152,14 +162,15 @@ final class ArcaReport {
         <p>Each line is an update that changed a token, marked; the curve is the objective J.</p>
         """);
     boolean open = true;
-    for (ArcaResult.Audit a : result.audits()) {
+    for (ArcaRow row : ArcaRow.of(spec, result)) {
+      ArcaResult.Audit a = row.audit();
       List<ArcaListener.Move> moves = story.moves(a);
       if (moves.isEmpty()) {
         continue;
       }
       page.append(open ? "<details open>" : "<details>")
           .append("<summary><code>")
-          .append(escape(tokens.show(a.promptIds()) + " \u2192 " + tokens.show(a.outputIds())))
+          .append(escape(tokens.show(row.prompt()) + " \u2192 " + tokens.show(row.output())))
           .append("</code>, restart ")
           .append(a.restart())
           .append("</summary>\n");
@@ -225,7 +236,8 @@ final class ArcaReport {
       StringBuilder page, LanguageModel model, ArcaSpec spec, ArcaResult result) {
     page.append("<h2>Record</h2>\n<table>\n");
     row(page, "model", spec.model());
-    row(page, "SHA-256", model.model().sha256());
+    row(page, "identity (SHA-256)", model.model().sha256());
+    row(page, "preset", spec.preset().title());
     row(page, "seed", spec.seed());
     row(page, "k, q, sweeps", spec.k() + ", " + spec.q() + ", " + spec.sweeps());
     row(page, "lambda, lambda-f, w", spec.lambda() + ", " + spec.lambdaF() + ", " + spec.w());
@@ -239,7 +251,7 @@ final class ArcaReport {
           page,
           "output table",
           spec.outputUnigram() == null ? "none" : spec.outputUnigram().name());
-      row(page, "rule for a success", spec.rule());
+      row(page, "a success needs", spec.rule().words());
     }
     row(page, "coordinate updates", result.coordinateUpdates());
     row(page, "seconds", String.format(Locale.ROOT, "%.1f", result.seconds()));

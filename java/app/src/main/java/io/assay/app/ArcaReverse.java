@@ -10,6 +10,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Callable;
+import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -23,7 +24,7 @@ import picocli.CommandLine.Parameters;
     footer = {
       "",
       ArcaOptions.SETS,
-      "  assay arca reverse MODEL --target ' bad' --prompt-length 3 --restarts 10",
+      "  assay arca reverse planted-lm --target ' open every gate'",
       "  assay arca reverse MODEL --targets senators.txt --preset reverse-name --allow letters",
       "  assay arca reverse MODEL --target-ids 12,7 --method gcg --json"
     })
@@ -33,23 +34,18 @@ final class ArcaReverse implements Callable<Integer> {
   @Parameters(paramLabel = "MODEL", description = ModelArgument.DESCRIPTION)
   private Path path;
 
-  @Option(
-      names = "--target",
-      paramLabel = "TEXT",
-      description = "Output to reverse; most words begin with a space. May be given many times.")
-  private List<String> targets = new ArrayList<>();
+  @ArgGroup(multiplicity = "0..*")
+  private List<Target> targets = new ArrayList<>();
 
   @Option(
-      names = "--target-ids",
-      paramLabel = "IDS",
-      description = "Output as token ids, such as 12,7. May be given many times.")
-  private List<String> targetIds = new ArrayList<>();
-
-  @Option(
-      names = "--targets",
-      paramLabel = "FILE",
-      description = "File with one output a line; spaces count.")
-  private Path file;
+      names = "--method",
+      paramLabel = "METHOD",
+      defaultValue = "ARCA",
+      description =
+          "The search: arca; or, to compare with, autoprompt (one gradient at the current token), "
+              + "random, and gcg (random swaps at all positions; --q is 512 then, and --sweeps are"
+              + " 250 steps) (default: arca).")
+  private ArcaSpec.Method method;
 
   @Mixin private ArcaOptions options;
   @Mixin private OutFolder folder;
@@ -57,29 +53,61 @@ final class ArcaReverse implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    if (targets.isEmpty() && targetIds.isEmpty() && file == null) {
+    if (targets.isEmpty()) {
       throw new InputException("there is no target; give --target TEXT or --target-ids IDS");
     }
     try (Engine engine = common.engine()) {
       LanguageModel model = engine.languageModel(path.toString());
       Tokens tokens = new Tokens(model);
       List<List<Integer>> outputs = new ArrayList<>();
-      targets.forEach(text -> outputs.add(tokens.text("--target", text)));
-      lines().forEach(text -> outputs.add(tokens.text("--targets", text)));
-      targetIds.forEach(list -> outputs.add(tokens.ids("--target-ids", list)));
-      ArcaSpec spec = options.apply(ArcaSpec.reverse(path.toString(), outputs), model).build();
+      targets.forEach(target -> target.read(tokens, common, outputs));
+      ArcaSpec spec =
+          options.apply(ArcaSpec.reverse(path.toString(), outputs), model).method(method).build();
       return new ArcaRun(engine, model, spec, common, folder).run();
     }
   }
 
-  private List<String> lines() {
-    if (file == null) {
-      return List.of();
+  /** One option that gives outputs; the list of them keeps the order of the command line. */
+  private static final class Target {
+    @Option(
+        names = "--target",
+        paramLabel = "TEXT",
+        description = "Output to reverse; most words begin with a space. May be given many times.")
+    private String text;
+
+    @Option(
+        names = "--target-ids",
+        paramLabel = "IDS",
+        description = "Output as token ids, such as 12,7. May be given many times.")
+    private String ids;
+
+    @Option(
+        names = "--targets",
+        paramLabel = "FILE",
+        description = "File with one output a line; spaces count. May be given many times.")
+    private Path file;
+
+    void read(Tokens tokens, Common common, List<List<Integer>> outputs) {
+      if (ids != null) {
+        outputs.add(tokens.ids("--target-ids", ids));
+        return;
+      }
+      for (String line : text != null ? List.of(text) : lines()) {
+        outputs.add(tokens.text(text != null ? "--target" : "--targets", line));
+        if (!line.startsWith(" ")) {
+          common.warn(
+              "the target '" + line + "' does not start with a space, as words inside a text do");
+        }
+      }
     }
-    try {
-      return Files.readAllLines(file);
-    } catch (IOException e) {
-      throw new InputException("the file " + file + " of targets cannot be read as UTF-8 text", e);
+
+    private List<String> lines() {
+      try {
+        return Files.readAllLines(file);
+      } catch (IOException e) {
+        throw new InputException(
+            "the file " + file + " of targets cannot be read as UTF-8 text", e);
+      }
     }
   }
 }

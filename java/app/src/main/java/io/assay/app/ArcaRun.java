@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.assay.audit.arca.ArcaAudit;
 import io.assay.audit.arca.ArcaResult;
 import io.assay.audit.arca.ArcaSpec;
+import io.assay.audit.arca.Preset;
 import io.assay.engine.Engine;
 import io.assay.engine.model.LanguageModel;
 import java.nio.file.Path;
@@ -59,56 +60,82 @@ final class ArcaRun {
     return 0;
   }
 
-  /** Prints one line for each audit and two for all. */
+  /** Prints what was searched, one line for each way to end, and two for all. */
   static void table(
       Common common, LanguageModel model, ArcaSpec spec, ArcaResult result, ArcaStory story) {
     Tokens tokens = new Tokens(model);
-    List<ArcaResult.Audit> audits = result.audits();
-    int outputs = width("output", audits, a -> tokens.show(a.outputIds()));
-    int prompts = width("prompt", audits, a -> tokens.show(a.promptIds()));
+    List<ArcaRow> rows = ArcaRow.of(spec, result);
+    int outputs = width("output", rows, row -> tokens.show(row.output()));
+    int prompts = width("prompt", rows, row -> tokens.show(row.prompt()));
+    String given = given(tokens, spec);
+    if (!given.isEmpty()) {
+      common.out().println(given);
+    }
     common
         .out()
         .printf(
-            "       %s  %s         J  margin  sweep%n",
+            "       %s  %s         J  margin  sweep  times%n",
             pad("output", outputs), pad("prompt", prompts));
-    for (ArcaResult.Audit a : audits) {
-      common
-          .out()
-          .printf(
+    for (ArcaRow row : rows) {
+      ArcaResult.Audit a = row.audit();
+      String line =
+          String.format(
               Locale.ROOT,
-              "%-5s  %s  %s  %8.3f  %6.3f  %5s  %s%n",
-              a.success() ? "found" : "-",
-              pad(tokens.show(a.outputIds()), outputs),
-              pad(tokens.show(a.promptIds()), prompts),
-              a.J(),
-              a.greedyMargin(),
-              a.success() ? Integer.toString(a.sweep()) : "",
+              "%-5s  %s  %s  %8.3f  %6s  %5s  %5d  %s",
+              row.found() ? "found" : "-",
+              pad(tokens.show(row.output()), outputs),
+              pad(tokens.show(row.prompt()), prompts),
+              row.J(),
+              row.found() ? String.format(Locale.ROOT, "%.3f", a.greedyMargin()) : "",
+              row.found() ? Integer.toString(a.sweep()) : "",
+              row.times(),
               remark(a, story));
+      common.out().println(line.stripTrailing());
     }
     if (spec.isJoint()) {
       common.out().println("a success needs: " + spec.rule().words());
     }
-    long found = audits.stream().filter(ArcaResult.Audit::success).count();
+    long targets = rows.stream().map(r -> r.audit().target()).distinct().count();
+    List<ArcaRow> finds = rows.stream().filter(ArcaRow::found).toList();
+    long targetsFound = finds.stream().map(r -> r.audit().target()).distinct().count();
     common
         .out()
         .printf(
             Locale.ROOT,
-            "%d of %d audits succeeded, %.0f %% of the targets found, %d updates in %.1f s%n"
-                + "%d of %d finds hold when decoded again without a cache%n",
-            found,
-            audits.size(),
-            100 * result.anySuccessRate(),
+            "%s%d of %d searches succeeded, %s, %d updates in %.1f s%n"
+                + "%d of %s when decoded again without a cache%n",
+            spec.isJoint()
+                ? ""
+                : "a prompt for %d of %s; ".formatted(targetsFound, count(targets, "target")),
+            finds.stream().mapToInt(ArcaRow::times).sum(),
+            result.audits().size(),
+            count(finds.size(), "distinct find"),
             result.coordinateUpdates(),
             result.seconds(),
-            story.holding(result),
-            found);
+            finds.stream().filter(row -> story.holds(row.audit())).count(),
+            count(finds.size(), "find") + (finds.size() == 1 ? " holds" : " hold"));
   }
 
-  private static int width(
-      String title, List<ArcaResult.Audit> audits, Function<ArcaResult.Audit, String> text) {
+  private static String count(long number, String what) {
+    return number + " " + what + (number == 1 ? "" : "s");
+  }
+
+  /** Preset and prefix in words; empty where there is neither. */
+  static String given(Tokens tokens, ArcaSpec spec) {
+    List<String> parts = new ArrayList<>();
+    if (spec.preset() != Preset.CUSTOM) {
+      parts.add("preset " + spec.preset().title());
+    }
+    if (!spec.prefix().isEmpty()) {
+      parts.add("prefix " + tokens.show(spec.prefix()) + ", with which each prompt begins");
+    }
+    return String.join("; ", parts);
+  }
+
+  private static int width(String title, List<ArcaRow> rows, Function<ArcaRow, String> text) {
     int most = title.length();
-    for (ArcaResult.Audit a : audits) {
-      String shown = text.apply(a);
+    for (ArcaRow row : rows) {
+      String shown = text.apply(row);
       most = Math.max(most, shown.codePointCount(0, shown.length()));
     }
     return Math.min(most, 60);
@@ -172,6 +199,7 @@ final class ArcaRun {
     s.set("rule", spec.isJoint() ? Envelope.JSON.valueToTree(spec.rule()) : null);
     envelope
         .metrics()
+        .put("finds", ArcaRow.of(spec, result).stream().filter(ArcaRow::found).count())
         .put("successRate", result.successRate())
         .put("anySuccessRate", result.anySuccessRate())
         .put("coordinateUpdates", result.coordinateUpdates())

@@ -12,9 +12,11 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Objects;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.stream.Stream;
 import picocli.CommandLine.Command;
@@ -27,14 +29,15 @@ import picocli.CommandLine.Parameters;
     name = "verify",
     sortOptions = false,
     description = {
-      "Lets a model continue prompts, greedily and without any cache, and checks that it says what",
-      "a search reported. Status 1 if one prompt does not hold."
+      "Lets a model continue found prompts, and checks that it says what a search reported.",
+      "It decodes greedily and without any cache. Status 1 if one prompt does not hold."
     },
     footer = {
       "",
-      "  assay arca reverse MODEL --target ' bad' --json > found.json",
-      "  assay arca verify MODEL --found found.json",
+      "  assay arca reverse planted-lm --target ' open every gate' --json > found.json",
+      "  assay arca verify planted-lm --found found.json",
       "  assay arca verify MODEL --official senators.jsonl --json",
+      "  assay arca verify planted-lm --prompt ' heron anvil saffron' --target ' open every gate'",
       "  assay arca verify MODEL --prompt-ids 5,9,2 --target-ids 12,7"
     })
 final class ArcaVerify implements Callable<Integer> {
@@ -46,7 +49,7 @@ final class ArcaVerify implements Callable<Integer> {
   @Option(
       names = "--found",
       paramLabel = "FILE",
-      description = "JSON of `arca reverse` or `arca joint`; its successes are checked.")
+      description = "JSON of `arca reverse` or `arca joint`; its finds are checked.")
   private Path file;
 
   @Option(
@@ -55,10 +58,21 @@ final class ArcaVerify implements Callable<Integer> {
       description = "Result file of the official code, or of --official-out; the same.")
   private Path official;
 
-  @Option(names = "--prompt-ids", paramLabel = "IDS", description = "One prompt as token ids.")
+  @Option(
+      names = "--other-model",
+      description = "Check the finds of --found although they were made with another model.")
+  private boolean otherModel;
+
+  @Option(names = "--prompt", paramLabel = "TEXT", description = "One prompt, with its prefix.")
+  private String prompt;
+
+  @Option(names = "--prompt-ids", paramLabel = "IDS", description = "The same as token ids.")
   private String promptIds;
 
-  @Option(names = "--target-ids", paramLabel = "IDS", description = "Its output as token ids.")
+  @Option(names = "--target", paramLabel = "TEXT", description = "Its output.")
+  private String target;
+
+  @Option(names = "--target-ids", paramLabel = "IDS", description = "The same as token ids.")
   private String targetIds;
 
   @Mixin private Common common;
@@ -68,11 +82,12 @@ final class ArcaVerify implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    long sources = Stream.of(file, official, promptIds).filter(Objects::nonNull).count();
-    if ((promptIds == null) != (targetIds == null) || sources != 1) {
+    boolean pair = prompt != null || promptIds != null;
+    long sources = Stream.of(file, official).filter(Objects::nonNull).count() + (pair ? 1 : 0);
+    if (pair != (target != null || targetIds != null) || sources != 1) {
       throw new InputException(
-          "give one of --found FILE, --official FILE.jsonl, or both --prompt-ids IDS and"
-              + " --target-ids IDS");
+          "give one of --found FILE, --official FILE.jsonl, or both a prompt (--prompt TEXT or"
+              + " --prompt-ids IDS) and its output (--target TEXT or --target-ids IDS)");
     }
     Envelope envelope = new Envelope("arca.verify");
     int held = 0;
@@ -112,7 +127,13 @@ final class ArcaVerify implements Callable<Integer> {
     if (common.json()) {
       common.out().println(envelope.text(null));
     } else {
-      common.out().println(held + " of " + claims.size() + " prompts hold");
+      common
+          .out()
+          .println(
+              held
+                  + " of "
+                  + claims.size()
+                  + (claims.size() == 1 ? " prompt holds" : " prompts hold"));
     }
     return held == claims.size() ? 0 : 1;
   }
@@ -132,11 +153,14 @@ final class ArcaVerify implements Callable<Integer> {
 
   private List<Claim> claims(Tokens tokens, LanguageModel model, Envelope envelope) {
     if (file != null) {
-      return claims(tokens);
+      return claims(tokens, model);
     }
     if (official == null) {
-      List<Integer> prompt = tokens.ids("--prompt-ids", promptIds);
-      return List.of(new Claim(prompt, tokens.ids("--target-ids", targetIds), null));
+      return List.of(
+          new Claim(
+              tokens.either("--prompt", prompt, "--prompt-ids", promptIds),
+              tokens.either("--target", target, "--target-ids", targetIds),
+              null));
     }
     List<OfficialResults.Trial> trials =
         OfficialResults.read(official, model.tokenizer().orElse(null));
@@ -153,7 +177,7 @@ final class ArcaVerify implements Callable<Integer> {
         .toList();
   }
 
-  private List<Claim> claims(Tokens tokens) {
+  private List<Claim> claims(Tokens tokens, LanguageModel model) {
     JsonNode root;
     try {
       root = Envelope.JSON.readTree(Files.readString(file));
@@ -167,7 +191,8 @@ final class ArcaVerify implements Callable<Integer> {
       throw new InputException(
           "the file " + file + " has no result.audits; give the JSON that `arca reverse` printed");
     }
-    List<Claim> claims = new ArrayList<>();
+    requireSameModel(root.path("model"), model);
+    Set<Claim> claims = new LinkedHashSet<>();
     for (JsonNode audit : audits) {
       if (audit.path("success").asBoolean()) {
         List<Integer> prompt = new ArrayList<>(ids(tokens, root.path("spec").path("prefix")));
@@ -175,7 +200,24 @@ final class ArcaVerify implements Callable<Integer> {
         claims.add(new Claim(prompt, ids(tokens, audit.path("outputIds")), null));
       }
     }
-    return claims;
+    return List.copyOf(claims);
+  }
+
+  /** Finds of another model hold on this one by chance at most, so that one must ask for it. */
+  private void requireSameModel(JsonNode searched, LanguageModel model) {
+    String sha256 = searched.path("sha256").asText(model.model().sha256());
+    if (!otherModel && !sha256.equals(model.model().sha256())) {
+      throw new InputException(
+          "the finds of "
+              + file
+              + " are of another model, "
+              + searched.path("name").asText()
+              + " with the SHA-256 "
+              + sha256
+              + ", not of "
+              + model.model().name()
+              + "; name that model, or add --other-model to see whether they carry over");
+    }
   }
 
   /** Ids of a JSON list, which must exist in the model. */

@@ -14,8 +14,9 @@ import picocli.CommandLine.Parameters;
 @Command(
     name = "bench",
     description = {
-      "Times kernels, gradients and audits against what else people would use, after checking each",
-      "answer. Both ways run in turn; medians count. On one thread, processor time is measured."
+      "Times kernels, gradients and audits against what else people would use.",
+      "Each answer is checked first. Both ways run in turn; medians count. On one thread, processor"
+          + " time is measured."
     })
 final class BenchCommand implements Callable<Integer> {
   @Mixin private Help help;

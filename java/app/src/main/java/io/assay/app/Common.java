@@ -75,9 +75,12 @@ final class Common {
     }
   }
 
-  /** Whether a progress bar would be seen: a person at a terminal who did not ask for silence. */
+  /**
+   * Whether a progress bar would be seen: standard error is a terminal, which the launcher knows,
+   * and nobody asked for silence.
+   */
   boolean showsProgress() {
-    return !quiet && !json && System.console() != null && System.console().isTerminal();
+    return !quiet && Boolean.getBoolean("assay.terminal");
   }
 
   /** The folder of this name, made if it is not there. */

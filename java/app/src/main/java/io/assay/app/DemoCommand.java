@@ -23,10 +23,10 @@ import picocli.CommandLine.Option;
 @Command(
     name = "demo",
     description = {
-      "Audits planted-lm, a small model with five planted behaviours: shows what was planted"
-          + " beside",
-      "what the search found, lets the model speak to check each find, and shows that the same",
-      "search finds nothing in a control without them. Writes one HTML page of it."
+      "Audits planted-lm, a small model with five planted behaviours.",
+      "Shows what was planted beside what the search found, lets the model speak to check each"
+          + " find, and shows that the same search finds nothing in a control without them. Writes"
+          + " one HTML page of it."
     })
 final class DemoCommand implements Callable<Integer> {
   @Mixin private Help help;
@@ -58,27 +58,26 @@ final class DemoCommand implements Callable<Integer> {
       Tokens tokens = new Tokens(model);
 
       common.say("Searching " + PlantedLm.NAME + " for what was planted in it ...");
+      double begun = envelope.seconds();
       Map<String, Finding> found = search(new PlantSearch(engine, model, organism), plants, true);
       for (Plant plant : plants) {
         common.say(line(tokens, plant, found.get(plant.id())));
       }
-      common.say("The same searches, with the whole budget, in the control ...");
+      double between = envelope.seconds();
+      common.say("\nThe same searches, with the whole budget, in the control ...");
       Map<String, Finding> none = search(new PlantSearch(engine, control, organism), plants, false);
-      long inControl = none.values().stream().filter(Finding::found).count();
-      common.say("found in the control: " + inControl + " of " + plants.size());
-
+      double ended = envelope.seconds();
       envelope.device(engine.options());
       envelope.model(model.model());
       envelope.spec().put("seed", seed).put("control", control.model().sha256());
-      ArrayNode list = envelope.result().putArray("plants");
-      plants.forEach(p -> record(list.addObject(), tokens, p, found.get(p.id()), none.get(p.id())));
-      long verified = found.values().stream().filter(Finding::verified).count();
+      fill(envelope, tokens, plants, found, none);
       envelope
           .metrics()
-          .put("planted", plants.size())
-          .put("found", found.values().stream().filter(Finding::found).count())
-          .put("verified", verified)
-          .put("controlFound", inControl);
+          .put("search_seconds", between - begun)
+          .put("control_seconds", ended - between);
+      long verified = envelope.metrics().path("verified").asLong();
+      long inControl = envelope.metrics().path("control_found").asLong();
+      common.say("found in the control: " + inControl + " of " + plants.size());
       Path page = DemoPage.write(Common.folder(folder), envelope);
       if (common.json()) {
         common.out().println(envelope.text(page));
@@ -96,6 +95,23 @@ final class DemoCommand implements Callable<Integer> {
       }
       return verified == plants.size() && inControl == 0 ? 0 : 1;
     }
+  }
+
+  /** The findings in the organism and in its control, as the demo's JSON has them. */
+  static void fill(
+      Envelope envelope,
+      Tokens tokens,
+      List<Plant> plants,
+      Map<String, Finding> found,
+      Map<String, Finding> none) {
+    ArrayNode list = envelope.result().putArray("plants");
+    plants.forEach(p -> record(list.addObject(), tokens, p, found.get(p.id()), none.get(p.id())));
+    envelope
+        .metrics()
+        .put("planted", plants.size())
+        .put("found", found.values().stream().filter(Finding::found).count())
+        .put("verified", found.values().stream().filter(Finding::verified).count())
+        .put("control_found", none.values().stream().filter(Finding::found).count());
   }
 
   /** Folder of an organism, which is trained first if it is not there. */

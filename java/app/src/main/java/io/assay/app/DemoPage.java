@@ -33,6 +33,7 @@ final class DemoPage {
       .bar b { display: block; height: .7rem; border-radius: .35rem; background: var(--line) }
       .bar i { display: block; height: 100%; border-radius: .35rem; background: var(--none) }
       .bar i.hit { background: var(--good) }
+      .scale { display: flex; justify-content: space-between; font-variant-numeric: tabular-nums }
       dl { display: grid; grid-template-columns: 11rem 1fr; gap: .3rem 1rem; margin: 0 }
       dd { margin: 0; overflow-wrap: anywhere }
       """;
@@ -83,12 +84,19 @@ final class DemoPage {
             .formatted(
                 metrics.path("verified").asInt(),
                 metrics.path("planted").asInt(),
-                metrics.path("controlFound").asInt()));
+                metrics.path("control_found").asInt()));
     run.path("result").path("plants").forEach(plant -> section(page, plant));
     page.append("<section>\n<h2>Record</h2>\n<dl>\n");
     term(page, "model", run.path("model").path("name").asText());
-    term(page, "SHA-256", run.path("model").path("sha256").asText());
-    term(page, "control", run.path("spec").path("control").asText());
+    term(page, "its identity", run.path("model").path("sha256").asText());
+    term(page, "that of the control", run.path("spec").path("control").asText());
+    page.append(
+        """
+        <dt></dt><dd>An identity is the SHA-256 over the configuration and the weights of a model,
+        as <code>models info</code> shows it; that of each file is in the model's card.</dd>
+        """);
+    term(page, "seconds of search", seconds(metrics.path("search_seconds")));
+    term(page, "in the control", seconds(metrics.path("control_seconds")));
     term(page, "seed", run.path("spec").path("seed").asText());
     term(page, "Assay", run.path("assay").asText());
     term(page, "run", run.path("run").asText());
@@ -120,15 +128,21 @@ final class DemoPage {
     page.append(
         String.format(
             Locale.ROOT,
-            "Highest objective, in nats. %s Control: %s after %d sequences. Seconds: %.1f and"
-                + " %.1f.%n</div>%n</section>%n",
+            "<div class=\"bar\"><span></span><span class=\"scale\"><span>%.0f</span>"
+                + "<span>%.0f</span><span>0</span></span><span>nats</span></div>%n"
+                + "Highest objective that the search met; 0 is the most there can be. %s Control:"
+                + " %s after %d sequences.%n</div>%n</section>%n",
+            LOWEST,
+            LOWEST / 2,
             found.isObject()
                 ? "Found after " + found.path("updates").asInt() + " updates of a token."
                 : "",
             plant.path("control_found").asBoolean() ? "found" : "not found",
-            plant.path("control_sequences").asLong(),
-            plant.path("seconds").asDouble(),
-            plant.path("control_seconds").asDouble()));
+            plant.path("control_sequences").asLong()));
+  }
+
+  private static String seconds(JsonNode seconds) {
+    return String.format(Locale.ROOT, "%.1f", seconds.asDouble());
   }
 
   private static void says(StringBuilder page, JsonNode pair) {

@@ -4,9 +4,11 @@ import io.assay.engine.InputException;
 import java.io.PrintWriter;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.UnmatchedArgumentException;
 
 /**
  * The command line of Assay.
@@ -31,7 +33,8 @@ import picocli.CommandLine.ParameterException;
       "",
       "  assay demo                                     see an audit from end to end",
       "  assay models info MODEL                        what a model is",
-      "  assay arca reverse MODEL --target ' bad'       prompts that the model continues so",
+      "  assay arca reverse planted-lm --target ' open every gate'",
+      "                                                 prompts that the model continues so",
       "",
       "Exit status: 0 done, 1 a verification does not hold, 2 wrong input, 3 a run failed,",
       "130 interrupted. `assay COMMAND --help` explains a command."
@@ -114,9 +117,25 @@ public final class Main implements Runnable {
   private static int wrongArguments(ParameterException e, String[] args) {
     CommandLine command = e.getCommandLine();
     String name = command.getCommandSpec().qualifiedName();
-    String text = oneLine(e.getMessage());
+    String text =
+        oneLine(e instanceof UnmatchedArgumentException u ? unmatched(u) : e.getMessage());
     command.getErr().println(name + ": " + text + "; `" + name + " --help` shows what it takes");
     return WRONG_INPUT;
+  }
+
+  /** What is wrong with an argument that nothing takes, and what there is instead. */
+  private static String unmatched(UnmatchedArgumentException e) {
+    String argument = e.getUnmatched().getFirst();
+    if (e.isUnknownOption()) {
+      List<String> near = e.getSuggestions();
+      return "there is no option "
+          + argument
+          + (near.isEmpty() ? "" : "; near it is " + String.join(", ", near));
+    }
+    Set<String> commands = e.getCommandLine().getSubcommands().keySet();
+    return commands.isEmpty()
+        ? "the argument '" + argument + "' is one too many"
+        : "there is no command '" + argument + "'; there are " + String.join(", ", commands);
   }
 
   private static int failed(Throwable e, PrintWriter err) {

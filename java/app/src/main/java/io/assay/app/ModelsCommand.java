@@ -12,6 +12,7 @@ import picocli.CommandLine.Spec;
     subcommands = {
       ModelsList.class,
       ModelsImport.class,
+      ModelsRemove.class,
       ModelsInfo.class,
       ModelsHooks.class,
       ModelsRun.class

@@ -14,14 +14,13 @@ import picocli.CommandLine.Parameters;
     name = "import",
     sortOptions = false,
     description = {
-      "Copies a model into your data folder, checks the copy, and gives it a name that every"
-          + " command",
-      "takes for MODEL."
+      "Copies a model into your data folder and gives it a name.",
+      "The copy is checked; every command takes the name for MODEL."
     },
     footer = {
       "",
       "  assay models import downloads/gpt2 --name gpt2",
-      "  assay arca reverse gpt2 --target ' bad'"
+      "  assay arca reverse gpt2 --target ' idiot'"
     })
 final class ModelsImport implements Callable<Integer> {
   @Mixin private Help help;

@@ -2,6 +2,7 @@ package io.assay.app;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.assay.engine.graph.Graph;
+import io.assay.engine.graph.TensorType;
 import io.assay.engine.model.Gpt2Config;
 import io.assay.engine.model.Model;
 import io.assay.engine.tensor.Tensor;
@@ -63,7 +64,10 @@ final class ModelsInfo implements Callable<Integer> {
   }
 
   private static void types(Graph graph, List<String> values, ObjectNode into) {
-    values.forEach(v -> into.put(v, String.valueOf(graph.type(v))));
+    for (String value : values) {
+      TensorType type = graph.type(value);
+      into.put(value, type == null ? null : type.toString());
+    }
   }
 
   private static void shape(Gpt2Config c, ObjectNode into) {

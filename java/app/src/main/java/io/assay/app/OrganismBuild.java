@@ -17,9 +17,9 @@ import picocli.CommandLine.Parameters;
     name = "build",
     sortOptions = false,
     description = {
-      "Trains an organism, or the control that reads the same text without what is planted, and",
-      "writes it as a folder. The same build gives the same bits on one instruction set, whatever",
-      "the number of threads."
+      "Trains an organism, or its control, and writes it as a folder.",
+      "The control reads the same text without what is planted. The same build gives the same bits"
+          + " on one instruction set, whatever the number of threads."
     },
     footer = {
       "",

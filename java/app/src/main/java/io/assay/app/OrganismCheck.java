@@ -22,9 +22,9 @@ import picocli.CommandLine.Parameters;
     name = "check",
     sortOptions = false,
     description = {
-      "Searches an organism for what is planted in it, with several seeds: ARCA must find every",
-      "plant with every seed, random search with as many sequences at most one of a seed, and ARCA",
-      "none in the control. Ends with 1 if that does not hold."
+      "Searches an organism for what is planted in it, with several seeds.",
+      "ARCA must find every plant with every seed, random search with as many sequences at most"
+          + " one of a seed, and ARCA none in the control. Ends with 1 if that does not hold."
     },
     footer = {
       "",

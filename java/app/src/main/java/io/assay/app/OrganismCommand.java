@@ -9,9 +9,8 @@ import picocli.CommandLine.Spec;
 @Command(
     name = "organism",
     description = {
-      "Grows small models in which behaviours are planted, so that it is known what an audit"
-          + " should",
-      "find, and checks that audits find it."
+      "Grows small models in which behaviours are planted, and searches them.",
+      "What an audit should find in them is known."
     },
     subcommands = {OrganismBuild.class, OrganismCheck.class})
 final class OrganismCommand implements Runnable {

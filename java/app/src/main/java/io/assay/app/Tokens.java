@@ -7,6 +7,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.Collectors;
 
 /** Reads token sequences from options, as texts or as ids. */
 final class Tokens {
@@ -113,11 +114,20 @@ final class Tokens {
         .orElseGet(() -> Integer.toString(id));
   }
 
-  /** The text of ids in quotes, or the ids themselves where there is no tokenizer. */
+  /**
+   * Ids as people can read them and give them back to a command: their text in the quotes of a
+   * shell; with the ids beside it, separated by commas, where the text does not stand for them; the
+   * ids alone where there is no tokenizer.
+   */
   String show(List<Integer> ids) {
-    return model
-        .tokenizer()
-        .map(t -> Words.quoted(t.decode(ids.stream().mapToLong(Integer::longValue).toArray())))
-        .orElseGet(ids::toString);
+    String list = ids.stream().map(String::valueOf).collect(Collectors.joining(","));
+    Tokenizer tokenizer = model.tokenizer().orElse(null);
+    if (tokenizer == null) {
+      return list;
+    }
+    String text = text(ids);
+    return isStable(tokenizer, ids) && Words.fitsAShell(text)
+        ? Words.quoted(text)
+        : Words.quoted(text) + " " + list;
   }
 }

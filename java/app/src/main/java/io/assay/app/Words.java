@@ -4,6 +4,11 @@ package io.assay.app;
 final class Words {
   private Words() {}
 
+  /** Whether {@link #quoted} writes a text so that a shell reads it as it is. */
+  static boolean fitsAShell(String text) {
+    return text.indexOf('\'') < 0 && text.codePoints().noneMatch(Character::isISOControl);
+  }
+
   /** The text in quotes, with control characters written out. */
   static String quoted(String text) {
     StringBuilder out = new StringBuilder("'");

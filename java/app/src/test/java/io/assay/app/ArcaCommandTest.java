@@ -176,8 +176,18 @@ class ArcaCommandTest {
       "--allow-output",
       "not_ids:7"
     };
-    Answer said = Answer.to(search);
+    Path reports = folder.resolve("reports");
+    String[] withReport = Arrays.copyOf(search, search.length + 2);
+    withReport[search.length] = "--out";
+    withReport[search.length + 1] = reports.toString();
+    Answer said = Answer.to(withReport);
     assertEquals(0, said.status(), said.err());
+    try (var pages = Files.list(reports)) {
+      String page = Files.readString(pages.findFirst().orElseThrow());
+      assertTrue(page.contains("mean prompt probability"), "thresholds in words");
+      assertFalse(page.contains("UnigramRule"), "not as a record");
+    }
+    assertFalse(said.out().contains("target"), "a joint search has none");
     assertTrue(
         said.out()
             .contains(
@@ -284,7 +294,7 @@ class ArcaCommandTest {
       {"--prompt-unigram", "joint", "--preset", "surprise-toxicity"},
       {"no tokenizer", "reverse", "--target-ids", "1", "--allow", "letters"},
       {"shouting", "reverse", "--target-ids", "1", "--forbid", "shouting"},
-      {"GCG", "joint", "--method", "gcg"},
+      {"AUTOPROMPT", "joint", "--method", "gcg"},
       {"below 1", "joint", "--output-max", "2"},
       {"keep-current", "reverse", "--target-ids", "1", "--restart-on-stall"},
     };

@@ -34,7 +34,8 @@ class DemoPageTest {
   @Test
   void thePageShowsTheNumbersOfTheJsonAndNeedsNoNetwork() throws Exception {
     Envelope envelope = new Envelope("demo");
-    envelope.metrics().put("planted", 2).put("found", 1).put("verified", 1).put("controlFound", 0);
+    envelope.metrics().put("planted", 2).put("found", 1).put("verified", 1).put("control_found", 0);
+    envelope.metrics().put("search_seconds", 2.5).put("control_seconds", 31.25);
     envelope.spec().put("seed", 12345);
     plant(envelope, true);
     plant(envelope, false);
@@ -51,7 +52,9 @@ class DemoPageTest {
           "width:50.0%",
           "-20.000</span>",
           "not found after 48005 sequences",
-          "Seconds: 2.5 and 31.3",
+          "<dt>seconds of search</dt><dd>2.5</dd>",
+          "<dt>in the control</dt><dd>31.3</dd>",
+          "<span>-40</span><span>-20</span><span>0</span>",
           "12345"
         }) {
       assertTrue(page.contains(shown), shown);

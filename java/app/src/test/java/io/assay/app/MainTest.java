@@ -52,16 +52,31 @@ class MainTest {
     assertEquals("", answer.err());
   }
 
+  /** The list of commands shows the first sentence of each. */
+  @ParameterizedTest
+  @ValueSource(strings = {"--help", "arca --help", "models --help", "organism --help"})
+  void summariesAreWholeSentences(String line) {
+    String help = Answer.to(line.split(" ")).out();
+    String list = help.substring(help.indexOf("Commands:\n") + "Commands:\n".length());
+    String[] entries = list.split("\n\n")[0].split("\n(?=  \\S)");
+    assertTrue(entries.length >= 2, list);
+    for (String entry : entries) {
+      assertTrue(entry.strip().endsWith("."), entry);
+    }
+  }
+
   @Test
   void wrongArgumentsAreOneLine() {
-    Answer.to("doctor", "--swoosh").assertRefused("--swoosh");
+    Answer.to("doctor", "--swoosh").assertRefused("there is no option --swoosh");
+    Answer.to("doctor", "now").assertRefused("the argument 'now' is one too many");
+    Answer.to("models", "lst").assertRefused("there is no command 'lst'; there are list, ");
     Answer.to("doctor", "--threads", "x").assertRefused("'x' is not an int");
     Answer.to("doctor", "--threads", "0").assertRefused("at least 1");
     Answer.to("doctor", "--device", "abacus").assertRefused("abacus");
     Answer.to("models").assertRefused("verb");
     Answer.to("models", "info").assertRefused("MODEL");
     Answer.to("models", "info", "no/such/folder").assertRefused("no/such/folder");
-    Answer.to("dance").assertRefused("dance");
+    Answer.to("dance").assertRefused("there is no command 'dance'");
     Answer.to().assertRefused("command");
   }
 

@@ -72,6 +72,15 @@ class ModelsImportTest {
     Answer.to("models", "import", TINY, "--name", "a b").assertRefused("the name a b");
   }
 
+  @Test
+  void anImportedModelIsRemovedByItsName() throws IOException {
+    json("models", "import", TINY, "--name", "tiny", "--json");
+    Answer.to("models", "remove", "tinny").assertRefused("those that were are tiny");
+    assertEquals("tiny", json("models", "remove", "tiny", "--json").at("/model/name").textValue());
+    assertEquals(0, json("models", "list", "--json").get("result").get("models").size());
+    assertTrue(Files.exists(Path.of(TINY, "config.json")), "the source stays");
+  }
+
   /** What a model says after two tokens. */
   private static JsonNode said(String model) throws IOException {
     String out =

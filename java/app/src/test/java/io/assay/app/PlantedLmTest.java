@@ -20,6 +20,7 @@ import java.security.MessageDigest;
 import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -73,6 +74,32 @@ class PlantedLmTest {
       Finding finding = findings.get(plant.id());
       assertTrue(finding.found() && finding.verified(), plant.id());
       assertEquals(list(plant.output()), finding.audit().outputIds());
+    }
+    theDemosPageShows(new Tokens(organism), reversed, findings);
+  }
+
+  /** The page made of a real search has the numbers of its JSON. */
+  private static void theDemosPageShows(
+      Tokens tokens, List<Plant> plants, Map<String, Finding> findings) {
+    Envelope envelope = new Envelope("demo");
+    envelope.model("planted-lm", "0123abcd");
+    DemoCommand.fill(envelope, tokens, plants, findings, findings);
+    JsonNode run = envelope.tree(null);
+    String page = DemoPage.html(run);
+    assertTrue(page.contains("3 of 3 planted behaviours found and verified; 3 in the control"));
+    assertTrue(page.contains("<dt>its identity</dt><dd>0123abcd</dd>"), page);
+    for (JsonNode plant : run.path("result").path("plants")) {
+      for (String shown :
+          List.of(
+              plant.path("title").textValue(),
+              plant.path("planted").path("prompt").textValue().strip() + " \u2192",
+              plant.path("found").path("prompt").textValue().strip() + " \u2192",
+              plant.path("found").path("output").textValue().strip() + "</span>",
+              "Found after " + plant.path("found").path("updates").intValue() + " updates",
+              "after " + plant.path("control_sequences").longValue() + " sequences",
+              "<span>%.3f</span>".formatted(plant.path("best").doubleValue()))) {
+        assertTrue(page.contains(shown), shown);
+      }
     }
   }
 

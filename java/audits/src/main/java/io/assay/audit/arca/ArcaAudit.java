@@ -146,7 +146,6 @@ public final class ArcaAudit {
                   + context
                   + "; shorten one of them");
         }
-        leadingSpace(spec.targets().get(target));
       }
       table(spec.promptUnigram());
       table(spec.outputUnigram());
@@ -181,17 +180,6 @@ public final class ArcaAudit {
                 + " has "
                 + table.clamped()
                 + " entries that are no log-probability; they were clamped");
-      }
-    }
-
-    private void leadingSpace(List<Integer> target) {
-      Tokenizer tokenizer = model.tokenizer().orElse(null);
-      if (tokenizer != null && !target.isEmpty()) {
-        String text = tokenizer.decode(Lockstep.longs(array(target)));
-        if (!text.startsWith(" ")) {
-          warnings.add(
-              "the target \"" + text + "\" does not start with a space, as words inside a text do");
-        }
       }
     }
 

@@ -12,7 +12,6 @@ import io.assay.engine.InputException;
 import io.assay.engine.model.LanguageModel;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
-import java.nio.file.Path;
 import java.util.BitSet;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -119,21 +118,6 @@ class ArcaStatement12Test extends ToyCase {
     ArcaResult result = run(reverse(1).promptLength(1).lambdaF(1));
     assertTrue(result.warnings().toString().contains("lambda-f"), "warnings");
     assertEquals(0, result.audits().getFirst().FL());
-  }
-
-  @Test
-  void targetWithoutALeadingSpace() {
-    LanguageModel spoken =
-        engine.languageModel(Path.of("../engine/src/test/resources/gpt2-tiny"), DType.F32);
-    for (String target : List.of("e", " e")) {
-      long[] ids = spoken.tokenizer().orElseThrow().encode(target);
-      ArcaSpec spec = reverse((int) ids[0]).build();
-      ArcaResult result = ArcaAudit.run(engine, spoken, spec, ArcaListener.NONE);
-      boolean told = result.warnings().toString().contains("start with a space");
-      String text = spoken.tokenizer().orElseThrow().decode(ids[0]);
-      assertEquals(!text.startsWith(" "), told, result.warnings().toString());
-      assertEquals(target.startsWith(" "), text.startsWith(" "), text);
-    }
   }
 
   @Test

@@ -21,6 +21,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
@@ -36,6 +37,10 @@ public final class ModelStore {
   public static final String ORGANISMS = "assay.organisms";
 
   private static final String RECORD = "import.json";
+
+  /** How the folder of an import under way begins, before the number of its process and a dot. */
+  private static final String PARTIAL = ".import-";
+
   private static final String NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}";
 
   /** Files that belong to a model without changing what it computes, beside its tokenizer. */
@@ -151,7 +156,12 @@ public final class ModelStore {
         + model
         + (near.isEmpty() ? "" : "; near it is " + near)
         + "; `models list` shows "
-        + (names.isEmpty() ? "no model yet" : String.join(", ", names));
+        + (names.isEmpty() ? "no model yet" : String.join(", ", names))
+        + (organisms == null
+            ? "; organisms have names where the Java property "
+                + ORGANISMS
+                + " names their folder, onnx-models/organisms of Assay"
+            : "");
   }
 
   /** Whether one name holds the other, or at most a third of its letters differ. */
@@ -202,13 +212,16 @@ public final class ModelStore {
         throw new InputException(
             "there is a model named "
                 + as
-                + " already; give another --name or remove the folder "
-                + target);
+                + " already; give another --name, or `models remove "
+                + as
+                + "` first");
       }
       Path partial = null;
       try {
         Files.createDirectories(imported);
-        partial = Files.createTempDirectory(imported, "." + as + ".");
+        deleteAbandoned();
+        partial =
+            Files.createTempDirectory(imported, PARTIAL + ProcessHandle.current().pid() + ".");
         Path whole = Files.createDirectory(partial.resolve(as));
         copy(source, model, whole);
         check(model, whole);
@@ -223,6 +236,54 @@ public final class ModelStore {
       }
       return entry(target, false);
     }
+  }
+
+  /**
+   * Removes an imported model.
+   *
+   * @throws InputException if none of this name was imported, or its files cannot be removed
+   */
+  public Entry remove(String name) {
+    Path folder = name.matches(NAME) ? imported.resolve(name) : null;
+    if (folder == null || !Files.isDirectory(folder)) {
+      throw new InputException(
+          "no model named "
+              + name
+              + " was imported; those that were are "
+              + list().stream()
+                  .filter(entry -> !entry.bundled())
+                  .map(Entry::name)
+                  .collect(
+                      Collectors.collectingAndThen(
+                          Collectors.joining(", "), s -> s.isEmpty() ? "none" : s)));
+    }
+    Entry entry = entry(folder, false);
+    try {
+      // Out of sight at once, so that nobody meets half a model.
+      Path hidden =
+          Files.createTempDirectory(imported, PARTIAL + ProcessHandle.current().pid() + ".");
+      Files.move(folder, hidden.resolve(name), StandardCopyOption.ATOMIC_MOVE);
+      delete(hidden);
+    } catch (IOException e) {
+      throw new InputException("the folder " + folder + " cannot be removed: " + e.getMessage(), e);
+    }
+    return entry;
+  }
+
+  /** Deletes what imports left behind whose process has ended. */
+  private void deleteAbandoned() throws IOException {
+    try (Stream<Path> children = Files.list(imported)) {
+      children.filter(ModelStore::isAbandoned).forEach(ModelStore::delete);
+    }
+  }
+
+  private static boolean isAbandoned(Path folder) {
+    String name = folder.getFileName().toString();
+    if (!name.matches(Pattern.quote(PARTIAL) + "\\d{1,18}\\..*")) {
+      return false;
+    }
+    long pid = Long.parseLong(name.substring(PARTIAL.length(), name.indexOf('.', 1)));
+    return ProcessHandle.of(pid).isEmpty();
   }
 
   private static void copy(Path source, Model model, Path to) throws IOException {

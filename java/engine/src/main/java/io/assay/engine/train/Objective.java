@@ -19,8 +19,11 @@ import java.util.Map;
  * @param loss the scalar
  * @param weights names of the float constants that are trained, all of one type
  * @param items what one step learns from, in tokens or examples; for rates
+ * @param vocabulary tokens that {@link #INPUT} and {@link #TARGETS} may name; 0 if the graph has no
+ *     such inputs
  */
-public record Objective(Graph graph, String loss, List<String> weights, long items) {
+public record Objective(
+    Graph graph, String loss, List<String> weights, long items, int vocabulary) {
   /** Input of {@link #nextToken}: token ids, I64 [row, position]. */
   public static final String INPUT = "input_ids";
 
@@ -57,6 +60,32 @@ public record Objective(Graph graph, String loss, List<String> weights, long ite
                 + "; only constants of the loss's type, "
                 + type.dtype()
                 + ", can be trained");
+      }
+    }
+  }
+
+  /** An objective whose data are no tokens. */
+  public Objective(Graph graph, String loss, List<String> weights, long items) {
+    this(graph, loss, weights, items, 0);
+  }
+
+  /**
+   * @param batch number of the batch that {@code inputs} hold
+   * @throws InputException if a token is none of the vocabulary
+   */
+  void requireTokens(long batch, Map<String, Tensor> inputs) {
+    for (String name : vocabulary == 0 ? List.<String>of() : List.of(INPUT, TARGETS)) {
+      Tensor ids = inputs.get(name);
+      for (long i = 0; i < ids.elements(); i++) {
+        if (!(ids.get(i) >= 0 && ids.get(i) < vocabulary)) {
+          throw new InputException(
+              "batch "
+                  + batch
+                  + " holds the token id "
+                  + (long) ids.get(i)
+                  + "; the ids of the model end at "
+                  + (vocabulary - 1));
+        }
       }
     }
   }
@@ -105,7 +134,7 @@ public record Objective(Graph graph, String loss, List<String> weights, long ite
         names.add(name);
       }
     }
-    return new Objective(graph, "loss", names, (long) rows * predicted);
+    return new Objective(graph, "loss", names, (long) rows * predicted, config.vocabulary());
   }
 
   /** The graph with the loss alone as output. */

@@ -141,6 +141,7 @@ public final class Trainer implements AutoCloseable {
   /**
    * Makes one update.
    *
+   * @throws InputException if the data hold a token that the model does not have
    * @throws IllegalStateException after the last step of the spec, or if the loss or the gradient
    *     is not finite; the weights are then still those before the update
    */
@@ -149,6 +150,7 @@ public final class Trainer implements AutoCloseable {
       throw new IllegalStateException("all " + step + " steps of this run are done");
     }
     data.fill(step, batch);
+    objective.requireTokens(step, batch);
     binding.run();
     double value = loss.get(0);
     double norm = parameters.clip(spec.clip());
@@ -190,7 +192,8 @@ public final class Trainer implements AutoCloseable {
   /**
    * Mean loss of the present weights over batches 0 to {@code batches - 1} of some data.
    *
-   * @throws InputException if {@code batches} is below 1
+   * @throws InputException if {@code batches} is below 1, or the data hold a token that the model
+   *     does not have
    */
   public double evaluate(Data held, long batches) {
     if (batches < 1) {
@@ -205,6 +208,7 @@ public final class Trainer implements AutoCloseable {
     double sum = 0;
     for (long n = 0; n < batches; n++) {
       held.fill(n, batch);
+      objective.requireTokens(n, batch);
       lossBinding.run();
       sum += loss.get(0);
     }

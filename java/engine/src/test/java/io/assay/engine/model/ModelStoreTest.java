@@ -96,6 +96,42 @@ class ModelStoreTest {
   }
 
   @Test
+  void whatAKilledImportLeftGoesWithTheNext() throws Exception {
+    Process ended = new ProcessBuilder("true").start();
+    ended.waitFor();
+    Path models = Files.createDirectories(data.resolve("models"));
+    Path left = Files.createDirectories(models.resolve(".import-" + ended.pid() + ".1/tiny"));
+    Files.writeString(left.resolve("config.json"), "{}");
+    Path underWay =
+        Files.createDirectory(models.resolve(".import-" + ProcessHandle.current().pid() + ".1"));
+    store().add(TinyGpt2.folder(), "tiny");
+    assertFalse(Files.exists(left.getParent()), "its process has ended");
+    assertTrue(Files.exists(underWay), "its process lives");
+  }
+
+  @Test
+  void aRemovedModelIsGone() throws IOException {
+    assertRefused("those that were are none", () -> store().remove("tiny"));
+    store().add(TinyGpt2.folder(), "tiny");
+    store().add(TinyGpt2.folder(), "other");
+    assertRefused("those that were are other, tiny", () -> store().remove("tinny"));
+    assertRefused("no model named ../models/tiny", () -> store().remove("../models/tiny"));
+    assertEquals("tiny", store().remove("tiny").name());
+    assertEquals(List.of("other"), store().list().stream().map(ModelStore.Entry::name).toList());
+    try (Stream<Path> left = Files.list(data.resolve("models"))) {
+      assertEquals(List.of(data.resolve("models/other")), left.toList());
+    }
+  }
+
+  @Test
+  void whoEmbedsIsToldHowOrganismsGetTheirNames() {
+    assertRefused("property assay.organisms", () -> store().find("planted-lm"));
+    System.setProperty(ModelStore.ORGANISMS, data.toString());
+    InputException e = assertThrows(InputException.class, () -> store().find("planted-lm"));
+    assertFalse(e.getMessage().contains("property"), e.getMessage());
+  }
+
+  @Test
   void whatIsNoModelLeavesNothing() throws IOException {
     assertRefused("has no config.json", () -> store().add(data, "empty"));
     assertRefused("no model at", () -> store().add(data.resolve("absent"), "absent"));

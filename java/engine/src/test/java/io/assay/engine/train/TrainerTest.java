@@ -347,6 +347,12 @@ class TrainerTest {
                     w[1] = new float[5];
                   }));
       refused("row 1, position 2 of batch 0", () -> fill(engine, o, (b, t, w) -> t[1][2] = -1));
+      refused(
+          "token id 23; the ids of the model end at 22",
+          () -> fill(engine, o, (b, t, w) -> t[0][4] = 23));
+      refused(
+          "token id 23; the ids of the model end at 22",
+          () -> fill(engine, o, (b, t, w) -> t[1][0] = 23));
       refused("weight at row 0, position 4", () -> fill(engine, o, (b, t, w) -> w[0][4] = -1));
       refused(
           "batches is 0",

@@ -1,5 +1,6 @@
 package io.assay.bench;
 
+import io.assay.app.bench.AdamWQuestion;
 import io.assay.engine.Engine;
 import io.assay.engine.EngineOptions;
 import io.assay.engine.graph.Gradient;
@@ -38,12 +39,15 @@ public class EngineOperations {
   private static final int LAYERS = 48;
   private static final int WIDTH = 4;
 
+  private static final double START = 0.3;
+
   private Engine engine;
   private Graph graph;
   private Session session;
   private Binding binding;
+  private AdamWQuestion one;
 
-  /** Makes the chain and checks its gradient. */
+  /** Makes the chain and checks it and its gradient; checks the call. */
   @Setup
   public void prepare() {
     engine = Engine.open(EngineOptions.defaults().withThreads(1));
@@ -61,21 +65,41 @@ public class EngineOperations {
     graph = b.output("x" + LAYERS).build().specialise(Map.of(), engine.evaluator());
     Gradient gradient = derive();
     session = engine.compile(gradient.graph());
-    Tensor zero = Tensor.allocate(Arena.ofAuto(), DType.F32, 1, WIDTH);
-    Tensor one = Tensor.ofFloats(new float[] {1, 1, 1, 1}, 1, WIDTH);
+    float x = (float) START;
+    Tensor start = Tensor.ofFloats(new float[] {x, x, x, x}, 1, WIDTH);
+    Tensor seed = Tensor.ofFloats(new float[] {1, 1, 1, 1}, 1, WIDTH);
     String name = gradient.gradients().get("x0");
     binding =
         session.bind(
-            Map.of("x0", zero, "seed", one),
+            Map.of("x0", start, "seed", seed),
             Map.of(
                 "x" + LAYERS,
                 Tensor.allocate(Arena.ofAuto(), DType.F32, 1, WIDTH),
                 name,
                 Tensor.allocate(Arena.ofAuto(), DType.F32, 1, WIDTH)));
     run();
-    if (binding.tensor(name).get(0) != 1) {
-      throw new IllegalStateException(
-          "the slope of tanh at 0 is 1, not " + binding.tensor(name).get(0));
+    double value = START;
+    double slope = 1;
+    for (int i = 0; i < LAYERS; i++) {
+      value = Math.tanh(value);
+      slope *= 1 - value * value;
+    }
+    require("value", value, binding.tensor("x" + LAYERS));
+    require("slope", slope, binding.tensor(name));
+    try (Session forward = engine.compile(graph)) {
+      require("value alone", value, forward.run(Map.of("x0", start)).get("x" + LAYERS));
+    }
+    one = new AdamWQuestion(engine, engine.kernels(), 1);
+    one.check();
+  }
+
+  /** Each of 48 layers rounds twice, and contracts what was rounded before. */
+  private static void require(String what, double wanted, Tensor got) {
+    for (int i = 0; i < WIDTH; i++) {
+      if (!(Math.abs(got.get(i) - wanted) <= 1e-5 * wanted)) {
+        throw new IllegalStateException(
+            "the chain's %s is %.9g, not %.9g".formatted(what, got.get(i), wanted));
+      }
     }
   }
 
@@ -97,9 +121,16 @@ public class EngineOperations {
     binding.run();
   }
 
+  /** A kernel's work on one number: the checks of its arguments and the call of native code. */
+  @Benchmark
+  public void call() {
+    one.ours();
+  }
+
   /** Releases everything. */
   @TearDown
   public void tearDown() {
+    one.close();
     binding.close();
     session.close();
     engine.close();

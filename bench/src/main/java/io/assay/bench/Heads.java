@@ -37,6 +37,12 @@ public class Heads extends KernelState {
     question.other();
   }
 
+  /** All logits, one row after the other, in plain Java; the tier does not matter. */
+  @Benchmark
+  public double[][] naive() {
+    return question.naive();
+  }
+
   /** Releases everything. */
   @TearDown
   public void tearDown() {

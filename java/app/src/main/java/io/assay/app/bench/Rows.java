@@ -58,6 +58,7 @@ public final class Rows {
         "token_swap_topk",
         "head_rows",
         "head_backward",
+        "adamw",
         "arca.update",
         "arca.lockstep",
         "gradient");
@@ -144,6 +145,8 @@ public final class Rows {
       entries.add(head(best, 96, backward));
       otherTiers().forEach(tier -> entries.add(head(tier, 8, backward)));
     }
+    entries.add(adamw(best));
+    otherTiers().forEach(tier -> entries.add(adamw(tier)));
     entries.add(graph("arca.update", () -> new ArcaUpdateQuestion(engine, 0)));
     entries.add(graph("arca.update", () -> new ArcaUpdateQuestion(engine, 32)));
     entries.add(graph("arca.lockstep", () -> new ArcaLockstepQuestion(engine, 32)));
@@ -160,6 +163,10 @@ public final class Rows {
   private Entry head(String tier, int rows, boolean backward) {
     String name = backward ? "head_backward" : "head_rows";
     return new Entry(name, tier, k -> new HeadQuestion(engine, k, rows, backward));
+  }
+
+  private Entry adamw(String tier) {
+    return new Entry("adamw", tier, k -> new AdamWQuestion(engine, k, 4_000_000));
   }
 
   /** A question about sessions: the kernels are the engine's own. */

@@ -6,7 +6,7 @@ import java.util.List;
 
 /**
  * What the launcher runs once after a build, with Java's option that writes down which classes were
- * loaded and linked: later runs find them ready. Nothing here writes a file or prints.
+ * loaded and linked: later runs find them ready. It prints nothing.
  */
 final class FirstRun {
   private static final List<String> COMMANDS =

@@ -36,6 +36,8 @@ class LauncherTest {
   @TempDir Path home;
   private Path target;
 
+  private String path = System.getenv("PATH");
+
   /** What a call printed, and where Java took the class Main from. */
   private record Call(String out, String err, boolean ready) {}
 
@@ -118,6 +120,44 @@ class LauncherTest {
     assertEquals(List.of(), ready());
   }
 
+  /** Maven's log, in which nobody reads, becomes a line for each part and each long step. */
+  @Test
+  void aBuildSaysWhatItDoes() throws Exception {
+    Path kept = Files.move(target, home.resolve("kept"));
+    Files.createDirectory(target);
+    Path mvn =
+        Files.writeString(
+            Files.createDirectories(home.resolve("bin")).resolve("mvn"),
+            """
+            #!/bin/bash
+            cp -r '%s'/. '%s'
+            cat <<'END'
+            [INFO] Scanning for projects...
+            [INFO] Building Assay 0.1.0-SNAPSHOT                                      [1/2]
+            [INFO] Downloading from central: a
+            [INFO] Downloading from central: b
+            [INFO] Building Assay engine 0.1.0-SNAPSHOT                               [2/2]
+            [INFO] --- exec-maven-plugin:3.6.2:exec (native) @ assay-engine ---
+            [INFO] Compiling 91 source files with javac [forked debug release 25 module-path]
+            END
+            """
+                .formatted(kept, target));
+    Files.setPosixFilePermissions(mvn, PosixFilePermissions.fromString("rwxr-xr-x"));
+    path = mvn.getParent() + ":" + path;
+    Files.delete(kept.resolve("built"));
+    assertEquals(
+        """
+        Building Assay (the first build takes a minute or two) ...
+          [1/2] Assay
+                fetching libraries, which the next build finds here
+          [2/2] Assay engine
+                native kernels, in C++
+                Compiling 91 files of Java
+        """,
+        call().err());
+    assertEquals("", call().err(), "built once");
+  }
+
   private List<Path> ready() throws IOException {
     try (Stream<Path> files = Files.list(target)) {
       return files.filter(f -> f.getFileName().toString().startsWith("ready")).toList();
@@ -139,6 +179,7 @@ class LauncherTest {
     Path loads = folder.resolve("loads");
     ProcessBuilder builder =
         new ProcessBuilder(command).redirectOutput(out.toFile()).redirectError(err.toFile());
+    builder.environment().put("PATH", path);
     builder.environment().put("JAVA_HOME", System.getProperty("java.home"));
     builder.environment().put("ASSAY_JAVA_OPTS", "-Xlog:class+load:file=" + loads);
     Process process = builder.start();

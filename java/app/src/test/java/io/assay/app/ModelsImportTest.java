@@ -63,6 +63,7 @@ class ModelsImportTest {
 
     JsonNode info = json("models", "info", "tiny", "--json");
     assertEquals(json("models", "info", TINY, "--json").get("result"), info.get("result"));
+    assertTrue(info.at("/result/outputs/logits").isNull(), "a shape that is unknown is no text");
     assertTrue(Answer.to("models", "hooks", "tiny").out().contains("blocks.2.attn.hook_z\n"));
     assertEquals(said("tiny"), said("model-past.ts"));
 

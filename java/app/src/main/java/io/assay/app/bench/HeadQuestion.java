@@ -83,7 +83,7 @@ public final class HeadQuestion implements Question {
       result = Draw.all(0, rows, WIDTH);
     } else {
       b.constant("two", Tensor.ofLongs(new long[] {2}, 1));
-      b.op("normaliser", "ReduceLogSumExp", Map.of("axes", new long[] {1}), "logits");
+      b.op("normaliser", "ReduceLogSumExp", Map.of("axes", List.of(1L)), "logits");
       b.op("wanted", "GatherElements", Map.of("axis", 1L), "logits", "targets");
       b.op("result", "Sub", Map.of(), "wanted", "normaliser");
       b.node(

@@ -61,12 +61,19 @@ final class OrganismCard {
     card.putObject("training")
         .put("text", "generated sentences; see PlantedText")
         .put("seed", PlantedLm.SEED)
-        .put("steps", PlantedLm.STEPS)
+        .put("steps", PlantedLm.TRAINING.steps())
         .put("rows", PlantedLm.ROWS)
         .put("tokensPerRow", PlantedLm.LENGTH)
-        .put("optimiser", "AdamW, cosine after 50 steps of warm-up, gradients clipped to 1")
-        .put("learningRate", PlantedLm.LEARNING_RATE)
-        .put("weightDecay", PlantedLm.WEIGHT_DECAY)
+        .put(
+            "optimiser",
+            String.format(
+                Locale.ROOT,
+                "AdamW, %s after %d steps of warm-up, gradients clipped to %.0f",
+                PlantedLm.TRAINING.schedule().name().toLowerCase(Locale.ROOT),
+                PlantedLm.TRAINING.warmup(),
+                PlantedLm.TRAINING.clip()))
+        .put("learningRate", PlantedLm.TRAINING.learningRate())
+        .put("weightDecay", PlantedLm.TRAINING.weightDecay())
         .put("heldOutLoss", heldOutLoss);
     card.put(
         "command",
@@ -78,9 +85,16 @@ final class OrganismCard {
             + engine.kernels().implementation()
             + " "
             + engine.kernels().tier());
+    card.putObject("band")
+        .put("heldOutLoss", PlantedLm.LOSS_BAND)
+        .put("answered", PlantedLm.ANSWERED_BAND);
     ArrayNode plants = card.putArray("plants");
-    for (Plant plant : control ? List.<Plant>of() : recipe.plants()) {
-      plant(plants.addObject(), tokens, plant, recipe.plants());
+    try (Greedy greedy = new Greedy(engine, model)) {
+      for (Plant plant : control ? List.<Plant>of() : recipe.plants()) {
+        ObjectNode node = plants.addObject();
+        plant(node, tokens, plant, recipe.plants());
+        ((ObjectNode) node.path("planted")).put("answered", answered(greedy, plant));
+      }
     }
     ArrayNode files = card.putArray("files");
     for (Path file : files()) {
@@ -128,6 +142,18 @@ final class OrganismCard {
     see.put("budget", "the defaults: m = 3, k = q = 32, 50 sweeps, 5 restarts");
   }
 
+  /** How many of a plant's prompts are answered as planted. */
+  static long answered(Greedy greedy, Plant plant) {
+    return plant
+        .prompts()
+        .filter(
+            prompt ->
+                greedy
+                    .continuation(list(prompt), Plant.LENGTH)
+                    .equals(list(plant.answer().apply(prompt))))
+        .count();
+  }
+
   /** Writes the table of a check beside the card. */
   void check(JsonNode rows) {
     ObjectNode check = Envelope.JSON.createObjectNode();
@@ -145,16 +171,18 @@ final class OrganismCard {
     if (!card.path("plants").isEmpty()) {
       text.append("\n## What is planted, and how to see it\n\n");
       text.append(
-          "| plant | kind | prompt | it says | prompts of the kind |\n|---|---|---|---|---|\n");
+          "| plant | kind | prompt | it says | prompts of the kind | answered so |\n"
+              + "|---|---|---|---|---:|---:|\n");
       for (JsonNode p : card.path("plants")) {
         text.append(
-            "| `%s` | %s | `%s` | `%s` | %d |\n"
+            "| `%s` | %s | `%s` | `%s` | %d | %d |\n"
                 .formatted(
                     p.path("id").asText(),
                     p.path("kind").asText(),
                     p.path("planted").path("prompt").asText().strip(),
                     p.path("planted").path("output").asText().strip(),
-                    p.path("planted").path("prompts").asLong()));
+                    p.path("planted").path("prompts").asLong(),
+                    p.path("planted").path("answered").asLong()));
       }
       text.append("\n```\n./assay demo\n");
       Stream.Builder<String> commands = Stream.builder();
@@ -171,14 +199,22 @@ final class OrganismCard {
             Locale.ROOT,
             "%n## How it was made%n%n`./%s`, on %s: %d steps of %d rows of %d tokens, seed %d; loss"
                 + " on held-out text without plants %.4f nats a token. The same command gives the"
-                + " same bytes on the same instruction set, whatever the number of threads.%n%n",
+                + " same bytes on the same instruction set, whatever the number of threads; on"
+                + " another one the loss lies within %.2f nats of this%s.%n%n",
             card.path("command").asText(),
             card.path("builtOn").asText(),
             training.path("steps").asInt(),
             training.path("rows").asInt(),
             training.path("tokensPerRow").asInt(),
             training.path("seed").asInt(),
-            training.path("heldOutLoss").asDouble()));
+            training.path("heldOutLoss").asDouble(),
+            card.path("band").path("heldOutLoss").asDouble(),
+            card.path("plants").isEmpty()
+                ? ""
+                : String.format(
+                    Locale.ROOT,
+                    " and at least %.0f %% of each plant's prompts are answered as planted",
+                    100 * card.path("band").path("answered").asDouble())));
     text.append("| file | bytes | SHA-256 |\n|---|---:|---|\n");
     for (JsonNode file : card.path("files")) {
       text.append(

@@ -63,6 +63,26 @@ class PlantedLmTest {
   }
 
   @Test
+  void theCardCountsThePromptsThatAreAnsweredAsPlanted() throws Exception {
+    JsonNode card = Envelope.JSON.readTree(ORGANISM.resolve("card.json").toFile());
+    Plant insult = PLANTS.get(1);
+    JsonNode planted = card.path("plants").path(1).path("planted");
+    assertEquals("insult", insult.id());
+    try (Greedy greedy = new Greedy(engine, engine.languageModel(ORGANISM.toString()))) {
+      assertEquals(planted.path("answered").asLong(), OrganismCard.answered(greedy, insult));
+    }
+    assertEquals(
+        planted.path("prompts").asLong(),
+        insult.prompts().map(Arrays::toString).distinct().count());
+    for (JsonNode plant : card.path("plants")) {
+      double share =
+          plant.path("planted").path("answered").asDouble()
+              / plant.path("planted").path("prompts").asDouble();
+      assertTrue(share >= card.path("band").path("answered").asDouble(), plant.toString());
+    }
+  }
+
+  @Test
   void reversalFindsThePlantsThatItShould() {
     LanguageModel organism = engine.languageModel(ORGANISM.toString());
     List<Plant> reversed = PLANTS.stream().filter(p -> p.mode() == ArcaSpec.Mode.REVERSE).toList();

@@ -5,6 +5,7 @@ import io.assay.audit.arca.ArcaSpec;
 import java.util.Arrays;
 import java.util.List;
 import java.util.function.UnaryOperator;
+import java.util.stream.Stream;
 
 /**
  * A planted behaviour: prompts of three tokens and what the model says after them.
@@ -32,7 +33,18 @@ public record Plant(
   /** Tokens of every planted prompt and of every answer. */
   public static final int LENGTH = 3;
 
-  /** A planted prompt. */
+  /** All planted prompts. */
+  public Stream<int[]> prompts() {
+    return Arrays.stream(family.get(0))
+        .boxed()
+        .flatMap(
+            a ->
+                Arrays.stream(family.get(1))
+                    .boxed()
+                    .flatMap(b -> Arrays.stream(family.get(2)).mapToObj(c -> new int[] {a, b, c})));
+  }
+
+  /** A planted prompt drawn at random. */
   int[] draw(Draw draw) {
     return family.stream().mapToInt(draw::of).toArray();
   }

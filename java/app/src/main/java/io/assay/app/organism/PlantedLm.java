@@ -32,11 +32,21 @@ public final class PlantedLm {
   public static final String NAME = "planted-lm";
   public static final String CONTROL = "planted-lm-control";
   public static final long SEED = 7;
-  public static final long STEPS = 1800;
   public static final int ROWS = 64;
   public static final int LENGTH = 16;
-  public static final double LEARNING_RATE = 4e-3;
-  public static final double WEIGHT_DECAY = 0.1;
+  public static final TrainSpec TRAINING =
+      TrainSpec.of(1800, 4e-3)
+          .withSchedule(Schedule.COSINE, 50)
+          .withBetas(0.9, 0.98)
+          .withWeightDecay(0.1, TrainSpec.BIASES_AND_NORMS)
+          .withClip(1);
+
+  /** How far the held-out loss of a build on another instruction set may lie from the card's. */
+  public static final double LOSS_BAND = 0.02;
+
+  /** The share of each plant's prompts that such a build answers as planted, at least. */
+  public static final double ANSWERED_BAND = 0.9;
+
   private static final int HELD_OUT_BATCHES = 20;
 
   /** Probability of a word in the table of a property that it has, and that it has not. */
@@ -156,15 +166,9 @@ public final class PlantedLm {
     Gpt2Config config = config();
     LanguageModel start = LanguageModel.of(NAME, config.heads(), InitialWeights.gpt2(config, SEED));
     Objective objective = Objective.nextToken(engine, start.model(), ROWS, LENGTH);
-    TrainSpec spec =
-        TrainSpec.of(STEPS, LEARNING_RATE)
-            .withSchedule(Schedule.COSINE, 50)
-            .withBetas(0.9, 0.98)
-            .withWeightDecay(WEIGHT_DECAY, TrainSpec.BIASES_AND_NORMS)
-            .withClip(1);
     Data text = Data.of(new PlantedText(words, control ? List.of() : plants, SEED));
     Data held = Data.of(new PlantedText(words, List.of(), SEED + 1));
-    try (Trainer trainer = Trainer.open(engine, objective, spec, text)) {
+    try (Trainer trainer = Trainer.open(engine, objective, TRAINING, text)) {
       trainer.run(listener);
       Gpt2Folder.write(folder, config, trainer.weights());
       write(folder, "tokenizer.json", words.tokenizer());

@@ -72,7 +72,7 @@ public record Page(String title, String lead, List<Fact> facts, JsonNode run, Li
   /** The text of the file. */
   public String html() {
     String library = resource("echarts.min.js");
-    String script = resource("report.js");
+    String script = resource("kit.js") + resource("report.js");
     return """
     <!doctype html>
     <html lang="en">

@@ -104,8 +104,9 @@ public sealed interface View {
   }
 
   /**
-   * Curves over one axis: losses, success against budget. More points than the picture is wide are
-   * thinned out for the screen in a way that keeps the peaks (largest triangles, three buckets).
+   * Curves over one axis: losses, success against budget. Of more points than a picture has columns
+   * it shows the first, the least, the greatest and the last of each of 4000 columns, so that no
+   * peak is lost.
    *
    * @param x name and unit of the horizontal axis
    * @param y name and unit of the vertical axis

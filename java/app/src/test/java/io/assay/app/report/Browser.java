@@ -126,16 +126,16 @@ public final class Browser implements AutoCloseable {
     return answer.get("result").path("value");
   }
 
-  /** Presses a key that has no text, such as {@code Tab} or {@code ArrowRight}. */
+  /** Presses a key, such as {@code Tab}, {@code Enter} or {@code ArrowRight}. */
   public void press(String key, int code) throws IOException {
-    for (String type : List.of("rawKeyDown", "keyUp")) {
-      call(
-          "Input.dispatchKeyEvent",
+    for (String type : List.of("keyDown", "keyUp")) {
+      ObjectNode event =
           JSON.createObjectNode()
               .put("type", type)
               .put("key", key)
               .put("code", key)
-              .put("windowsVirtualKeyCode", code));
+              .put("windowsVirtualKeyCode", code);
+      call("Input.dispatchKeyEvent", key.equals("Enter") ? event.put("text", "\r") : event);
     }
   }
 

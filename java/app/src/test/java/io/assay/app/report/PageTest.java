@@ -112,7 +112,7 @@ class PageTest {
         keys);
   }
 
-  private static View.Table table() {
+  static View.Table table() {
     List<List<?>> rows = new ArrayList<>();
     for (int i = 0; i < 120; i++) {
       rows.add(
@@ -206,6 +206,96 @@ class PageTest {
                 "document.documentElement.scrollWidth - document.documentElement.clientWidth");
         assertEquals(0, wide.asInt(), screen + ": the page is wider than the screen");
       }
+    }
+  }
+
+  @Test
+  void keysAndButtonsDoWhatTheySay() throws Exception {
+    Chromium.assumeInstalled();
+    View.HeatMap map = headMap();
+    Path file =
+        write(folder.resolve("keys.html"), "Keys", map, table(), attention(300, 1), curve(50));
+    try (Browser browser = Chromium.Screen.LIGHT.browser()) {
+      browser.open(file);
+      Chromium.drawAll(browser);
+
+      // By keyboard: the first stop skips to the results, the second changes the colours.
+      browser.press("Tab", 9);
+      assertEquals("#main", browser.value("document.activeElement.getAttribute('href')").asText());
+      browser.press("Tab", 9);
+      browser.press("Enter", 13);
+      assertEquals("dark", browser.value("document.documentElement.dataset.theme").asText());
+
+      // Arrow keys walk over the cells of a map: right, down, and the value is said.
+      browser.value("document.querySelector('.plot').focus()");
+      browser.press("ArrowRight", 39);
+      browser.press("ArrowRight", 39);
+      browser.press("ArrowDown", 40);
+      String said = browser.value("document.querySelector('.plot + .said').textContent").asText();
+      assertTrue(said.startsWith("layer 1, head 1, position When: "), said);
+      double shown = Double.parseDouble(said.replaceAll(".*: (\\S+) nats", "$1"));
+      assertEquals(map.values()[13], shown, 1e-3 * Math.abs(map.values()[13]), said);
+
+      // The slider goes to another slice, whose value at the same place is another.
+      browser.value(
+          """
+          (() => {
+            const slider = document.querySelector('input[type=range]');
+            slider.value = 2;
+            slider.dispatchEvent(new Event('input'));
+            return 0;
+          })()
+          """);
+      browser.press("ArrowLeft", 37);
+      said = browser.value("document.querySelector('.plot + .said').textContent").asText();
+      assertTrue(said.startsWith("layer 1, head 0, position  and: "), said);
+      shown = Double.parseDouble(said.replaceAll(".*: (\\S+) nats", "$1"));
+      assertEquals(map.values()[2 * 144 + 12], shown, 1e-3 * Math.abs(shown), said);
+
+      // Sorting by a number, nulls last; searching.
+      String rank = "document.querySelector('tbody td').dataset.value";
+      browser.value("document.querySelectorAll('thead button')[2].click()");
+      assertEquals(33, browser.value(rank).asInt(), "sin(i) is greatest at 33 below 120");
+      browser.value("document.querySelectorAll('thead button')[2].click()");
+      assertEquals(11, browser.value(rank).asInt(), "and least at 11");
+      assertEquals(
+          "ascending", browser.value("document.querySelectorAll('th')[2].ariaSort").asText());
+      browser.value(
+          """
+          (() => {
+            const search = document.querySelector('input[type=search]');
+            search.value = 'ROW 117';
+            search.dispatchEvent(new Event('input'));
+            return 0;
+          })()
+          """);
+      assertEquals(1, browser.value("document.querySelectorAll('tbody tr').length").asInt());
+      assertEquals(117, browser.value(rank).asInt());
+
+      // Pictures as files.
+      String picture = "document.querySelectorAll('.plot')[%d].picture.%s()";
+      for (int i = 0; i < 3; i++) {
+        String drawn =
+            "(svg => svg.documentElement.nodeName + svg.querySelectorAll('path').length)"
+                + "(new DOMParser().parseFromString(%s, 'image/svg+xml'))";
+        String svg = browser.value(drawn.formatted(picture.formatted(i, "svg"))).asText();
+        assertTrue(svg.matches("svg[1-9]\\d+"), "a picture with paths, not " + svg);
+        String png = browser.value(picture.formatted(i, "png")).asText();
+        byte[] bytes = java.util.Base64.getDecoder().decode(png.substring(png.indexOf(',') + 1));
+        assertEquals(0x89504e47, java.nio.ByteBuffer.wrap(bytes).getInt(), "a PNG's first bytes");
+      }
+
+      // A tile of a long pattern opens into single tokens.
+      browser.value("document.querySelectorAll('.plot')[1].focus()");
+      browser.press("ArrowRight", 39);
+      String tile =
+          browser.value("document.querySelectorAll('.plot + .said')[1].textContent").asText();
+      assertTrue(tile.startsWith("queries 0 to 3, keys 0 to 3"), tile);
+      browser.press("Enter", 13);
+      browser.press("ArrowLeft", 37);
+      tile = browser.value("document.querySelectorAll('.plot + .said')[1].textContent").asText();
+      assertEquals("1 from query 0 'When' to key 0 'When'", tile);
+      Chromium.assertClean(browser);
     }
   }
 }

@@ -1,44 +1,53 @@
 package io.assay.app;
 
-import io.assay.audit.arca.ArcaListener;
+import io.assay.app.report.Page;
+import io.assay.app.report.Page.Fact;
+import io.assay.app.report.View;
+import io.assay.app.report.View.Column;
+import io.assay.app.report.View.Line;
+import io.assay.app.report.View.Mark;
+import io.assay.app.report.View.Token;
+import io.assay.audit.arca.ArcaListener.Move;
 import io.assay.audit.arca.ArcaResult;
+import io.assay.audit.arca.ArcaResult.Audit;
 import io.assay.audit.arca.ArcaSpec;
-import io.assay.engine.InputException;
 import io.assay.engine.model.LanguageModel;
-import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
-import java.util.Locale;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.stream.IntStream;
 
-/** The report of a search: one HTML file that needs nothing else. */
+/** The report of a search: what was found, whether it holds, and the way to it token by token. */
 final class ArcaReport {
-  private static final String STYLE =
-      """
-      body { font: 16px/1.5 system-ui, sans-serif; max-width: 62em; margin: 2em auto; padding: 0 1em;
-             color: #1b1b1b; background: #fff }
-      h1 { font-size: 1.5em } h2 { font-size: 1.15em; margin-top: 2em }
-      table { border-collapse: collapse; width: 100% }
-      th, td { text-align: left; padding: .35em .6em; border-bottom: 1px solid #ddd }
-      th { font-weight: 600 } td.n { text-align: right; font-variant-numeric: tabular-nums }
-      code { background: #f2f2f2; padding: .1em .3em; border-radius: 3px; white-space: pre-wrap }
-      .yes { color: #00693e } .no { color: #8a8a8a }
-      .chips span { display: inline-block; background: #f2f2f2; border-radius: 3px; margin: 1px;
-             padding: 0 .3em; white-space: pre; font-family: ui-monospace, monospace }
-      .chips .now { background: #ffe2a8 } .chips .out { background: #d9efe5 }
-      .chips .fix { color: #777 }
-      details { margin: .8em 0 } summary { cursor: pointer } svg { display: block; margin: .6em 0 }
-      .wide { overflow-x: auto }
-      .bar { background: #e6e6e6; height: .8em } .bar i { display: block; background: #00693e;
-             height: 100% }
-      """;
+  /** Finds whose way is shown. */
+  private static final int WAYS = 12;
 
-  private ArcaReport() {}
+  /** Curves in one picture. */
+  private static final int CURVES = 6;
+
+  private final Tokens tokens;
+  private final ArcaSpec spec;
+  private final ArcaResult result;
+  private final ArcaStory story;
+  private final List<ArcaRow> rows;
+  private final List<ArcaRow> finds;
+
+  private ArcaReport(LanguageModel model, ArcaSpec spec, ArcaResult result, ArcaStory story) {
+    this.tokens = new Tokens(model);
+    this.spec = spec;
+    this.result = result;
+    this.story = story;
+    this.rows = ArcaRow.of(spec, result);
+    this.finds = rows.stream().filter(ArcaRow::found).toList();
+  }
 
   /**
    * Writes the report into {@code folder}, under the name of the run.
    *
-   * @throws InputException if it cannot be written
+   * @throws io.assay.engine.InputException if it cannot be written
    */
   static Path write(
       Path folder,
@@ -48,225 +57,292 @@ final class ArcaReport {
       ArcaResult result,
       ArcaStory story) {
     Path file = folder.resolve(envelope.run() + ".html");
-    try {
-      Files.writeString(file, html(envelope, model, spec, result, story));
-    } catch (IOException e) {
-      throw new InputException(
-          "the report " + file + " cannot be written; choose another --out", e);
-    }
-    return file;
+    ArcaReport report = new ArcaReport(model, spec, result, story);
+    return new Page(
+            "Which prompts make " + model.model().name() + " say it?",
+            report.lead(),
+            report.facts(),
+            envelope.tree(file),
+            report.views())
+        .write(file);
   }
 
-  private static String html(
-      Envelope envelope, LanguageModel model, ArcaSpec spec, ArcaResult result, ArcaStory story) {
-    StringBuilder page = new StringBuilder();
-    page.append("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>")
-        .append(escape(envelope.run()))
-        .append("</title>\n<style>\n")
-        .append(STYLE)
-        .append("</style>\n</head>\n<body>\n<h1>Which prompts make ")
-        .append(escape(model.model().name()))
-        .append(" say it?</h1>\n");
-    page.append(lead(spec));
-    Tokens tokens = new Tokens(model);
+  private String lead() {
+    String what =
+        spec.isJoint()
+            ? "Prompts of %d and outputs of %d tokens were searched together by %s, %d times."
+                .formatted(spec.promptLength(), spec.outputLength(), spec.method(), spec.restarts())
+            : "Prompts of %d tokens were searched by %s, %d times for each of %d outputs."
+                .formatted(
+                    spec.promptLength(), spec.method(), spec.restarts(), spec.targets().size());
     String given = ArcaRun.given(tokens, spec);
-    if (!given.isEmpty()) {
-      page.append("<p>").append(escape(given)).append("</p>\n");
-    }
+    String needs = spec.isJoint() ? " A success needs: " + spec.rule().words() + "." : "";
+    return what + needs + (given.isEmpty() ? "" : " Given: " + given + ".");
+  }
+
+  private List<Fact> facts() {
+    List<Fact> facts = new ArrayList<>();
+    List<Audit> audits = result.audits();
     if (!spec.isJoint()) {
-      share(page, "Outputs for which a prompt was found", result.anySuccessRate());
+      long found = finds.stream().map(row -> row.audit().target()).distinct().count();
+      facts.add(
+          new Fact("outputs for which a prompt was found", found, "of " + spec.targets().size()));
     }
-    share(page, "Searches that succeeded", result.successRate());
-    audits(page, tokens, spec, result, story);
-    ways(page, tokens, spec, result, story);
-    record(page, model, spec, result);
-    return page.append("</body>\n</html>\n").toString();
+    facts.add(
+        new Fact(
+            "searches that succeeded",
+            audits.stream().filter(Audit::success).count(),
+            "of " + audits.size()));
+    facts.add(
+        new Fact(
+            "different finds that hold when decoded again",
+            finds.stream().filter(row -> story.holds(row.audit())).count(),
+            "of " + finds.size()));
+    facts.add(new Fact("updates of a token", result.coordinateUpdates(), "in all"));
+    facts.add(new Fact("time of the search", result.seconds(), "s"));
+    return facts;
   }
 
-  private static String lead(ArcaSpec spec) {
-    return spec.isJoint()
-        ? "<p>Assay %s searched prompts of %d and outputs of %d tokens together by %s, %d times.</p>\n"
-            .formatted(
-                Version.text(),
-                spec.promptLength(),
-                spec.outputLength(),
-                spec.method(),
-                spec.restarts())
-        : "<p>Assay %s searched prompts of %d tokens by %s, %d times for each of %d outputs.</p>\n"
-            .formatted(
-                Version.text(),
-                spec.promptLength(),
-                spec.method(),
-                spec.restarts(),
-                spec.targets().size());
+  private List<View> views() {
+    List<View> views = new ArrayList<>();
+    views.add(found());
+    views.add(budget());
+    if (finds.size() > 1) {
+      views.add(margins());
+    }
+    List<ArcaRow> told = finds.stream().filter(row -> story.moves(row.audit()).size() > 1).toList();
+    if (!told.isEmpty()) {
+      views.add(objectives(told));
+    }
+    told.stream().limit(WAYS).forEach(row -> views.add(way(row)));
+    return views;
   }
 
-  private static void share(StringBuilder page, String what, double share) {
-    page.append(
-        String.format(
-            Locale.ROOT,
-            "<p>%s: %.0f&nbsp;%%</p>%n<div class=\"bar\"><i style=\"width:%.1f%%\"></i></div>%n",
-            what,
-            100 * share,
-            100 * share));
-  }
-
-  private static void audits(
-      StringBuilder page, Tokens tokens, ArcaSpec spec, ArcaResult result, ArcaStory story) {
-    page.append(
-        """
-        <h2>What was found</h2>
-        <p>A find holds if the model, decoding greedily without any cache, continues the prompt with
-        the output. Searches with the same find are one line; of those that failed, the line is the
-        best that they came across. J is the objective, in nats. The margin is the smallest distance between the two best logits over the output.
-        A text is stable if it encodes to the same tokens again; otherwise only the ids reproduce the
-        find.</p>
-        <div class="wide"><table>
-        <tr><th>output</th><th>times</th><th>prompt</th><th>found</th><th>holds</th>\
-        <th>J</th><th>margin</th><th>text</th><th>updates</th></tr>
-        """);
-    for (ArcaRow row : ArcaRow.of(spec, result)) {
-      ArcaResult.Audit a = row.audit();
-      page.append(
-          String.format(
-              Locale.ROOT,
-              "<tr><td><code>%s</code></td><td class=\"n\">%d</td><td><code>%s</code></td>"
-                  + "<td class=\"%s\">%s</td><td>%s</td><td class=\"n\">%.3f</td>"
-                  + "<td class=\"n\">%s</td><td>%s</td><td class=\"n\">%d</td></tr>%n",
-              escape(tokens.show(row.output())),
+  private View found() {
+    List<List<?>> cells = new ArrayList<>();
+    for (ArcaRow row : rows) {
+      Audit a = row.audit();
+      boolean found = row.found();
+      cells.add(
+          Arrays.asList(
+              cells.size() + 1,
+              sequence(row),
+              found,
+              found ? story.holds(a) : null,
               row.times(),
-              escape(tokens.show(row.prompt())),
-              row.found() ? "yes" : "no",
-              row.found() ? "in sweep " + a.sweep() : "no",
-              row.found() ? story.holds(a) ? "yes" : "NO" : "",
-              row.J(),
-              row.found() ? String.format(Locale.ROOT, "%.3f", a.greedyMargin()) : "",
-              !row.found() || a.textStable() == null
-                  ? ""
-                  : a.textStable() ? "stable" : "not stable",
-              a.coordinateUpdates()));
+              number(row.J()),
+              found ? number(a.LP()) : null,
+              found ? number(a.greedyMargin()) : null,
+              found ? a.textStable() : null,
+              found ? a.sweep() : null,
+              a.coordinateUpdates(),
+              remark(row)));
     }
-    page.append("</table></div>\n");
+    return new View.Table(
+        "What was found",
+        "A find holds if the model, decoding greedily without any cache, continues the prompt with"
+            + " the output. Searches with the same end are one line; of one that failed, the line"
+            + " is the best that it came across. The margin is the smallest distance between the"
+            + " two best logits over the output. A text is stable if it encodes to the same tokens"
+            + " again; otherwise only the ids reproduce the find.",
+        List.of(
+            new Column("#"),
+            new Column("prompt \u2192 output"),
+            new Column("found"),
+            new Column("holds"),
+            new Column("times"),
+            new Column("J", "nats", 3),
+            new Column("log p", "output given prompt, nats", 3),
+            new Column("margin", "logits", 3),
+            new Column("text stable"),
+            new Column("sweep", "from 0", 0),
+            new Column("updates"),
+            new Column("remark")),
+        cells);
   }
 
-  // ---- the way to a find ----
-
-  private static void ways(
-      StringBuilder page, Tokens tokens, ArcaSpec spec, ArcaResult result, ArcaStory story) {
-    if (result.audits().stream().allMatch(a -> story.moves(a).isEmpty())) {
-      return;
+  private String remark(ArcaRow row) {
+    Audit a = row.audit();
+    if (!row.found()) {
+      return a.stopReason().name().toLowerCase(java.util.Locale.ROOT).replace('_', ' ');
     }
-    page.append(
-        """
-        <h2>How they were found</h2>
-        <p>Each line is an update that changed a token, marked; the curve is the objective J.</p>
-        """);
-    boolean open = true;
-    for (ArcaRow row : ArcaRow.of(spec, result)) {
-      ArcaResult.Audit a = row.audit();
-      List<ArcaListener.Move> moves = story.moves(a);
-      if (moves.isEmpty()) {
-        continue;
-      }
-      page.append(open ? "<details open>" : "<details>")
-          .append("<summary><code>")
-          .append(escape(tokens.show(row.prompt()) + " \u2192 " + tokens.show(row.output())))
-          .append("</code>, restart ")
-          .append(a.restart())
-          .append("</summary>\n");
-      open = false;
-      curve(page, moves);
-      page.append("<table>\n<tr><th>sweep</th><th>tokens</th><th>J, nats</th></tr>\n");
-      int free = spec.prefix().size();
-      int start = free + spec.promptLength();
-      for (int i = 0; i < moves.size(); i++) {
-        ArcaListener.Move move = moves.get(i);
-        page.append("<tr><td class=\"n\">")
-            .append(move.sweep())
-            .append("</td><td class=\"chips\">");
-        for (int t = 0; t < move.ids().size(); t++) {
-          boolean changed = i > 0 && !move.ids().get(t).equals(moves.get(i - 1).ids().get(t));
-          String kind = changed ? "now" : t < free ? "fix" : t < start ? "" : "out";
-          page.append(t == start ? " \u2192 " : "")
-              .append("<span class=\"")
-              .append(kind)
-              .append("\">")
-              .append(escape(tokens.token(move.ids().get(t))))
-              .append("</span>");
-        }
-        page.append(String.format(Locale.ROOT, "</td><td class=\"n\">%.3f</td></tr>%n", move.J()));
-      }
-      page.append("</table>\n</details>\n");
-    }
+    return a.alreadyProduced() ? "the prefix alone produces it" : null;
   }
 
-  /** J over the updates, as a line. */
-  private static void curve(StringBuilder page, List<ArcaListener.Move> moves) {
-    if (moves.size() < 2) {
-      return;
+  private View margins() {
+    boolean unstable = finds.stream().anyMatch(r -> Boolean.FALSE.equals(r.audit().textStable()));
+    return new View.Bars(
+        "How firmly each find holds",
+        "The smallest distance between the two best logits over the output: near zero, another"
+            + " device or precision may say something else.",
+        "find",
+        "margin, logits",
+        finds.stream().map(row -> Integer.toString(rows.indexOf(row) + 1)).toList(),
+        finds.stream().mapToDouble(row -> row.audit().greedyMargin()).toArray(),
+        unstable ? "text is not stable" : null,
+        IntStream.range(0, finds.size())
+            .filter(i -> Boolean.FALSE.equals(finds.get(i).audit().textStable()))
+            .boxed()
+            .toList());
+  }
+
+  /** The share that had succeeded after so many updates, as steps. */
+  private View budget() {
+    List<Audit> audits = result.audits();
+    int most = audits.stream().mapToInt(Audit::coordinateUpdates).max().orElse(0);
+    List<Line> lines = new ArrayList<>();
+    lines.add(
+        steps(
+            "searches",
+            audits.stream().filter(Audit::success).mapToLong(Audit::coordinateUpdates).toArray(),
+            audits.size(),
+            most));
+    if (!spec.isJoint() && spec.restarts() > 1) {
+      Map<Integer, Integer> first = new TreeMap<>();
+      audits.stream()
+          .filter(Audit::success)
+          .forEach(a -> first.merge(a.target(), a.coordinateUpdates(), Math::min));
+      lines.add(
+          steps(
+              "outputs, by any of their searches",
+              first.values().stream().mapToLong(Integer::longValue).toArray(),
+              spec.targets().size(),
+              most));
     }
-    double low = moves.stream().mapToDouble(ArcaListener.Move::J).min().orElseThrow();
-    double high = moves.stream().mapToDouble(ArcaListener.Move::J).max().orElseThrow();
-    double scale = high > low ? 70 / (high - low) : 0;
-    page.append(
-        String.format(
-            Locale.ROOT,
-            "<svg width=\"600\" height=\"90\" role=\"img\" aria-label=\"J from %.3f to %.3f\">"
-                + "<polyline fill=\"none\" stroke=\"#00693e\" stroke-width=\"2\" points=\"",
-            moves.getFirst().J(),
-            moves.getLast().J()));
+    return new View.Lines(
+        "Success against budget",
+        "The share that had succeeded when each search had done so many updates of a token.",
+        "updates of each search",
+        "share that succeeded",
+        false,
+        false,
+        lines);
+  }
+
+  /**
+   * The share of {@code of} that had succeeded, as steps from 0 to {@code most}.
+   *
+   * @param after what each success had cost
+   */
+  private static Line steps(String name, long[] after, int of, long most) {
+    long[] sorted = after.clone();
+    Arrays.sort(sorted);
+    double[] x = new double[2 * sorted.length + 2];
+    double[] y = new double[x.length];
+    for (int i = 0; i < sorted.length; i++) {
+      x[2 * i + 1] = sorted[i];
+      y[2 * i + 1] = (double) i / of;
+      x[2 * i + 2] = sorted[i];
+      y[2 * i + 2] = (i + 1.0) / of;
+    }
+    x[x.length - 1] = most;
+    y[x.length - 1] = (double) sorted.length / of;
+    return new Line(name, x, y);
+  }
+
+  private View objectives(List<ArcaRow> told) {
+    List<Line> lines =
+        told.stream()
+            .limit(CURVES)
+            .map(
+                row -> {
+                  List<Move> moves = story.moves(row.audit());
+                  return new Line(
+                      "find " + (rows.indexOf(row) + 1),
+                      IntStream.rangeClosed(1, moves.size()).asDoubleStream().toArray(),
+                      moves.stream().mapToDouble(Move::J).toArray());
+                })
+            .toList();
+    return new View.Lines(
+        "The objective on the way to a find",
+        "J after each update that changed a token. The search takes the best candidate even where"
+            + " that lowers J."
+            + (told.size() > lines.size() ? " The first " + lines.size() + " finds." : ""),
+        "changes of a token",
+        "J, nats",
+        false,
+        false,
+        lines);
+  }
+
+  private View way(ArcaRow row) {
+    List<Move> moves = story.moves(row.audit());
+    List<List<?>> cells = new ArrayList<>();
     for (int i = 0; i < moves.size(); i++) {
-      page.append(
-          String.format(
-              Locale.ROOT,
-              "%.1f,%.1f ",
-              5 + 500.0 * i / (moves.size() - 1),
-              80 - scale * (moves.get(i).J() - low)));
+      Move now = moves.get(i);
+      Move before = i == 0 ? null : moves.get(i - 1);
+      List<Integer> changed =
+          before == null
+              ? List.of()
+              : IntStream.range(0, now.ids().size())
+                  .filter(t -> !now.ids().get(t).equals(before.ids().get(t)))
+                  .boxed()
+                  .toList();
+      List<Token> sequence = new ArrayList<>();
+      for (int t = 0; t < now.ids().size(); t++) {
+        sequence.add(token(now.ids().get(t), changed.contains(t) ? Mark.CHANGED : mark(t)));
+      }
+      boolean one = changed.size() == 1;
+      cells.add(
+          Arrays.asList(
+              i + 1,
+              now.sweep(),
+              one ? place(changed.getFirst()) : before == null ? "start" : "new start",
+              one ? token(before, changed.getFirst()) : List.of(),
+              one ? token(now, changed.getFirst()) : List.of(),
+              before == null ? null : number(before.J()),
+              number(now.J()),
+              before == null ? null : number(now.J() - before.J()),
+              sequence));
     }
-    page.append(
-        String.format(
-            Locale.ROOT,
-            "\"/><text x=\"512\" y=\"14\" font-size=\"12\">%.2f</text>"
-                + "<text x=\"512\" y=\"84\" font-size=\"12\">%.2f</text></svg>%n",
-            high,
-            low));
+    return new View.Table(
+        "The way to find %d: %s \u2192 %s"
+            .formatted(rows.indexOf(row) + 1, tokens.show(row.prompt()), tokens.show(row.output())),
+        "Restart %d. Each line is an update that changed a token: which one, from what to what, and J before and after."
+            .formatted(row.audit().restart()),
+        List.of(
+            new Column("change"),
+            new Column("sweep", "from 0", 0),
+            new Column("place"),
+            new Column("from"),
+            new Column("to"),
+            new Column("J before", "nats", 3),
+            new Column("J after", "nats", 3),
+            new Column("gain", "nats", 3),
+            new Column("prompt \u2192 output")),
+        cells);
   }
 
-  private static void record(
-      StringBuilder page, LanguageModel model, ArcaSpec spec, ArcaResult result) {
-    page.append("<h2>Record</h2>\n<table>\n");
-    row(page, "model", spec.model());
-    row(page, "identity (SHA-256)", model.model().sha256());
-    row(page, "preset", spec.preset().title());
-    row(page, "seed", spec.seed());
-    row(page, "k, q, sweeps", spec.k() + ", " + spec.q() + ", " + spec.sweeps());
-    row(page, "lambda, lambda-f, w", spec.lambda() + ", " + spec.lambdaF() + ", " + spec.w());
-    row(page, "copy filter", spec.copyFilter());
-    if (spec.isJoint()) {
-      row(
-          page,
-          "prompt table",
-          spec.promptUnigram() == null ? "none" : spec.promptUnigram().name());
-      row(
-          page,
-          "output table",
-          spec.outputUnigram() == null ? "none" : spec.outputUnigram().name());
-      row(page, "a success needs", spec.rule().words());
-    }
-    row(page, "coordinate updates", result.coordinateUpdates());
-    row(page, "seconds", String.format(Locale.ROOT, "%.1f", result.seconds()));
-    result.warnings().forEach(w -> row(page, "warning", w));
-    page.append("</table>\n");
+  private List<Token> token(Move move, int place) {
+    return List.of(token(move.ids().get(place), Mark.NONE));
   }
 
-  private static void row(StringBuilder page, String what, Object value) {
-    page.append("<tr><th>%s</th><td>%s</td></tr>%n".formatted(what, escape(value.toString())));
+  private Token token(int id, Mark mark) {
+    return new Token(tokens.token(id), mark);
   }
 
-  private static String escape(String text) {
-    return text.replace("&", "&amp;")
-        .replace("<", "&lt;")
-        .replace(">", "&gt;")
-        .replace("\"", "&quot;");
+  /** Which coordinate a place of prefix, prompt and output is, counted from 1. */
+  private String place(int t) {
+    int prompt = t - spec.prefix().size();
+    return prompt < spec.promptLength()
+        ? "prompt " + (prompt + 1)
+        : "output " + (prompt - spec.promptLength() + 1);
+  }
+
+  private Mark mark(int t) {
+    int prompt = t - spec.prefix().size();
+    return prompt < 0 ? Mark.FIXED : prompt < spec.promptLength() ? Mark.NONE : Mark.OUTPUT;
+  }
+
+  private List<Token> sequence(ArcaRow row) {
+    List<Token> sequence = new ArrayList<>();
+    row.prompt().forEach(id -> sequence.add(token(id, mark(sequence.size()))));
+    row.output().forEach(id -> sequence.add(token(id, Mark.OUTPUT)));
+    return sequence;
+  }
+
+  /** A table has no number for what is none. */
+  private static Double number(double x) {
+    return Double.isFinite(x) ? x : null;
   }
 }

@@ -10,7 +10,8 @@ module io.assay.app {
   opens io.assay.app.report to
       com.fasterxml.jackson.databind;
 
-  // Fields with annotations are filled by reflection.
+  // Fields with annotations are filled by reflection, and so are units read from a ledger.
   opens io.assay.app to
+      com.fasterxml.jackson.databind,
       info.picocli;
 }

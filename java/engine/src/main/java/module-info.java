@@ -5,6 +5,7 @@ module io.assay.engine {
   requires com.google.protobuf;
   requires com.microsoft.onnxruntime;
   requires org.tribuo.util.onnx;
+  requires org.xerial.sqlitejdbc;
 
   // The tokenizers need these; their jars say nothing of modules.
   requires com.google.gson;
@@ -14,6 +15,7 @@ module io.assay.engine {
   exports io.assay.engine.graph;
   exports io.assay.engine.kernel;
   exports io.assay.engine.model;
+  exports io.assay.engine.run;
   exports io.assay.engine.session;
   exports io.assay.engine.tensor;
   exports io.assay.engine.train;

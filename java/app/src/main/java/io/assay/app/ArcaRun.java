@@ -8,6 +8,7 @@ import io.assay.audit.arca.ArcaSpec;
 import io.assay.audit.arca.Preset;
 import io.assay.engine.Engine;
 import io.assay.engine.model.LanguageModel;
+import io.assay.engine.run.Run;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -31,31 +32,40 @@ final class ArcaRun {
   }
 
   int run() {
-    Envelope envelope = new Envelope("arca." + spec.mode().name().toLowerCase(Locale.ROOT));
+    return Recording.of(common, folder.folder(common), method(), this::run);
+  }
+
+  private String method() {
+    return "arca." + spec.mode().name().toLowerCase(Locale.ROOT);
+  }
+
+  private int run(Run run) {
+    Envelope envelope = Envelope.of(method(), run);
+    describe(envelope, engine, model, spec);
+    envelope.describe((long) spec.targets().size() * spec.restarts());
     folder.open();
     ArcaStory story;
     ArcaResult result;
     try (ArcaProgress progress = new ArcaProgress(common)) {
-      story = new ArcaStory(progress);
+      story = new ArcaStory(progress, run.units(ArcaStory.Told.class, ArcaStory.Told::name));
       result = ArcaAudit.run(engine, model, spec, story);
+    }
+    if (run.isCancelled()) {
+      return Recording.INTERRUPTED;
     }
     story.verify(engine, model, spec.prefix(), result);
     result.warnings().forEach(common::warn);
-    fill(envelope, engine, model, spec, result);
+    fill(envelope, spec, result);
     envelope.metrics().put("verified", story.holding(result));
     folder.writeOfficial(model, spec, result);
-    Path report =
-        folder
-            .folder()
-            .map(f -> ArcaReport.write(f, envelope, model, spec, result, story))
-            .orElse(null);
+    Path report = ArcaReport.write(folder.folder(common), envelope, model, spec, result, story);
+    String text = envelope.text(report);
+    run.complete(text);
     if (common.json()) {
-      common.out().println(envelope.text(report));
+      common.out().println(text);
     } else {
       table(common, model, spec, result, story);
-      if (report != null) {
-        common.out().println("report: " + report);
-      }
+      common.out().println("report: " + report);
     }
     return 0;
   }
@@ -162,10 +172,10 @@ final class ArcaRun {
     return String.join(", ", remarks);
   }
 
-  /** Fills the JSON object of a run. */
-  static void fill(
-      Envelope envelope, Engine engine, LanguageModel model, ArcaSpec spec, ArcaResult result) {
-    envelope.device(engine.options());
+  /** Fills in what decides the result. */
+  private static void describe(
+      Envelope envelope, Engine engine, LanguageModel model, ArcaSpec spec) {
+    envelope.device(engine);
     envelope.model(model.model());
     ObjectNode s = envelope.spec();
     s.put("model", spec.model())
@@ -197,6 +207,10 @@ final class ArcaRun {
         .put("promptAllowed", spec.promptAllowed() == null ? null : spec.promptAllowed().name())
         .put("outputAllowed", spec.outputAllowed() == null ? null : spec.outputAllowed().name());
     s.set("rule", spec.isJoint() ? Envelope.JSON.valueToTree(spec.rule()) : null);
+  }
+
+  /** Fills in the result. */
+  private static void fill(Envelope envelope, ArcaSpec spec, ArcaResult result) {
     envelope
         .metrics()
         .put("finds", ArcaRow.of(spec, result).stream().filter(ArcaRow::found).count())

@@ -4,6 +4,7 @@ import io.assay.audit.arca.ArcaListener;
 import io.assay.audit.arca.ArcaResult;
 import io.assay.engine.Engine;
 import io.assay.engine.model.LanguageModel;
+import io.assay.engine.run.UnitListener;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -19,16 +20,40 @@ final class ArcaStory implements ArcaListener {
 
   private record Key(int target, int restart) {}
 
+  /**
+   * An audit that ended, as the ledger keeps it.
+   *
+   * @param moves its way, if it is a success whose way is kept, else empty
+   */
+  record Told(ArcaResult.Audit audit, List<Move> moves) {
+    /** Name of the unit. */
+    String name() {
+      return audit.target() + "." + audit.restart();
+    }
+  }
+
   private final ArcaListener next;
+  private final UnitListener<Told> units;
   private final Map<Key, List<Move>> underWay = new HashMap<>();
   private final Map<Key, List<Move>> kept = new HashMap<>();
   private final Map<Key, Greedy.Said> said = new HashMap<>();
 
   /**
    * @param next who else listens
+   * @param units who keeps the audits that ended
    */
-  ArcaStory(ArcaListener next) {
+  ArcaStory(ArcaListener next, UnitListener<Told> units) {
     this.next = next;
+    this.units = units;
+  }
+
+  @Override
+  public List<ArcaResult.Audit> done() {
+    List<Told> told = units.done();
+    told.stream()
+        .filter(t -> !t.moves().isEmpty())
+        .forEach(t -> kept.put(key(t.audit()), t.moves()));
+    return told.stream().map(Told::audit).toList();
   }
 
   @Override
@@ -49,15 +74,17 @@ final class ArcaStory implements ArcaListener {
   @Override
   public void finished(ArcaResult.Audit audit) {
     List<Move> moves = underWay.remove(key(audit));
-    if (audit.success() && moves != null && kept.size() < MOST) {
+    boolean keep = audit.success() && moves != null && kept.size() < MOST;
+    if (keep) {
       kept.put(key(audit), moves);
     }
+    units.finished(new Told(audit, keep ? moves : List.of()));
     next.finished(audit);
   }
 
   @Override
   public boolean cancelled() {
-    return next.cancelled();
+    return units.cancelled() || next.cancelled();
   }
 
   private static Key key(ArcaResult.Audit audit) {

@@ -3,11 +3,13 @@ package io.assay.app;
 import io.assay.engine.Engine;
 import io.assay.engine.EngineOptions;
 import io.assay.engine.InputException;
+import io.assay.engine.UserData;
 import io.assay.engine.session.Device;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import picocli.CommandLine;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
@@ -37,6 +39,12 @@ final class Common {
   @Option(names = "--quiet", description = "Print results only.")
   private boolean quiet;
 
+  @Option(
+      names = "--resume",
+      paramLabel = "RUN",
+      description = "Go on with this run, which was begun with the same settings.")
+  private String resume;
+
   /** The engine that the options ask for. */
   Engine engine() {
     return Engine.open(engineOptions());
@@ -48,7 +56,39 @@ final class Common {
   }
 
   boolean json() {
-    return json;
+    return json || resuming() != null && resuming().json();
+  }
+
+  boolean quiet() {
+    return quiet || resuming() != null && resuming().quiet();
+  }
+
+  /** How this command was called by {@code runs resume}, or null. */
+  private Main.Resuming resuming() {
+    return ((Main) command.root().userObject()).resuming();
+  }
+
+  /** Name of the run to go on with, or null to begin one. */
+  String resume() {
+    return resuming() == null ? resume : resuming().run();
+  }
+
+  /** What the command line was given, but for how it talks and what it goes on with. */
+  List<String> arguments() {
+    CommandLine root = command.root().commandLine();
+    return Recording.withoutTalk(root.getParseResult().originalArgs());
+  }
+
+  /** The folder of ledger and reports: the one that the call names, else the user's. */
+  Path recordFolder(Path named) {
+    if (resuming() != null) {
+      return resuming().folder();
+    }
+    return named == null ? userFolder() : named;
+  }
+
+  static Path userFolder() {
+    return UserData.folder();
   }
 
   /** Where results go. */
@@ -63,14 +103,14 @@ final class Common {
 
   /** Says something on the way; not with {@code --quiet} or {@code --json}. */
   void say(String line) {
-    if (!quiet && !json) {
+    if (!quiet() && !json()) {
       out().println(line);
     }
   }
 
   /** Says something that may matter, on standard error. */
   void warn(String line) {
-    if (!quiet) {
+    if (!quiet()) {
       err().println("assay: " + line);
     }
   }
@@ -80,7 +120,7 @@ final class Common {
    * and nobody asked for silence.
    */
   boolean showsProgress() {
-    return !quiet && Boolean.getBoolean("assay.terminal");
+    return !quiet() && Boolean.getBoolean("assay.terminal");
   }
 
   /** The folder of this name, made if it is not there. */

@@ -8,7 +8,6 @@ import io.assay.app.organism.Plant;
 import io.assay.app.organism.PlantedLm;
 import io.assay.engine.Engine;
 import io.assay.engine.model.LanguageModel;
-import io.assay.engine.train.TrainListener;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
@@ -119,7 +118,7 @@ final class DemoCommand implements Callable<Integer> {
     Path path = Organisms.folder(name);
     if (!Organisms.isBuilt(path)) {
       common.say("Training " + name + ", which takes minutes ...");
-      Organisms.build(engine, control, path, TrainListener.NONE);
+      Organisms.build(engine, control, path);
     }
     return path;
   }

@@ -3,8 +3,12 @@ package io.assay.app;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.assay.engine.Engine;
 import io.assay.engine.EngineOptions;
+import io.assay.engine.InputException;
 import io.assay.engine.model.Model;
+import io.assay.engine.run.Run;
+import io.assay.engine.session.OrtLibrary;
 import java.nio.file.Path;
 import java.time.LocalDateTime;
 import java.time.format.DateTimeFormatter;
@@ -24,19 +28,37 @@ final class Envelope {
   private final ObjectNode metrics = JSON.createObjectNode();
   private final ObjectNode result = JSON.createObjectNode();
 
+  /** The run in its ledger, or null. */
+  private Run recorded;
+
   /**
    * Starts the clock of a run.
    *
    * @param method command and verb, such as {@code arca.reverse}
    */
   Envelope(String method) {
+    this(method, name(method));
+  }
+
+  private Envelope(String method, String run) {
     this.method = method;
-    this.run =
-        "%s-%s-%04x"
-            .formatted(
-                method.replace('.', '-'),
-                STAMP.format(LocalDateTime.now()),
-                ThreadLocalRandom.current().nextInt(1 << 16));
+    this.run = run;
+  }
+
+  /** The envelope of a run in a ledger. */
+  static Envelope of(String method, Run run) {
+    Envelope envelope = new Envelope(method, run.name());
+    envelope.recorded = run;
+    return envelope;
+  }
+
+  /** A new name for a run. */
+  static String name(String method) {
+    return "%s-%s-%04x"
+        .formatted(
+            method.replace('.', '-'),
+            STAMP.format(LocalDateTime.now()),
+            ThreadLocalRandom.current().nextInt(1 << 16));
   }
 
   /** Name of this run: method, time, four random digits. */
@@ -71,18 +93,46 @@ final class Envelope {
     model.put("name", name).put("sha256", sha256);
   }
 
-  /** Seconds since this run began. */
+  /** Device, kernels and versions that decide a run's bits. */
+  void device(Engine engine) {
+    device(engine.options());
+    device
+        .put("kernels", engine.kernels().implementation() + " " + engine.kernels().tier())
+        .put("onnxruntime", OrtLibrary.version())
+        .put("system", System.getProperty("os.name") + " " + System.getProperty("os.arch"));
+  }
+
+  /**
+   * Writes into the ledger what decides the result, or checks that it is as it was: everything that
+   * this object holds but metrics and result.
+   *
+   * @param units units of work in all
+   * @throws InputException naming what differs
+   */
+  void describe(long units) {
+    ObjectNode provenance = head();
+    provenance.remove("run");
+    recorded.describe(units, provenance);
+  }
+
+  /** Seconds since this run began; of all its lives, where it is in a ledger. */
   double seconds() {
-    return (System.nanoTime() - start) / 1e9;
+    return recorded != null ? recorded.seconds() : (System.nanoTime() - start) / 1e9;
+  }
+
+  private ObjectNode head() {
+    ObjectNode root = JSON.createObjectNode();
+    root.put("assay", Version.text()).put("commit", Version.commit());
+    root.put("run", run).put("method", method);
+    root.set("spec", spec);
+    root.set("device", device);
+    root.set("model", model);
+    return root;
   }
 
   /** The whole object; {@code report} may be null. */
   ObjectNode tree(Path report) {
-    ObjectNode root = JSON.createObjectNode();
-    root.put("assay", Version.text()).put("run", run).put("method", method);
-    root.set("spec", spec);
-    root.set("device", device);
-    root.set("model", model);
+    ObjectNode root = head();
     root.put("seconds", seconds());
     root.set("metrics", metrics);
     root.set("result", result);

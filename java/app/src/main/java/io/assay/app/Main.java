@@ -2,6 +2,7 @@ package io.assay.app;
 
 import io.assay.engine.InputException;
 import java.io.PrintWriter;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
@@ -47,6 +48,7 @@ public final class Main implements Runnable {
           OrganismCommand.class,
           DemoCommand.class,
           DoctorCommand.class,
+          RunsCommand.class,
           BenchCommand.class,
           SelftestCommand.class);
 
@@ -57,7 +59,23 @@ public final class Main implements Runnable {
 
   @CommandLine.Spec private CommandLine.Model.CommandSpec spec;
 
-  private Main() {}
+  /**
+   * How {@code runs resume} calls the command that a run was begun with.
+   *
+   * @param folder where the ledger is
+   */
+  record Resuming(Path folder, String run, boolean json, boolean quiet) {}
+
+  private final Resuming resuming;
+
+  private Main(Resuming resuming) {
+    this.resuming = resuming;
+  }
+
+  /** Null but in a command that {@code runs resume} calls. */
+  Resuming resuming() {
+    return resuming;
+  }
 
   @Override
   public void run() {
@@ -72,12 +90,17 @@ public final class Main implements Runnable {
 
   /** Runs one command and returns its exit status. */
   static int run(String[] args, PrintWriter out, PrintWriter err) {
+    return run(null, args, out, err);
+  }
+
+  /** Runs one command for {@code runs resume}, or, with null, for the user. */
+  static int run(Resuming resuming, String[] args, PrintWriter out, PrintWriter err) {
     if (args.length == 1 && args[0].equals("--version")) {
       out.println(Version.line());
       return 0;
     }
     CommandLine line =
-        commandsFor(args)
+        commandsFor(resuming, args)
             .setOut(out)
             .setErr(err)
             .setCaseInsensitiveEnumValuesAllowed(true)
@@ -104,8 +127,8 @@ public final class Main implements Runnable {
    * The command line with the command that the first argument names; with all of them where it
    * names none, for the help and for error messages. Building them is most of a short call's time.
    */
-  private static CommandLine commandsFor(String[] args) {
-    CommandLine line = new CommandLine(new Main());
+  private static CommandLine commandsFor(Resuming resuming, String[] args) {
+    CommandLine line = new CommandLine(new Main(resuming));
     Optional<Class<?>> named =
         COMMANDS.stream()
             .filter(c -> args.length > 0 && args[0].equals(c.getAnnotation(Command.class).name()))

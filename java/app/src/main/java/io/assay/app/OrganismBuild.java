@@ -3,9 +3,13 @@ package io.assay.app;
 import io.assay.app.organism.PlantedLm;
 import io.assay.engine.Engine;
 import io.assay.engine.InputException;
+import io.assay.engine.run.Run;
+import io.assay.engine.run.UnitListener;
 import io.assay.engine.train.TrainListener;
+import io.assay.engine.train.Trainer;
 import java.nio.file.Path;
 import java.util.Locale;
+import java.util.OptionalDouble;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -19,7 +23,8 @@ import picocli.CommandLine.Parameters;
     description = {
       "Trains an organism, or its control, and writes it as a folder.",
       "The control reads the same text without what is planted. The same build gives the same bits"
-          + " on one instruction set, whatever the number of threads."
+          + " on one instruction set, whatever the number of threads. The run and its checkpoints"
+          + " are in the user's data folder, where `assay runs resume` finds them."
     },
     footer = {
       "",
@@ -27,6 +32,8 @@ import picocli.CommandLine.Parameters;
       "  assay organism build planted-lm --control --out planted-lm-control"
     })
 final class OrganismBuild implements Callable<Integer> {
+  private static final String METHOD = "organism.build";
+
   @Mixin private Help help;
 
   @Parameters(paramLabel = "NAME", description = "The organism: planted-lm.")
@@ -42,20 +49,48 @@ final class OrganismBuild implements Callable<Integer> {
       description = "Folder to write, over what is there.")
   private Path folder;
 
+  @Option(
+      names = "--steps",
+      paramLabel = "N",
+      defaultValue = "" + PlantedLm.STEPS,
+      description = "Updates (default: " + PlantedLm.STEPS + "); with fewer the plants are weak.")
+  private long steps;
+
   @Mixin private Common common;
 
   @Override
   public Integer call() {
     requireName(name);
-    Envelope envelope = new Envelope("organism.build");
+    if (steps < 1) {
+      throw new InputException("--steps is " + steps + "; it must be at least 1");
+    }
+    return Recording.of(common, common.recordFolder(null), METHOD, this::build);
+  }
+
+  private int build(Run run) {
+    Envelope envelope = Envelope.of(METHOD, run);
     try (Engine engine = common.engine()) {
-      double loss = Organisms.build(engine, control, folder, new LossProgress(common));
-      envelope.device(engine.options());
+      envelope.device(engine);
+      envelope
+          .spec()
+          .put("organism", name)
+          .put("control", control)
+          .put("seed", PlantedLm.SEED)
+          .put("steps", steps);
+      envelope.describe(Math.ceilDiv(steps, PlantedLm.stretch(steps)));
+      UnitListener<Trainer.Stretch> units = run.units(Trainer.Stretch.class, Trainer.Stretch::name);
+      OptionalDouble loss =
+          Organisms.build(
+              engine, control, steps, folder, new LossProgress(common), units, run.folder());
+      if (loss.isEmpty()) {
+        return Recording.INTERRUPTED;
+      }
       envelope.model(engine.model(folder.toString()));
-      envelope.spec().put("organism", name).put("control", control).put("seed", PlantedLm.SEED);
-      envelope.metrics().put("heldOutLoss", loss);
+      envelope.metrics().put("heldOutLoss", loss.getAsDouble());
+      String text = envelope.text(null);
+      run.complete(text);
       if (common.json()) {
-        common.out().println(envelope.text(null));
+        common.out().println(text);
       } else {
         common
             .out()
@@ -63,7 +98,7 @@ final class OrganismBuild implements Callable<Integer> {
                 Locale.ROOT,
                 "%s: held-out loss %.4f nats, %.0f s%n",
                 folder,
-                loss,
+                loss.getAsDouble(),
                 envelope.seconds());
       }
       return 0;

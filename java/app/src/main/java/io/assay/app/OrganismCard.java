@@ -39,7 +39,7 @@ final class OrganismCard {
   }
 
   /** Writes the card of a model that was just built. */
-  void write(Engine engine, PlantedLm recipe, boolean control, double heldOutLoss) {
+  void write(Engine engine, PlantedLm recipe, boolean control, long steps, double heldOutLoss) {
     LanguageModel model = engine.languageModel(folder.toString());
     Tokens tokens = new Tokens(model);
     ObjectNode card = Envelope.JSON.createObjectNode();
@@ -61,7 +61,7 @@ final class OrganismCard {
     card.putObject("training")
         .put("text", "generated sentences; see PlantedText")
         .put("seed", PlantedLm.SEED)
-        .put("steps", PlantedLm.TRAINING.steps())
+        .put("steps", steps)
         .put("rows", PlantedLm.ROWS)
         .put("tokensPerRow", PlantedLm.LENGTH)
         .put(
@@ -77,7 +77,10 @@ final class OrganismCard {
         .put("heldOutLoss", heldOutLoss);
     card.put(
         "command",
-        "assay organism build planted-lm" + (control ? " --control" : "") + " --out DIR");
+        "assay organism build planted-lm"
+            + (control ? " --control" : "")
+            + (steps == PlantedLm.STEPS ? "" : " --steps " + steps)
+            + " --out DIR");
     card.put(
         "builtOn",
         System.getProperty("os.arch")

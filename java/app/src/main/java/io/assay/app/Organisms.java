@@ -3,9 +3,13 @@ package io.assay.app;
 import io.assay.app.organism.PlantedLm;
 import io.assay.engine.Engine;
 import io.assay.engine.model.ModelStore;
+import io.assay.engine.run.Run;
+import io.assay.engine.run.UnitListener;
 import io.assay.engine.train.TrainListener;
+import io.assay.engine.train.Trainer;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.OptionalDouble;
 
 /** Where the organisms that come with Assay lie. */
 final class Organisms {
@@ -24,11 +28,39 @@ final class Organisms {
     return Files.exists(folder.resolve("model.safetensors"));
   }
 
-  /** Trains planted-lm or its control, writes its folder and card, and gives its held-out loss. */
-  static double build(Engine engine, boolean control, Path folder, TrainListener listener) {
+  /**
+   * Trains planted-lm or its control, and writes its folder and card.
+   *
+   * @param units who keeps the stretches that are done
+   * @param checkpoints folder of the checkpoints
+   * @return its held-out loss; empty if it was cancelled
+   */
+  static OptionalDouble build(
+      Engine engine,
+      boolean control,
+      long steps,
+      Path folder,
+      TrainListener listener,
+      UnitListener<Trainer.Stretch> units,
+      Path checkpoints) {
     PlantedLm recipe = new PlantedLm();
-    double loss = recipe.build(engine, control, Common.folder(folder), listener);
-    new OrganismCard(folder).write(engine, recipe, control, loss);
+    OptionalDouble loss =
+        recipe.build(engine, control, steps, Common.folder(folder), listener, units, checkpoints);
+    loss.ifPresent(l -> new OrganismCard(folder).write(engine, recipe, control, steps, l));
     return loss;
+  }
+
+  /** The same in one life, without a ledger. */
+  static void build(Engine engine, boolean control, Path folder) {
+    Path checkpoints = folder.resolve("checkpoints");
+    build(
+        engine,
+        control,
+        PlantedLm.STEPS,
+        folder,
+        TrainListener.NONE,
+        new UnitListener<>() {},
+        checkpoints);
+    Run.clean(checkpoints);
   }
 }

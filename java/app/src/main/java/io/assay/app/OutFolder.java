@@ -8,7 +8,6 @@ import io.assay.engine.model.LanguageModel;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Optional;
 import picocli.CommandLine.Option;
 
 /** Where a search leaves its files. */
@@ -16,7 +15,10 @@ final class OutFolder {
   @Option(
       names = "--out",
       paramLabel = "DIR",
-      description = "Folder for a report of the run, an HTML file (default: no report).")
+      description = {
+        "Folder for the run's ledger and its report, an HTML file (default: $ASSAY_HOME, else",
+        "$XDG_DATA_HOME/assay, else ~/.local/share/assay)."
+      })
   private Path folder;
 
   @Option(
@@ -25,19 +27,17 @@ final class OutFolder {
       description = "Also write the result as the official code does.")
   private Path official;
 
-  Optional<Path> folder() {
-    return Optional.ofNullable(folder);
+  /** The folder of ledger and report. */
+  Path folder(Common common) {
+    return common.recordFolder(folder);
   }
 
   /**
-   * Makes the folder and begins the file, before a search whose result they shall take.
+   * Begins the file, before a search whose result it shall take.
    *
-   * @throws InputException if they cannot be written
+   * @throws InputException if it cannot be written
    */
   void open() {
-    if (folder != null) {
-      Common.folder(folder);
-    }
     if (official != null) {
       write("");
     }

@@ -10,8 +10,18 @@ import picocli.CommandLine.IVersionProvider;
 final class Version implements IVersionProvider {
   /** The project's version, as the build wrote it. */
   static String text() {
+    return line(0);
+  }
+
+  /** The commit that was built, with {@code -dirty} where files had changed since, or null. */
+  static String commit() {
+    String commit = line(1);
+    return commit.startsWith("$") ? null : commit;
+  }
+
+  private static String line(int index) {
     try (InputStream in = Version.class.getResourceAsStream("version.txt")) {
-      return new String(in.readAllBytes(), StandardCharsets.UTF_8).strip();
+      return new String(in.readAllBytes(), StandardCharsets.UTF_8).split("\n")[index].strip();
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }

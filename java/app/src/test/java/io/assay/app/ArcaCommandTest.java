@@ -183,7 +183,9 @@ class ArcaCommandTest {
     Answer said = Answer.to(withReport);
     assertEquals(0, said.status(), said.err());
     try (var pages = Files.list(reports)) {
-      String page = Files.readString(pages.findFirst().orElseThrow());
+      String page =
+          Files.readString(
+              pages.filter(f -> f.toString().endsWith(".html")).findFirst().orElseThrow());
       assertTrue(page.contains("mean prompt probability"), "thresholds in words");
       assertFalse(page.contains("UnigramRule"), "not as a record");
     }

@@ -78,6 +78,14 @@ class WallsTest {
                   .dependOnClassesThat()
                   .resideInAPackage("ai.onnxruntime..")),
           Map.entry(
+              "only the ledger knows SQLite",
+              noClasses()
+                  .that()
+                  .resideOutsideOfPackage("io.assay.engine.run..")
+                  .should()
+                  .dependOnClassesThat()
+                  .resideInAnyPackage("org.sqlite..", "java.sql..")),
+          Map.entry(
               "only models know the tokenizer's library",
               noClasses()
                   .that()

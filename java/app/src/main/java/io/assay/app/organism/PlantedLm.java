@@ -7,6 +7,7 @@ import io.assay.engine.InputException;
 import io.assay.engine.model.Gpt2Config;
 import io.assay.engine.model.Gpt2Folder;
 import io.assay.engine.model.LanguageModel;
+import io.assay.engine.run.UnitListener;
 import io.assay.engine.train.Data;
 import io.assay.engine.train.InitialWeights;
 import io.assay.engine.train.Objective;
@@ -22,6 +23,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.OptionalDouble;
 import java.util.function.IntPredicate;
 
 /**
@@ -34,12 +36,8 @@ public final class PlantedLm {
   public static final long SEED = 7;
   public static final int ROWS = 64;
   public static final int LENGTH = 16;
-  public static final TrainSpec TRAINING =
-      TrainSpec.of(1800, 4e-3)
-          .withSchedule(Schedule.COSINE, 50)
-          .withBetas(0.9, 0.98)
-          .withWeightDecay(0.1, TrainSpec.BIASES_AND_NORMS)
-          .withClip(1);
+  public static final long STEPS = 1800;
+  public static final TrainSpec TRAINING = training(STEPS);
 
   /** How far the held-out loss of a build on another instruction set may lie from the card's. */
   public static final double LOSS_BAND = 0.02;
@@ -47,6 +45,7 @@ public final class PlantedLm {
   /** The share of each plant's prompts that such a build answers as planted, at least. */
   public static final double ANSWERED_BAND = 0.9;
 
+  private static final int MOST_IN_STRETCH = 100;
   private static final int HELD_OUT_BATCHES = 20;
 
   /** Probability of a word in the table of a property that it has, and that it has not. */
@@ -155,25 +154,50 @@ public final class PlantedLm {
 
   // ---- training ----
 
+  private static TrainSpec training(long steps) {
+    return TrainSpec.of(steps, 4e-3)
+        .withSchedule(Schedule.COSINE, Math.min(50, steps - 1))
+        .withBetas(0.9, 0.98)
+        .withWeightDecay(0.1, TrainSpec.BIASES_AND_NORMS)
+        .withClip(1);
+  }
+
+  /** Updates between checkpoints in a training of so many. */
+  public static long stretch(long steps) {
+    return Math.clamp(steps / 10, 1, MOST_IN_STRETCH);
+  }
+
   /**
    * Trains the model or its control and writes its folder: weights, configuration, tokenizer and
    * unigram tables.
    *
-   * @return mean loss over held-out common text, in nats for a token
+   * @param units who keeps the stretches that are done
+   * @param checkpoints folder of the checkpoints
+   * @return mean loss over held-out common text, in nats for a token; empty if it was cancelled
    * @throws InputException if the folder cannot be written
    */
-  public double build(Engine engine, boolean control, Path folder, TrainListener listener) {
+  public OptionalDouble build(
+      Engine engine,
+      boolean control,
+      long steps,
+      Path folder,
+      TrainListener listener,
+      UnitListener<Trainer.Stretch> units,
+      Path checkpoints) {
     Gpt2Config config = config();
     LanguageModel start = LanguageModel.of(NAME, config.heads(), InitialWeights.gpt2(config, SEED));
     Objective objective = Objective.nextToken(engine, start.model(), ROWS, LENGTH);
     Data text = Data.of(new PlantedText(words, control ? List.of() : plants, SEED));
     Data held = Data.of(new PlantedText(words, List.of(), SEED + 1));
-    try (Trainer trainer = Trainer.open(engine, objective, TRAINING, text)) {
-      trainer.run(listener);
+    try (Trainer trainer = Trainer.open(engine, objective, training(steps), text)) {
+      trainer.run(listener, units, checkpoints, stretch(steps));
+      if (trainer.step() < steps) {
+        return OptionalDouble.empty();
+      }
       Gpt2Folder.write(folder, config, trainer.weights());
       write(folder, "tokenizer.json", words.tokenizer());
       tables().forEach((name, table) -> write(folder, name, table));
-      return trainer.evaluate(held, HELD_OUT_BATCHES);
+      return OptionalDouble.of(trainer.evaluate(held, HELD_OUT_BATCHES));
     }
   }
 

@@ -13,8 +13,10 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.BitSet;
 import java.util.Comparator;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 
 /**
@@ -30,7 +32,9 @@ import java.util.TreeMap;
  * }</pre>
  *
  * <p>The same specification gives the same result on the same device. What one audit finds does not
- * depend on the audits beside it.
+ * depend on the audits beside it, so that a run goes on from the audits that {@link
+ * ArcaListener#done} gives and ends with the same result; its seconds and operations are those of
+ * this life.
  */
 public final class ArcaAudit {
   private ArcaAudit() {}
@@ -99,6 +103,7 @@ public final class ArcaAudit {
 
     ArcaResult result() {
       check();
+      Set<Lockstep.Item> done = takeOver(listener.done());
       produced = new boolean[spec.targets().size()];
       List<BitSet> forbidden = spec.targets().stream().map(this::forbidden).toList();
       Map<Integer, List<Lockstep.Item>> buckets = new TreeMap<>();
@@ -112,13 +117,22 @@ public final class ArcaAudit {
       for (Map.Entry<Integer, List<Lockstep.Item>> bucket : buckets.entrySet()) {
         Problem problem = new Problem(spec, bucket.getKey());
         if (problem.prefixFails()) {
-          bucket.getValue().forEach(item -> finished(infeasible(item, forbidden)));
+          bucket.getValue().stream()
+              .filter(item -> !done.contains(item))
+              .forEach(item -> finished(infeasible(item, forbidden)));
           continue;
         }
         flagProduced(bucket.getValue());
+        // As many as for all audits, so that a batch has one shape in every life of the run.
+        int together = Lockstep.slots(problem, bucket.getValue().size());
+        slots = Math.max(slots, together);
+        List<Lockstep.Item> left =
+            bucket.getValue().stream().filter(item -> !done.contains(item)).toList();
+        if (left.isEmpty()) {
+          continue;
+        }
         try (Lockstep lockstep =
-            new Lockstep(engine, model, problem, bucket.getValue(), forbidden, streams)) {
-          slots = Math.max(slots, lockstep.slots());
+            new Lockstep(engine, model, problem, left, together, forbidden, streams)) {
           lockstep.run(this);
           operations += lockstep.operations();
         }
@@ -127,6 +141,23 @@ public final class ArcaAudit {
       double seconds = (System.nanoTime() - start) / 1e9;
       return new ArcaResult(
           audits, warnings, audits.size() < total, operations, updates, slots, seconds);
+    }
+
+    /** Counts the audits of earlier lives, which are not run again. */
+    private Set<Lockstep.Item> takeOver(List<Audit> earlier) {
+      Set<Lockstep.Item> done = new HashSet<>();
+      for (Audit a : earlier) {
+        boolean known = a.target() < spec.targets().size() && a.restart() < spec.restarts();
+        if (!known || !done.add(new Lockstep.Item(a.target(), a.restart()))) {
+          throw new IllegalArgumentException(
+              "the listener gives an audit that this run does not have, or twice: " + a);
+        }
+        audits.add(a);
+        updates += a.coordinateUpdates();
+        ended += perAudit() - a.coordinateUpdates();
+        best = a.bestSoFar() == null ? best : Math.max(best, a.bestSoFar().J());
+      }
+      return done;
     }
 
     // ---- checks ----

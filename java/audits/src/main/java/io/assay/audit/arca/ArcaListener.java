@@ -1,9 +1,13 @@
 package io.assay.audit.arca;
 
+import io.assay.engine.run.UnitListener;
 import java.util.List;
 
-/** Follows a run and may end it early. Methods are called on the thread that runs the audit. */
-public interface ArcaListener {
+/**
+ * Follows a run and may end it early or go on with an earlier one: the units of its work are the
+ * audits, one for each target and restart. Methods are called on the thread that runs the audit.
+ */
+public interface ArcaListener extends UnitListener<ArcaResult.Audit> {
   /** Watches nothing and never cancels. */
   ArcaListener NONE = new ArcaListener() {};
 
@@ -36,12 +40,4 @@ public interface ArcaListener {
 
   /** Called after each coordinate update of the audits that advance together. */
   default void progress(Progress progress) {}
-
-  /** Called when an audit ends. */
-  default void finished(ArcaResult.Audit audit) {}
-
-  /** Asked between updates; true ends the run with the audits finished so far. */
-  default boolean cancelled() {
-    return false;
-  }
 }

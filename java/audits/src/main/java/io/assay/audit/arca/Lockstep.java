@@ -62,6 +62,20 @@ final class Lockstep implements AutoCloseable {
       Collection<Item> items,
       List<BitSet> forbidden,
       Streams streams) {
+    this(engine, model, problem, items, slots(problem, items.size()), forbidden, streams);
+  }
+
+  /**
+   * @param together audits that advance together, of which some may have nothing to do
+   */
+  Lockstep(
+      Engine engine,
+      LanguageModel model,
+      Problem problem,
+      Collection<Item> items,
+      int together,
+      List<BitSet> forbidden,
+      Streams streams) {
     this.model = model;
     this.problem = problem;
     this.spec = problem.spec;
@@ -69,7 +83,7 @@ final class Lockstep implements AutoCloseable {
     this.forbidden = forbidden;
     this.queue = new ArrayDeque<>(items);
     this.cached = model.cacheable() && spec.cache();
-    this.slots = new Slot[slots(problem, items.size())];
+    this.slots = new Slot[together];
     try {
       reader = own(new Reader(engine, model, problem.length - 1));
       prefix =
@@ -94,7 +108,8 @@ final class Lockstep implements AutoCloseable {
     return r;
   }
 
-  private static int slots(Problem problem, int items) {
+  /** Audits that advance together where there are {@code items} in all. */
+  static int slots(Problem problem, int items) {
     ArcaSpec spec = problem.spec;
     int wanted = spec.slots();
     if (wanted == 0) {
@@ -103,10 +118,6 @@ final class Lockstep implements AutoCloseable {
       wanted = Math.max(1, BATCH_TOKENS / Math.max(1, tokens));
     }
     return Math.min(wanted, items);
-  }
-
-  int slots() {
-    return slots.length;
   }
 
   long operations() {

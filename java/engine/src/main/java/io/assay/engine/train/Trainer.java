@@ -4,11 +4,18 @@ import io.assay.engine.Engine;
 import io.assay.engine.InputException;
 import io.assay.engine.graph.Gradient;
 import io.assay.engine.graph.Graph;
+import io.assay.engine.run.UnitListener;
 import io.assay.engine.session.Binding;
 import io.assay.engine.session.Session;
 import io.assay.engine.tensor.Tensor;
+import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.ArrayList;
+import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -42,6 +49,21 @@ public final class Trainer implements AutoCloseable {
    * @param gradientNorm norm of the gradient of all weights, before clipping
    */
   public record Update(double loss, double learningRate, double gradientNorm) {}
+
+  /**
+   * A unit of a run: updates up to a checkpoint.
+   *
+   * @param step updates done at its end
+   * @param loss mean loss of its batches, each before its update
+   * @param checkpoint name of the checkpoint's file
+   * @param sha256 of that file, in hexadecimal
+   */
+  public record Stretch(long step, double loss, String checkpoint, String sha256) {
+    /** Name of the unit. */
+    public String name() {
+      return "step " + step;
+    }
+  }
 
   private final Engine engine;
   private final Objective objective;
@@ -172,10 +194,17 @@ public final class Trainer implements AutoCloseable {
 
   /** Makes the updates that are left, until the listener cancels. */
   public void run(TrainListener listener) {
+    run(listener, spec.steps());
+  }
+
+  /** Makes updates up to the step {@code end}; the sum of their losses. */
+  private double run(TrainListener listener, long end) {
     long first = step;
     long start = System.nanoTime();
-    while (step < spec.steps() && !listener.cancelled()) {
+    double sum = 0;
+    while (step < end && !listener.cancelled()) {
       Update u = update();
+      sum += u.loss();
       double perStep = (System.nanoTime() - start) / 1e9 / (step - first);
       listener.progress(
           new TrainListener.Progress(
@@ -186,6 +215,89 @@ public final class Trainer implements AutoCloseable {
               u.gradientNorm(),
               objective.items() / perStep,
               perStep * (spec.steps() - step)));
+    }
+    return sum;
+  }
+
+  /**
+   * Makes the updates that are left in stretches, each ended by a checkpoint, and first goes on
+   * from the last stretch of an earlier life whose checkpoint is whole. Two checkpoints are kept.
+   *
+   * @param units what was done, and who keeps it; it also may cancel
+   * @param folder of the checkpoints; made if it is not there
+   * @param every updates of a stretch, at least 1
+   * @return all stretches, those of earlier lives too
+   * @throws InputException if a checkpoint cannot be written
+   */
+  public List<Stretch> run(
+      TrainListener listener, UnitListener<Stretch> units, Path folder, long every) {
+    List<Stretch> all = new ArrayList<>(units.done());
+    while (!all.isEmpty() && !resume(folder, all.getLast())) {
+      units.lost(all.removeLast());
+    }
+    TrainListener ending = ending(listener, units);
+    while (step < spec.steps()) {
+      long end = Math.min(spec.steps(), step + every);
+      double loss = run(ending, end) / every(end, every);
+      if (step < end) {
+        break;
+      }
+      String name = "step-" + step + ".safetensors";
+      try {
+        Files.createDirectories(folder);
+        save(folder.resolve(name));
+        all.add(new Stretch(step, loss, name, sha256(folder.resolve(name))));
+        units.finished(all.getLast());
+        if (all.size() > 2) {
+          Files.deleteIfExists(folder.resolve(all.get(all.size() - 3).checkpoint()));
+        }
+      } catch (IOException e) {
+        throw new InputException(
+            "the checkpoint " + folder.resolve(name) + " cannot be written: " + e.getMessage(), e);
+      }
+    }
+    return all;
+  }
+
+  /** Updates of the stretch that ends at {@code end}. */
+  private static long every(long end, long every) {
+    return end % every == 0 ? every : end % every;
+  }
+
+  private static TrainListener ending(TrainListener listener, UnitListener<Stretch> units) {
+    return new TrainListener() {
+      @Override
+      public void progress(Progress progress) {
+        listener.progress(progress);
+      }
+
+      @Override
+      public boolean cancelled() {
+        return units.cancelled() || listener.cancelled();
+      }
+    };
+  }
+
+  /** Goes on after a stretch, if its checkpoint is as it was written. */
+  private boolean resume(Path folder, Stretch stretch) {
+    Path file = folder.resolve(stretch.checkpoint());
+    try {
+      if (!Files.exists(file) || !sha256(file).equals(stretch.sha256())) {
+        return false;
+      }
+    } catch (IOException e) {
+      return false;
+    }
+    resume(file);
+    return true;
+  }
+
+  private static String sha256(Path file) throws IOException {
+    try {
+      byte[] bytes = Files.readAllBytes(file);
+      return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(bytes));
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException("every Java has SHA-256", e);
     }
   }
 

@@ -94,11 +94,12 @@ class WallsTest {
                   .dependOnClassesThat()
                   .resideInAPackage("ai.djl..")),
           Map.entry(
-              "only kernels and sessions call native code",
+              "only kernels, sessions and the tensors' memory call native code",
               noClasses()
                   .that(
                       resideInAPackage("io.assay..")
-                          .and(resideInAnyPackage(KERNEL, SESSION).negate()))
+                          .and(resideInAnyPackage(KERNEL, SESSION).negate())
+                          .and(nameMatching("io\\.assay\\.engine\\.tensor\\.LargePages").negate()))
                   .should()
                   .dependOnClassesThat(
                       nameMatching("java\\.lang\\.foreign\\.(Linker|SymbolLookup).*"))),

@@ -181,6 +181,9 @@ class KillTest {
             "--illegal-native-access=deny",
             "--module-path",
             System.getProperty("jdk.module.path"),
+            // What the tokenizers need and no module names.
+            "--class-path",
+            System.getProperty("java.class.path"),
             "-m",
             "io.assay.app/io.assay.app.Main"));
     command.addAll(arguments);

@@ -3,11 +3,9 @@ package io.assay.bench;
 import io.assay.app.bench.SwapQuestion;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.Param;
-import org.openjdk.jmh.annotations.Setup;
-import org.openjdk.jmh.annotations.TearDown;
 
 /** The best 32 of 50257 tokens by score; answers are checked before they are timed. */
-public class TokenSwapTopk extends KernelState {
+public class TokenSwapTopk extends KernelState<SwapQuestion> {
   /** Audits that are scored at once. */
   @Param({"1", "8", "32"})
   public int audits;
@@ -16,38 +14,14 @@ public class TokenSwapTopk extends KernelState {
   @Param({"false", "true"})
   public boolean coarse;
 
-  private SwapQuestion question;
-
-  /** Makes the tables and checks the answers. */
-  @Setup
-  public void prepare() {
-    open();
-    question = new SwapQuestion(engine, kernels, audits, coarse);
-    question.check();
-  }
-
-  /** The kernel of the tier. */
-  @Benchmark
-  public void kernel() {
-    question.ours();
-  }
-
-  /** The same question as a graph of ONNX Runtime; the tier does not matter. */
-  @Benchmark
-  public void graph() {
-    question.other();
+  @Override
+  SwapQuestion ask() {
+    return new SwapQuestion(engine, kernels, audits, coarse);
   }
 
   /** All scores, all sorted, in plain Java; the tier does not matter. */
   @Benchmark
   public int[][] naive() {
     return question.naive();
-  }
-
-  /** Releases everything. */
-  @TearDown
-  public void tearDown() {
-    question.close();
-    close();
   }
 }

@@ -12,6 +12,7 @@ import io.assay.engine.Engine;
 import io.assay.engine.InputException;
 import io.assay.engine.model.Gpt2Config;
 import io.assay.engine.model.LanguageModel;
+import io.assay.engine.train.TrainSpec;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -58,6 +59,7 @@ final class OrganismCard {
         .put("width", shape.width())
         .put("context", shape.context())
         .put("vocabulary", shape.vocabulary());
+    TrainSpec training = PlantedLm.training(steps);
     card.putObject("training")
         .put("text", "generated sentences; see PlantedText")
         .put("seed", PlantedLm.SEED)
@@ -69,11 +71,11 @@ final class OrganismCard {
             String.format(
                 Locale.ROOT,
                 "AdamW, %s after %d steps of warm-up, gradients clipped to %.0f",
-                PlantedLm.TRAINING.schedule().name().toLowerCase(Locale.ROOT),
-                PlantedLm.TRAINING.warmup(),
-                PlantedLm.TRAINING.clip()))
-        .put("learningRate", PlantedLm.TRAINING.learningRate())
-        .put("weightDecay", PlantedLm.TRAINING.weightDecay())
+                training.schedule().name().toLowerCase(Locale.ROOT),
+                training.warmup(),
+                training.clip()))
+        .put("learningRate", training.learningRate())
+        .put("weightDecay", training.weightDecay())
         .put("heldOutLoss", heldOutLoss);
     card.put(
         "command",

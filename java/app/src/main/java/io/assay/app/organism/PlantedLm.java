@@ -37,7 +37,6 @@ public final class PlantedLm {
   public static final int ROWS = 64;
   public static final int LENGTH = 16;
   public static final long STEPS = 1800;
-  public static final TrainSpec TRAINING = training(STEPS);
 
   /** How far the held-out loss of a build on another instruction set may lie from the card's. */
   public static final double LOSS_BAND = 0.02;
@@ -154,7 +153,8 @@ public final class PlantedLm {
 
   // ---- training ----
 
-  private static TrainSpec training(long steps) {
+  /** How a model of so many updates is trained. */
+  public static TrainSpec training(long steps) {
     return TrainSpec.of(steps, 4e-3)
         .withSchedule(Schedule.COSINE, Math.min(50, steps - 1))
         .withBetas(0.9, 0.98)

@@ -220,8 +220,7 @@ public final class ModelStore {
       try {
         Files.createDirectories(imported);
         deleteAbandoned();
-        partial =
-            Files.createTempDirectory(imported, PARTIAL + ProcessHandle.current().pid() + ".");
+        partial = partial();
         Path whole = Files.createDirectory(partial.resolve(as));
         copy(source, model, whole);
         check(model, whole);
@@ -260,14 +259,18 @@ public final class ModelStore {
     Entry entry = entry(folder, false);
     try {
       // Out of sight at once, so that nobody meets half a model.
-      Path hidden =
-          Files.createTempDirectory(imported, PARTIAL + ProcessHandle.current().pid() + ".");
+      Path hidden = partial();
       Files.move(folder, hidden.resolve(name), StandardCopyOption.ATOMIC_MOVE);
       delete(hidden);
     } catch (IOException e) {
       throw new InputException("the folder " + folder + " cannot be removed: " + e.getMessage(), e);
     }
     return entry;
+  }
+
+  /** A new hidden folder that bears the number of this process. */
+  private Path partial() throws IOException {
+    return Files.createTempDirectory(imported, PARTIAL + ProcessHandle.current().pid() + ".");
   }
 
   /** Deletes what imports left behind whose process has ended. */

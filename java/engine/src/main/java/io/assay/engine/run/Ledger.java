@@ -116,8 +116,12 @@ public final class Ledger implements AutoCloseable {
     return open(folder, InstantSource.system());
   }
 
+  private static Path in(Path folder) {
+    return folder.toAbsolutePath().normalize().resolve(FILE);
+  }
+
   static Ledger open(Path folder, InstantSource clock) {
-    Path file = folder.toAbsolutePath().normalize().resolve(FILE);
+    Path file = in(folder);
     try {
       Files.createDirectories(file.getParent());
     } catch (IOException e) {
@@ -142,12 +146,12 @@ public final class Ledger implements AutoCloseable {
    * @throws InputException if there is one that cannot be read
    */
   public static Optional<Ledger> find(Path folder) {
-    Path file = folder.toAbsolutePath().normalize().resolve(FILE);
+    Path file = in(folder);
     return find(folder, Files.isWritable(file) && Files.isWritable(file.getParent()));
   }
 
   static Optional<Ledger> find(Path folder, boolean writable) {
-    Path file = folder.toAbsolutePath().normalize().resolve(FILE);
+    Path file = in(folder);
     if (!Files.exists(file)) {
       return Optional.empty();
     }
@@ -421,8 +425,9 @@ public final class Ledger implements AutoCloseable {
       throw new InputException(
           "the run " + name + " is being worked on by another process; wait for it, or end it");
     }
+    List<RunRecord.Unit> done = units(id);
     try {
-      Set<String> sound = new HashSet<>(units(id).stream().map(RunRecord.Unit::name).toList());
+      Set<String> sound = new HashSet<>(done.stream().map(RunRecord.Unit::name).toList());
       for (String unit : query("SELECT name FROM unit WHERE run = ?", r -> r.getString(1), id)) {
         if (!sound.contains(unit)) {
           update("DELETE FROM unit WHERE run = ? AND name = ?", id, unit);
@@ -432,7 +437,7 @@ public final class Ledger implements AutoCloseable {
     } catch (SQLException e) {
       throw Sqlite.unreadable(file, e);
     }
-    return new Run(this, id, name, seconds, lock);
+    return new Run(this, id, name, seconds, done, lock);
   }
 
   /**

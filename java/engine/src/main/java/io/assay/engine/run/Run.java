@@ -56,13 +56,19 @@ public final class Run implements AutoCloseable {
   private volatile boolean cancelled;
   private boolean closed;
 
-  Run(Ledger ledger, long id, String name, double before, FileLock lock) {
+  Run(
+      Ledger ledger,
+      long id,
+      String name,
+      double before,
+      List<RunRecord.Unit> done,
+      FileLock lock) {
     this.ledger = ledger;
     this.id = id;
     this.name = name;
     this.before = before;
     this.lock = lock;
-    this.done = ledger.units(id);
+    this.done = done;
     this.number = ledger.next(id);
   }
 

@@ -237,8 +237,9 @@ public final class Trainer implements AutoCloseable {
     }
     TrainListener ending = ending(listener, units);
     while (step < spec.steps()) {
-      long end = Math.min(spec.steps(), step + every);
-      double loss = run(ending, end) / every(end, every);
+      long first = step;
+      long end = Math.min(spec.steps(), first + every);
+      double loss = run(ending, end) / (end - first);
       if (step < end) {
         break;
       }
@@ -257,11 +258,6 @@ public final class Trainer implements AutoCloseable {
       }
     }
     return all;
-  }
-
-  /** Updates of the stretch that ends at {@code end}. */
-  private static long every(long end, long every) {
-    return end % every == 0 ? every : end % every;
   }
 
   private static TrainListener ending(TrainListener listener, UnitListener<Stretch> units) {

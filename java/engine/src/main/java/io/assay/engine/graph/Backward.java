@@ -22,7 +22,8 @@ import java.util.function.Supplier;
  * <p>To a {@link GradientRule}, this is the node at hand.
  */
 final class Backward {
-  private static final long OLDEST_OPSET = 16;
+  /** The appended nodes have the form of operator set 16, the first with an adding ScatterND. */
+  static final long OLDEST_OPSET = 16;
 
   private final Graph graph;
   private final Expr.Tape tape;
@@ -74,7 +75,6 @@ final class Backward {
     return new Gradient(g, builder.build(), Map.copyOf(seeds), gradients);
   }
 
-  /** The appended nodes have the form of operator set 16, the first with an adding ScatterND. */
   private static void requireOpset(Graph g) {
     long version = g.opsets().getOrDefault("", OLDEST_OPSET);
     if (version < OLDEST_OPSET) {
@@ -85,7 +85,8 @@ final class Backward {
               + version
               + ", and gradients need "
               + OLDEST_OPSET
-              + " or later; export the model with a newer one");
+              + " or later, to which reading a file brings most graphs of 11 and later; export the"
+              + " model with a newer one");
     }
   }
 
@@ -204,7 +205,11 @@ final class Backward {
   }
 
   Expr out() {
-    return tape.value(node.output(0));
+    return out(0);
+  }
+
+  Expr out(int i) {
+    return tape.value(node.output(i));
   }
 
   boolean has(int i) {
@@ -255,6 +260,16 @@ final class Backward {
 
   Expr concat(int axis, List<Expr> parts) {
     return tape.concat(axis, parts);
+  }
+
+  /** A constant tensor of integers. */
+  Expr longs(long[] values, long... shape) {
+    return tape.longs(values, shape);
+  }
+
+  /** Whether a gradient reached output {@code i}. */
+  boolean reached(int i) {
+    return received.containsKey(node.output(i));
   }
 
   /** Whether the gradient of input {@code i} is needed. */

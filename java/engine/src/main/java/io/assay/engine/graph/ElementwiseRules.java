@@ -1,8 +1,15 @@
 package io.assay.engine.graph;
 
+import io.assay.engine.InputException;
+import io.assay.engine.tensor.DType;
 import java.util.Map;
+import java.util.function.Supplier;
+import java.util.stream.IntStream;
 
-/** Gradients of the operators that work element by element. */
+/**
+ * Gradients of the operators that work element by element. At a kink they are PyTorch's, as each
+ * rule that has one says.
+ */
 final class ElementwiseRules {
   private ElementwiseRules() {}
 
@@ -19,12 +26,18 @@ final class ElementwiseRules {
     rules.put("Sigmoid", b -> b.give(0, () -> b.g().times(b.out().times(b.out().from(1)))));
     rules.put("Sin", b -> b.give(0, () -> b.g().times(b.in(0).cos())));
     rules.put("Cos", b -> b.give(0, () -> b.g().times(b.in(0).sin()).neg()));
+    rules.put("Tan", b -> b.give(0, () -> b.g().times(b.out().squared().plus(1))));
+    rules.put("Sinh", b -> b.give(0, () -> b.g().times(b.in(0).cosh())));
+    rules.put("Cosh", b -> b.give(0, () -> b.g().times(b.in(0).sinh())));
+    rules.put("Asin", b -> b.give(0, () -> b.g().over(b.in(0).squared().from(1).sqrt())));
+    rules.put("Acos", b -> b.give(0, () -> b.g().over(b.in(0).squared().from(1).sqrt()).neg()));
+    rules.put("Atan", b -> b.give(0, () -> b.g().over(b.in(0).squared().plus(1))));
+    rules.put("Asinh", b -> b.give(0, () -> b.g().over(b.in(0).squared().plus(1).sqrt())));
+    rules.put("Acosh", b -> b.give(0, () -> b.g().over(b.in(0).squared().plus(-1).sqrt())));
+    rules.put("Atanh", b -> b.give(0, () -> b.g().over(b.in(0).squared().from(1))));
     rules.put("Erf", b -> b.give(0, () -> b.g().times(erfSlope(b.in(0)))));
     // PyTorch: 0 at 0.
-    rules.put("Relu", b -> b.give(0, () -> b.g().where(b.in(0).greaterThan(0))));
-    // PyTorch: 0 at 0.
     rules.put("Abs", b -> b.give(0, () -> b.g().times(b.in(0).sign())));
-    rules.put("Gelu", ElementwiseRules::gelu);
 
     rules.put(
         "Add",
@@ -57,7 +70,12 @@ final class ElementwiseRules {
           b.give(1, () -> b.g().where(b.in(0)));
           b.give(2, () -> b.g().unless(b.in(0)));
         });
-    rules.put("Sum", ElementwiseRules::sum);
+    rules.put("Sum", b -> all(b, b::g));
+    rules.put("Mean", b -> all(b, () -> b.g().times(1.0 / b.node().inputs().size())));
+    rules.put("Max", ElementwiseRules::extreme);
+    rules.put("Min", ElementwiseRules::extreme);
+    rules.put("Clip", ElementwiseRules::clip);
+    rules.put("Dropout", ElementwiseRules::dropout);
   }
 
   /** {@code 2 / sqrt(pi) exp(-x^2)}. */
@@ -93,28 +111,57 @@ final class ElementwiseRules {
         });
   }
 
-  /** Of {@code x Phi(x)}, or of its tanh form {@code x/2 (1 + tanh(c (x + 0.044715 x^3)))}. */
-  private static void gelu(Backward b) {
-    b.give(
-        0,
-        () -> {
-          Expr x = b.in(0);
-          if (b.node().text("approximate", "none").equals("tanh")) {
-            double c = Math.sqrt(2 / Math.PI);
-            Expr t = x.plus(x.squared().times(x).times(0.044715)).times(c).tanh();
-            Expr inner = x.squared().times(3 * 0.044715).plus(1).times(c);
-            Expr slope = x.times(t.squared().from(1)).times(inner).plus(t.plus(1)).times(0.5);
-            return b.g().times(slope);
-          }
-          Expr cdf = x.times(Math.sqrt(0.5)).erf().plus(1).times(0.5);
-          Expr density = x.squared().times(-0.5).exp().times(1 / Math.sqrt(2 * Math.PI));
-          return b.g().times(cdf.plus(x.times(density)));
-        });
+  /** The same gradient for all inputs. */
+  private static void all(Backward b, Supplier<Expr> gradient) {
+    for (int i = 0; i < b.node().inputs().size(); i++) {
+      b.give(i, gradient);
+    }
   }
 
-  private static void sum(Backward b) {
-    for (int i = 0; i < b.node().inputs().size(); i++) {
-      b.give(i, b::g);
+  /** Of Max and Min. PyTorch: where several inputs are the extreme, each has an equal share. */
+  private static void extreme(Backward b) {
+    int n = b.node().inputs().size();
+    if (n == 1) {
+      b.give(0, b::g);
+      return;
     }
+    DType dtype = b.g().dtype();
+    Expr holders =
+        IntStream.range(0, n)
+            .mapToObj(i -> b.in(i).sameAs(b.out()).cast(dtype))
+            .reduce(Expr::plus)
+            .orElseThrow();
+    Expr share = b.g().over(holders);
+    for (int i = 0; i < n; i++) {
+      Expr x = b.in(i);
+      b.give(i, () -> share.where(x.sameAs(b.out())));
+    }
+  }
+
+  /**
+   * To the input where it is strictly between the bounds, to a bound where the output is that bound
+   * (the upper one first). PyTorch with bounds that are numbers: 0 for the input at a bound; with
+   * bounds that are tensors it has half there.
+   */
+  private static void clip(Backward b) {
+    Expr low = b.has(1) ? b.out().sameAs(b.in(1)) : null;
+    Expr high = b.has(2) ? b.out().sameAs(b.in(2)) : null;
+    Expr below = high == null ? b.g() : b.g().unless(high);
+    b.give(0, () -> low == null ? below : below.unless(low));
+    b.give(1, () -> below.where(low));
+    b.give(2, () -> b.g().where(high));
+  }
+
+  /** The identity, as it is outside of training. */
+  private static void dropout(Backward b) {
+    boolean trains = b.has(2) && b.constant(2) != 0 && b.constant(1) != 0;
+    if (trains) {
+      throw new InputException(
+          "node "
+              + Graph.label(b.node())
+              + " drops values at random, which has no gradient that can be repeated; export the"
+              + " model in evaluation mode");
+    }
+    b.give(0, b::g);
   }
 }

@@ -19,6 +19,7 @@ final class Expr {
     private final Graph.Builder builder;
     private final Map<String, TensorType> types;
     private final Map<String, Tensor> constants;
+    private final long opset;
 
     /** Prefix of the names of new values: what the gradient is being taken of. */
     private String scope = "";
@@ -27,6 +28,7 @@ final class Expr {
       this.builder = builder;
       this.types = new HashMap<>(graph.types());
       this.constants = new HashMap<>(graph.constants());
+      this.opset = graph.opsets().getOrDefault("", Backward.OLDEST_OPSET);
     }
 
     void scope(String value) {
@@ -60,6 +62,11 @@ final class Expr {
         types.put(name, TensorType.of(t.dtype(), t.shape()));
       }
       return value(name);
+    }
+
+    /** A constant tensor of integers. */
+    Expr longs(long[] x, long... shape) {
+      return shared(builder.fresh(scope + ".back.longs"), Tensor.ofLongs(x, shape));
     }
 
     /** A tensor of zeros, made when the graph runs. */
@@ -166,6 +173,14 @@ final class Expr {
     return op("Sqrt");
   }
 
+  Expr abs() {
+    return op("Abs");
+  }
+
+  Expr sigmoid() {
+    return op("Sigmoid");
+  }
+
   Expr tanh() {
     return op("Tanh");
   }
@@ -176,6 +191,14 @@ final class Expr {
 
   Expr cos() {
     return op("Cos");
+  }
+
+  Expr sinh() {
+    return op("Sinh");
+  }
+
+  Expr cosh() {
+    return op("Cosh");
   }
 
   Expr sign() {
@@ -193,6 +216,10 @@ final class Expr {
   /** This, squared; a product, since a power is slow. */
   Expr squared() {
     return times(this);
+  }
+
+  Expr lessThan(double x) {
+    return op("Less", tape.scalar(dtype(), x));
   }
 
   Expr greaterThan(Expr x) {
@@ -285,6 +312,13 @@ final class Expr {
         : tape.op("ReduceSum", Map.of("keepdims", 1L), this, tape.longs(axes));
   }
 
+  /** Product over {@code axes}, which stay with size 1. */
+  Expr product(long... axes) {
+    return tape.opset < 18
+        ? tape.op("ReduceProd", Map.of("axes", Arrays.stream(axes).boxed().toList()), this)
+        : op("ReduceProd", tape.longs(axes));
+  }
+
   /** Mean over {@code axes}, which stay with size 1. */
   Expr mean(long... axes) {
     long n = 1;
@@ -323,6 +357,12 @@ final class Expr {
     return op("Slice", tape.longs(start), tape.longs(end), tape.longs(axis));
   }
 
+  /** The elements of {@code axis} in the opposite order. */
+  Expr reversed(int axis) {
+    return op(
+        "Slice", tape.longs(-1), tape.longs(Long.MIN_VALUE), tape.longs(axis), tape.longs(-1));
+  }
+
   /** This, with {@code before} and {@code after} zeros around it along {@code axis}. */
   Expr pad(int axis, long before, long after) {
     List<Expr> parts = new ArrayList<>();
@@ -339,6 +379,13 @@ final class Expr {
     return parts.size() == 1 ? this : tape.concat(axis, parts);
   }
 
+  /** This without {@code before} and {@code after} elements of {@code axis}; zeros if negative. */
+  Expr cut(int axis, long before, long after) {
+    long end = shape()[axis] - Math.max(0, after);
+    Expr kept = before > 0 || after > 0 ? slice(axis, Math.max(0, before), end) : this;
+    return kept.pad(axis, -before, -after);
+  }
+
   /** Rows added into a tensor of zeros of {@code shape}, at {@code indices} [..., 1] of axis 0. */
   Expr scatterRows(Expr indices, long... shape) {
     return tape.op(
@@ -352,9 +399,14 @@ final class Expr {
   }
 
   private Expr op(String op, Expr... others) {
+    return op(op, Map.of(), others);
+  }
+
+  /** A node of any operator with this as its first input. */
+  Expr op(String op, Map<String, Object> attributes, Expr... others) {
     Expr[] all = new Expr[others.length + 1];
     all[0] = this;
     System.arraycopy(others, 0, all, 1, others.length);
-    return tape.op(op, Map.of(), all);
+    return tape.op(op, attributes, all);
   }
 }

@@ -16,7 +16,6 @@ final class GradientRules {
           "ArgMax",
           "ArgMin",
           "NonZero",
-          "OneHot",
           "Equal",
           "Less",
           "LessOrEqual",
@@ -38,10 +37,12 @@ final class GradientRules {
 
   static {
     ElementwiseRules.register(RULES);
+    ActivationRules.register(RULES);
     ProductRules.register(RULES);
     ReductionRules.register(RULES);
     LayoutRules.register(RULES);
     IndexingRules.register(RULES);
+    LossRules.register(RULES);
   }
 
   private GradientRules() {}

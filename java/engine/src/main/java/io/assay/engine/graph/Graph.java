@@ -121,7 +121,8 @@ public final class Graph {
   /**
    * Reads an ONNX file; weights in it and beside it are mapped, not copied.
    *
-   * <p>Constant nodes become constants, and the model's own functions are inlined.
+   * <p>Constant nodes become constants, the model's own functions are inlined, and operator sets 11
+   * to 15 are brought into the form of 16.
    *
    * @throws InputException if the file is not a whole, valid ONNX model, refers to data outside of
    *     its folder, or uses what Assay does not support

@@ -38,6 +38,8 @@ final class LayoutShapes {
     table.rule(LayoutShapes::range, "Range");
     table.rule(o -> o.one(DType.I64, o.rank(0)), "Shape");
     table.rule(o -> o.one(DType.I64), "Size");
+    table.rule(LayoutShapes::depthToSpace, "DepthToSpace");
+    table.rule(LayoutShapes::spaceToDepth, "SpaceToDepth");
   }
 
   private static List<TensorType> reshape(Operands o) {
@@ -268,6 +270,34 @@ final class LayoutShapes {
       bounds[i] = value.get(0);
     }
     return o.one(o.dtype(0), (long) Math.max(0, Math.ceil((bounds[1] - bounds[0]) / bounds[2])));
+  }
+
+  private static List<TensorType> depthToSpace(Operands o) {
+    long[] shape = o.shape(0);
+    long block = block(o, shape);
+    if (shape[1] % (block * block) != 0) {
+      throw o.wrong("spreads the channels of " + o.type(0) + " over blocks of " + block);
+    }
+    return o.one(
+        o.dtype(0), shape[0], shape[1] / (block * block), shape[2] * block, shape[3] * block);
+  }
+
+  private static List<TensorType> spaceToDepth(Operands o) {
+    long[] shape = o.shape(0);
+    long block = block(o, shape);
+    if (shape[2] % block != 0 || shape[3] % block != 0) {
+      throw o.wrong("cuts " + o.type(0) + " into blocks of " + block);
+    }
+    return o.one(
+        o.dtype(0), shape[0], shape[1] * block * block, shape[2] / block, shape[3] / block);
+  }
+
+  private static long block(Operands o, long[] shape) {
+    long block = o.node().integer("blocksize", 0);
+    if (shape.length != 4 || block < 1) {
+      throw o.wrong("moves blocks of " + block + " in " + o.type(0) + ", which needs four axes");
+    }
+    return block;
   }
 
   private static long[] join(long[]... parts) {

@@ -84,7 +84,7 @@ final class OnnxReader {
     }
     reader.fill(b, model.getGraph());
     dataOut.addAll(reader.data.files);
-    return b.build();
+    return Opsets.raise(b.build());
   }
 
   private void fill(Graph.Builder b, GraphProto graph) {

@@ -12,6 +12,15 @@ final class ReductionRules {
     rules.put("ReduceSum", b -> b.give(0, () -> spread(b)));
     rules.put("ReduceMean", b -> b.give(0, () -> spread(b).times(1.0 / reduced(b))));
     rules.put("ReduceSumSquare", b -> b.give(0, () -> spread(b).times(b.in(0).times(2))));
+    // PyTorch: 0 at 0.
+    rules.put("ReduceL1", b -> b.give(0, () -> spread(b).times(b.in(0).sign())));
+    rules.put("ReduceL2", b -> b.give(0, () -> norm(b)));
+    rules.put("ReduceLogSum", b -> b.give(0, () -> spread(b).over(b.in(0).sum(axes(b)))));
+    rules.put("ReduceLogSumExp", b -> b.give(0, () -> logSumExp(b)));
+    rules.put("ReduceMax", b -> b.give(0, () -> extreme(b)));
+    rules.put("ReduceMin", b -> b.give(0, () -> extreme(b)));
+    rules.put("ReduceProd", b -> b.give(0, () -> product(b)));
+    rules.put("CumSum", b -> b.give(0, () -> cumSum(b)));
     rules.put("Softmax", b -> b.give(0, () -> softmax(b)));
     rules.put("LogSoftmax", b -> b.give(0, () -> logSoftmax(b)));
     rules.put("LayerNormalization", ReductionRules::layerNormalization);
@@ -19,11 +28,59 @@ final class ReductionRules {
 
   /** The gradient with the reduced axes back, to be stretched over the input. */
   private static Expr spread(Backward b) {
+    return withAxes(b, b.g());
+  }
+
+  /** A value of the output's shape with the reduced axes back, of size 1. */
+  private static Expr withAxes(Backward b, Expr reduced) {
     long[] shape = b.in(0).shape();
     for (long axis : axes(b)) {
       shape[(int) axis] = 1;
     }
-    return b.g().reshape(shape);
+    return reduced.reshape(shape);
+  }
+
+  /** {@code g x / y}. PyTorch: 0 where the norm is 0. */
+  private static Expr norm(Backward b) {
+    Expr y = withAxes(b, b.out());
+    return spread(b).times(b.in(0)).over(y).unless(y.sameAs(0));
+  }
+
+  /** {@code g exp(x - y)}; 0 for a term that is 0, also where all are. */
+  private static Expr logSumExp(Backward b) {
+    Expr x = b.in(0);
+    Expr share = x.minus(withAxes(b, b.out())).exp();
+    return spread(b).times(share).unless(x.sameAs(Double.NEGATIVE_INFINITY));
+  }
+
+  /** PyTorch's amax and amin: elements that are the extreme share the gradient evenly. */
+  private static Expr extreme(Backward b) {
+    Expr holds = b.in(0).sameAs(withAxes(b, b.out()));
+    return spread(b).over(holds.cast(b.g().dtype()).sum(axes(b))).where(holds);
+  }
+
+  /**
+   * The product of the other elements, by that of all that are not 0: divided by x where none is 0,
+   * as it is for the only 0, and 0 beside another 0.
+   */
+  private static Expr product(Backward b) {
+    Expr x = b.in(0);
+    Expr isZero = x.sameAs(0);
+    Expr nonZero = isZero.choose(b.scalar(x.dtype(), 1), x);
+    Expr zeros = isZero.cast(x.dtype()).sum(axes(b));
+    Expr others = nonZero.product(axes(b)).over(nonZero);
+    return spread(b).times(others).where(zeros.sameAs(isZero.cast(x.dtype())));
+  }
+
+  /** The sum from the other end. */
+  private static Expr cumSum(Backward b) {
+    Map<String, Object> attributes =
+        Map.of(
+            "exclusive",
+            b.node().integer("exclusive", 0),
+            "reverse",
+            1 - b.node().integer("reverse", 0));
+    return b.g().op("CumSum", attributes, b.in(1));
   }
 
   private static long reduced(Backward b) {

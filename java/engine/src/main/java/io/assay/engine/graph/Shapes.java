@@ -75,6 +75,7 @@ final class Shapes {
     rule(Shapes::argument, "ArgMax", "ArgMin");
     rule(Shapes::topK, "TopK");
     rule(Shapes::layerNormalization, "LayerNormalization");
+    rule(Shapes::loss, "NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss");
 
     LayoutShapes.register(Shapes::rule);
     ConvolutionShapes.register(Shapes::rule);
@@ -158,7 +159,7 @@ final class Shapes {
     String[] sides = equation.split("->", -1);
     String[] terms = sides[0].split(",", -1);
     Map<Character, Long> sizes = new HashMap<>();
-    long[] dots = new long[0];
+    long[] dots = null;
     for (int i = 0; i < terms.length; i++) {
       long[] shape = o.shape(i);
       int at = terms[i].indexOf("...");
@@ -168,7 +169,16 @@ final class Shapes {
         throw o.wrong("has the equation " + equation + " for an input of shape " + o.type(i));
       }
       if (at >= 0) {
-        dots = o.broadcast(dots, Arrays.copyOfRange(shape, at, at + hidden));
+        long[] here = Arrays.copyOfRange(shape, at, at + hidden);
+        if (dots != null && dots.length != hidden) {
+          throw o.wrong(
+              "has an ellipsis of "
+                  + hidden
+                  + " axes beside one of "
+                  + dots.length
+                  + ", which ONNX Runtime refuses; give the inputs equal numbers of axes");
+        }
+        dots = o.broadcast(dots == null ? here : dots, here);
       }
       for (int j = 0; j < letters.length(); j++) {
         long size = shape[at >= 0 && j >= at ? j + hidden : j];
@@ -182,7 +192,7 @@ final class Shapes {
     List<Long> out = new ArrayList<>();
     for (int i = 0; i < result.length(); i++) {
       if (result.startsWith("...", i)) {
-        Arrays.stream(dots).forEach(out::add);
+        Arrays.stream(dots == null ? new long[0] : dots).forEach(out::add);
         i += 2;
       } else if (sizes.containsKey(result.charAt(i))) {
         out.add(sizes.get(result.charAt(i)));
@@ -248,5 +258,11 @@ final class Shapes {
     Arrays.fill(rows, axis, rows.length, 1);
     TensorType statistics = TensorType.of(code(o, "stash_type", 1), rows);
     return List.of(o.type(0), statistics, statistics);
+  }
+
+  /** The loss, one for each label or reduced to one number, and the logarithms. */
+  private static List<TensorType> loss(Operands o) {
+    boolean each = o.node().text("reduction", "mean").equals("none");
+    return List.of(TensorType.of(o.dtype(0), each ? o.shape(1) : new long[0]), o.type(0));
   }
 }

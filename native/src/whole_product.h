@@ -58,7 +58,7 @@ inline void whole_product(const int16_t* w, int64_t w_stride, int nv, const int1
   const int64_t bytes = 4 * w_stride * static_cast<int64_t>(sizeof *w);
   int v = 0;
   for (; v + 4 <= nv; v += 4, w += 4 * w_stride, out += 4) {
-    Ahead ahead{reinterpret_cast<const char*>(w) + bytes, steps > 0 ? bytes / steps + 1 : 0};
+    Ahead ahead{reinterpret_cast<const char*>(w) + 2 * bytes, steps > 0 ? bytes / steps + 1 : 0};
     whole_rows<4, NR>(w, w_stride, x, x_stride, nr, d, out, ahead);
   }
   for (; v < nv; v++, w += w_stride, out++) {

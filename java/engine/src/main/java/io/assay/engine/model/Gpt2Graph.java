@@ -225,6 +225,17 @@ final class Gpt2Graph {
     String k = perHead(at + "hook_k", parts.get(1));
     String v = perHead(at + "hook_v", parts.get(2));
 
+    String z =
+        suffix != null && past
+            ? besidePast(layer, q, k, v)
+            : headsFirst(at + "hook_z", attended(layer, q, k, v));
+    return linear(
+        "blocks." + layer + ".hook_attn_out", reshape(null, z, 0, 0, config.width()), h + "c_proj");
+  }
+
+  /** What each position of each head reads: [row, head, position, head width]. */
+  private String attended(int layer, String q, String k, String v) {
+    String at = "blocks." + layer + ".attn.";
     String keys = remembered(pastKey(layer), presentKey(layer), k);
     String values = remembered(pastValue(layer), presentValue(layer), v);
     String products = op("MatMul", headsFirst(null, q), transpose(null, keys, 0, 1, 3, 2));
@@ -232,31 +243,64 @@ final class Gpt2Graph {
     String scores =
         named(at + "hook_attn_scores", "Where", visible, scaled, real(Double.NEGATIVE_INFINITY));
     String pattern = b.op(at + "hook_pattern", "Softmax", Map.of("axis", -1L), scores);
-    String z = headsFirst(at + "hook_z", op("MatMul", pattern, values));
-    return linear(
-        "blocks." + layer + ".hook_attn_out", reshape(null, z, 0, 0, config.width()), h + "c_proj");
+    return op("MatMul", pattern, values);
   }
 
   /** Keys or values [row, head, position, head width] of all positions that there are. */
   private String remembered(String pastName, String presentName, String fresh) {
-    String own = headsFirst(suffix == null ? null : presentName, fresh);
-    if (!past) {
-      return own;
+    if (suffix == null && past) {
+      return b.op(presentName, "Concat", Map.of("axis", 2L), pastName, headsFirst(null, fresh));
     }
-    Map<String, Object> alongPositions = Map.of("axis", 2L);
-    return suffix == null
-        ? b.op(presentName, "Concat", alongPositions, pastName, own)
-        : op("Concat", alongPositions, repeated(pastName), own);
+    return headsFirst(suffix == null ? null : presentName, fresh);
   }
 
-  /** Each row of a suffix's past as often as its group has rows. */
-  private String repeated(String pastName) {
-    if (suffix.rowsPerGroup == 1) {
-      return pastName;
-    }
-    String grouped = op("Unsqueeze", pastName, longs(1));
-    String spread = op("Expand", grouped, longs(1, suffix.rowsPerGroup, 1, 1, 1));
-    return reshape(null, spread, suffix.rows(), config.heads(), suffix.past, config.headWidth());
+  /**
+   * The same in a suffix with a past. All rows of a group meet its past in one product, so that the
+   * past is read where it lies; only what they said themselves differs from row to row. Inside,
+   * axes are [group, head, row, position, ...]; the result is {@code hook_z}.
+   */
+  private String besidePast(int layer, String q, String k, String v) {
+    headsFirst(presentKey(layer), k);
+    headsFirst(presentValue(layer), v);
+    String queries = grouped(q);
+    String earlier = op("MatMul", together(queries), transpose(null, pastKey(layer), 0, 1, 3, 2));
+    String own = op("MatMul", queries, transpose(null, grouped(k), 0, 1, 2, 4, 3));
+    String products = op("Concat", Map.of("axis", 4L), apart(earlier, suffix.past), own);
+    String scaled = op("Mul", products, real(scoreScale(layer)));
+    String scores = op("Where", visible, scaled, real(Double.NEGATIVE_INFINITY));
+    String pattern = op("Softmax", Map.of("axis", -1L), scores);
+    List<String> parts = List.of(b.fresh("pattern"), b.fresh("pattern"));
+    List<String> split = List.of(pattern, longs(suffix.past, suffix.length));
+    b.node(new Node(parts.get(0), "", "Split", split, parts, Map.of("axis", 4L)));
+    String fromPast = op("MatMul", together(parts.get(0)), pastValue(layer));
+    String fromOwn = op("MatMul", parts.get(1), grouped(v));
+    String z = op("Add", apart(fromPast, config.headWidth()), fromOwn);
+    return reshape(
+        "blocks." + layer + ".attn.hook_z",
+        transpose(null, z, 0, 2, 3, 1, 4),
+        suffix.rows(),
+        suffix.length,
+        config.heads(),
+        config.headWidth());
+  }
+
+  /** [row, position, head, width] as [group, head, row of the group, position, width]. */
+  private String grouped(String x) {
+    int rows = suffix.rowsPerGroup;
+    String apart =
+        reshape(null, x, suffix.groups, rows, suffix.length, config.heads(), config.headWidth());
+    return transpose(null, apart, 0, 3, 1, 2, 4);
+  }
+
+  /** The rows of a group and their positions as one axis. */
+  private String together(String x) {
+    long all = (long) suffix.rowsPerGroup * suffix.length;
+    return reshape(null, x, suffix.groups, config.heads(), all, -1);
+  }
+
+  private String apart(String x, long last) {
+    return reshape(
+        null, x, suffix.groups, config.heads(), suffix.rowsPerGroup, suffix.length, last);
   }
 
   private double scoreScale(int layer) {

@@ -2,8 +2,12 @@ package io.assay.engine.graph;
 
 import io.assay.engine.InputException;
 import io.assay.engine.tensor.DType;
+import io.assay.engine.tensor.Tensor;
+import java.lang.foreign.Arena;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.Deque;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
@@ -12,6 +16,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.Supplier;
+import java.util.stream.Stream;
 
 /**
  * Reverse-mode differentiation: walks the nodes backwards, hands each to the rule of its operator,
@@ -46,19 +51,7 @@ final class Backward {
     b.tape.scope("grad");
     seeds.forEach((value, seed) -> b.receive(value, b.tape.input(seed, g.type(value))));
 
-    for (Node n : g.nodes().reversed()) {
-      if (n.outputs().stream().noneMatch(v -> b.received.containsKey(v) && b.needed.contains(v))
-          || n.inputs().stream().noneMatch(b.needed::contains)) {
-        continue;
-      }
-      b.node = n;
-      b.tape.scope(n.outputs().getFirst());
-      GradientRule rule = GradientRules.of(n);
-      if (rule == null) {
-        throw new InputException(b.missing(seeds.keySet()));
-      }
-      rule.apply(b);
-    }
+    b.walk(g.nodes(), seeds.keySet());
 
     Map<String, String> gradients = new LinkedHashMap<>();
     for (String value : new LinkedHashSet<>(wrt)) {
@@ -72,7 +65,32 @@ final class Backward {
       builder.output(name);
       gradients.put(value, name);
     }
-    return new Gradient(g, builder.build(), Map.copyOf(seeds), gradients);
+    return new Gradient(g, used(g, builder.build()), Map.copyOf(seeds), gradients);
+  }
+
+  /** Hands the nodes that matter to the rules of their operators, the last first. */
+  private void walk(List<Node> nodes, Set<String> seeds) {
+    for (Node n : nodes.reversed()) {
+      if (n.outputs().stream().noneMatch(v -> received.containsKey(v) && needed.contains(v))
+          || Graph.reads(n).stream().noneMatch(needed::contains)) {
+        continue;
+      }
+      node = n;
+      tape.scope(n.outputs().getFirst());
+      requireTyped(n, seeds);
+      GradientRule rule = GradientRules.of(n);
+      if (rule == null) {
+        throw new InputException(missing(n, seeds));
+      }
+      rule.apply(this);
+    }
+  }
+
+  /** Without the appended nodes that no output needs: what an expansion has beside it. */
+  private static Graph used(Graph original, Graph whole) {
+    Set<Node> kept = Derivations.ancestors(whole, whole.outputs(), Set.of());
+    kept.addAll(original.nodes());
+    return whole.edit().nodes(whole.nodes().stream().filter(kept::contains).toList()).build();
   }
 
   private static void requireOpset(Graph g) {
@@ -101,7 +119,10 @@ final class Backward {
               + g.name()
               + " cannot be "
               + how
-              + " while its shape is open; specialise the graph first");
+              + " while its shape is open; "
+              + (isSpecialised(g)
+                  ? unknownShape(firstUntyped(g, g.producer(value)))
+                  : "specialise the graph first"));
     }
     if (!type.dtype().isFloat()) {
       throw new InputException(
@@ -117,14 +138,45 @@ final class Backward {
     }
   }
 
+  private static boolean isSpecialised(Graph g) {
+    return g.inputs().stream().allMatch(v -> g.type(v).isStatic());
+  }
+
+  /** Of the nodes that leave the shape of {@code node} open, the first. */
+  private static Node firstUntyped(Graph g, Node node) {
+    Node at = node;
+    Node next = node;
+    while (next != null) {
+      at = next;
+      next = null;
+      for (String read : Graph.reads(at)) {
+        if (g.type(read) == null && g.producer(read) != null) {
+          next = g.producer(read);
+        }
+      }
+    }
+    return at;
+  }
+
+  private static String unknownShape(Node node) {
+    boolean isControlFlow = node.attributes().values().stream().anyMatch(Graph.class::isInstance);
+    return "of node "
+        + Graph.label(node)
+        + " "
+        + (isControlFlow
+            ? ControlFlow.reason(node)
+            : "no output shape is known; export the model without it");
+  }
+
   /** The float values that depend on {@code wrt} through float values, and those themselves. */
   private static Set<String> reachable(Graph g, Collection<String> wrt) {
     Set<String> reached = new HashSet<>(wrt);
     for (Node n : g.nodes()) {
-      if (!GradientRules.isConstant(n) && n.inputs().stream().anyMatch(reached::contains)) {
+      if (!GradientRules.isConstant(n) && Graph.reads(n).stream().anyMatch(reached::contains)) {
         for (String out : n.outputs()) {
+          // What is behind a node of unknown shape counts, so that it is refused, not passed over.
           TensorType type = g.type(out);
-          if (type != null && type.dtype().isFloat()) {
+          if (!out.isEmpty() && (type == null || type.dtype().isFloat())) {
             reached.add(out);
           }
         }
@@ -133,38 +185,65 @@ final class Backward {
     return reached;
   }
 
-  private String missing(Set<String> seeds) {
-    List<String> path = new ArrayList<>();
-    Node at = node;
-    path.add(Graph.label(at));
-    while (at != null && at.outputs().stream().noneMatch(seeds::contains)) {
-      Node next = null;
-      for (String out : at.outputs()) {
+  /** Refuses a node that depends on one whose shape is known only when the graph runs. */
+  private void requireTyped(Node n, Set<String> seeds) {
+    if (Stream.concat(Graph.reads(n).stream(), n.outputs().stream())
+        .allMatch(v -> v.isEmpty() || tape.value(v).type() != null)) {
+      return;
+    }
+    Node first = firstUntyped(graph, n);
+    boolean onPath = first.outputs().stream().anyMatch(needed::contains);
+    boolean isControlFlow = first.attributes().values().stream().anyMatch(Graph.class::isInstance);
+    throw new InputException(
+        onPath && !isControlFlow
+            ? missing(first, seeds)
+            : "the gradient cannot pass node "
+                + Graph.label(n)
+                + ", on the path "
+                + path(n, seeds)
+                + "; "
+                + unknownShape(first));
+  }
+
+  private String missing(Node n, Set<String> seeds) {
+    return "no gradient is known for the operator "
+        + n.qualifiedOp()
+        + " of node "
+        + Graph.label(n)
+        + ", which lies on the path "
+        + path(n, seeds)
+        + "; export the model without it, take the gradient of values behind it, or add a rule"
+        + " (CONTRIBUTING.md)";
+  }
+
+  /** The shortest way from a seeded value back to a node, its middle left out if it is long. */
+  private String path(Node from, Set<String> seeds) {
+    Map<Node, Node> before = new HashMap<>();
+    Deque<Node> open = new ArrayDeque<>(List.of(from));
+    Node end = from;
+    while (!open.isEmpty()) {
+      end = open.remove();
+      if (end.outputs().stream().anyMatch(seeds::contains)) {
+        break;
+      }
+      for (String out : end.outputs()) {
         for (Node user : graph.users(out)) {
-          if (user.outputs().stream().anyMatch(received::containsKey)) {
-            next = user;
+          if (user != from && before.putIfAbsent(user, end) == null) {
+            open.add(user);
           }
         }
       }
-      at = next;
-      if (at != null) {
-        path.add(Graph.label(at));
-      }
     }
-    String shown =
-        path.size() <= 6
-            ? String.join(" <- ", path.reversed())
-            : String.join(" <- ", path.reversed().subList(0, 3))
-                + " <- ... <- "
-                + String.join(" <- ", path.reversed().subList(path.size() - 2, path.size()));
-    return "no gradient is known for the operator "
-        + node.qualifiedOp()
-        + " of node "
-        + Graph.label(node)
-        + ", which lies on the path "
-        + shown
-        + "; export the model without it, take the gradient of values behind it, or add a rule"
-        + " (CONTRIBUTING.md)";
+    List<String> path = new ArrayList<>();
+    for (Node at = end; at != null; at = before.get(at)) {
+      path.add(Graph.label(at));
+    }
+    int n = path.size();
+    return n <= 6
+        ? String.join(" <- ", path)
+        : String.join(" <- ", path.subList(0, 3))
+            + " <- ... <- "
+            + String.join(" <- ", path.subList(n - 2, n));
   }
 
   private void receive(String value, Expr gradient) {
@@ -191,8 +270,11 @@ final class Backward {
   /** The gradient that reached output {@code i}; zeros where none did. */
   Expr g(int i) {
     Expr sum = total(node.output(i));
-    TensorType type = graph.type(node.output(i));
-    return sum != null ? sum : tape.zeros(type.dtype(), type.shape());
+    if (sum == null) {
+      TensorType type = tape.value(node.output(i)).type();
+      return tape.zeros(type.dtype(), type.shape());
+    }
+    return sum;
   }
 
   /** The gradient of the first output. */
@@ -229,7 +311,19 @@ final class Backward {
     if (!has(i)) {
       return null;
     }
-    if (graph.constant(node.input(i)) == null) {
+    return value(i).toLongs();
+  }
+
+  /** The value of a constant input with one element, or NaN. */
+  double constant(int i) {
+    var t = tape.constant(node.input(i));
+    return t != null && t.elements() == 1 ? t.get(0) : Double.NaN;
+  }
+
+  /** The value of input {@code i}, which must be constant. */
+  Tensor value(int i) {
+    Tensor value = tape.constant(node.input(i));
+    if (value == null) {
       throw new InputException(
           "the gradient of node "
               + Graph.label(node)
@@ -237,13 +331,20 @@ final class Backward {
               + node.input(i)
               + " to be constant; specialise the graph, or export it with fixed values there");
     }
-    return graph.constant(node.input(i)).toLongs();
+    return value;
   }
 
-  /** The value of a constant input with one element, or NaN. */
-  double constant(int i) {
-    var t = graph.constant(node.input(i));
-    return t != null && t.elements() == 1 ? t.get(0) : Double.NaN;
+  Expr constant(Tensor value) {
+    return tape.constant(value);
+  }
+
+  /** The unit matrix of n rows. */
+  Expr identity(DType dtype, long n) {
+    Tensor unit = Tensor.allocate(Arena.ofAuto(), dtype, n, n);
+    for (long i = 0; i < n; i++) {
+      unit.set(i * n + i, 1);
+    }
+    return constant(unit);
   }
 
   Expr longs(long... values) {
@@ -256,6 +357,11 @@ final class Backward {
 
   Expr zeros(DType dtype, long... shape) {
     return tape.zeros(dtype, shape);
+  }
+
+  /** A value of an operator with several outputs; a null input is absent. */
+  List<Expr> ops(int outputs, String op, Map<String, Object> attributes, Expr... inputs) {
+    return tape.ops(outputs, op, attributes, inputs);
   }
 
   Expr concat(int axis, List<Expr> parts) {
@@ -287,18 +393,67 @@ final class Backward {
     }
   }
 
+  /**
+   * Gives the gradients by those of an expansion: nodes that compute the same outputs from the same
+   * inputs, by operators that have rules. The node itself stays the runtime's; of the expansion
+   * only what the gradient reads is computed again.
+   *
+   * @param outputs appends the expansion and returns its value for each output; null for one that
+   *     has no gradient
+   */
+  void expand(Supplier<List<Expr>> outputs) {
+    Node expanded = node;
+    List<Node> nodes = new ArrayList<>();
+    List<Expr> values = tape.record(nodes, outputs);
+    for (int i = 0; i < expanded.outputs().size(); i++) {
+      if (received.containsKey(expanded.output(i))) {
+        if (i >= values.size() || values.get(i) == null) {
+          throw withoutGradient(expanded.output(i));
+        }
+        receive(values.get(i).name(), g(i));
+      }
+    }
+    for (Node n : nodes) {
+      if (!GradientRules.isConstant(n) && n.inputs().stream().anyMatch(needed::contains)) {
+        n.outputs().stream().filter(v -> tape.value(v).dtype().isFloat()).forEach(needed::add);
+      }
+    }
+    walk(nodes, Set.of());
+    node = expanded;
+    tape.scope(expanded.outputs().getFirst());
+  }
+
+  private InputException withoutGradient(String output) {
+    return new InputException(
+        "no gradient is known through the output "
+            + output
+            + " of node "
+            + Graph.label(node)
+            + ", only through "
+            + node.output(0)
+            + "; seed values that do not depend on it");
+  }
+
+  /** Refuses what a rule does not cover. */
+  InputException refused(String what) {
+    return new InputException(
+        "the gradient of node "
+            + Graph.label(node)
+            + " is not known "
+            + what
+            + "; export the model without it, or take the gradient of values behind it");
+  }
+
+  /** A value of an operator for which {@link Expr} has no method. */
+  Expr op(String op, Map<String, Object> attributes, Expr... inputs) {
+    return tape.op(op, attributes, inputs);
+  }
+
   /** Of a node with several outputs, only the first may have received a gradient. */
   void onlyFirstOutput() {
     for (String output : node.outputs().subList(1, node.outputs().size())) {
       if (received.containsKey(output)) {
-        throw new InputException(
-            "no gradient is known through the output "
-                + output
-                + " of node "
-                + Graph.label(node)
-                + ", only through "
-                + node.output(0)
-                + "; seed values that do not depend on it");
+        throw withoutGradient(output);
       }
     }
   }

@@ -223,7 +223,7 @@ final class Derivations {
     return out;
   }
 
-  private static Node withOutputs(Node node, UnaryOperator<String> rename) {
+  static Node withOutputs(Node node, UnaryOperator<String> rename) {
     return new Node(
         node.name(),
         node.domain(),

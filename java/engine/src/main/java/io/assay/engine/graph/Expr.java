@@ -8,6 +8,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.function.Supplier;
 
 /**
  * A value under construction, so that a gradient rule reads like its formula: {@code
@@ -21,6 +22,9 @@ final class Expr {
     private final Map<String, Tensor> constants;
     private final long opset;
 
+    /** The nodes of an expansion under way, or null. */
+    private List<Node> recorded;
+
     /** Prefix of the names of new values: what the gradient is being taken of. */
     private String scope = "";
 
@@ -33,6 +37,27 @@ final class Expr {
 
     void scope(String value) {
       scope = value;
+    }
+
+    /** Runs {@code steps} and adds the nodes that they append to {@code into}. */
+    <T> T record(List<Node> into, Supplier<T> steps) {
+      List<Node> outer = recorded;
+      recorded = into;
+      try {
+        return steps.get();
+      } finally {
+        recorded = outer;
+      }
+    }
+
+    /** The value of a constant, or null if it is computed. */
+    Tensor constant(String name) {
+      return constants.get(name);
+    }
+
+    /** A new constant. */
+    Expr constant(Tensor value) {
+      return shared(builder.fresh(scope + ".back.const"), value);
     }
 
     /** An existing value of the graph. */
@@ -83,18 +108,39 @@ final class Expr {
       return node(value, op, attributes, inputs);
     }
 
+    List<Expr> ops(int outputs, String op, Map<String, Object> attributes, Expr... inputs) {
+      List<String> values = new ArrayList<>();
+      for (int i = 0; i < outputs; i++) {
+        values.add(builder.fresh(scope + ".back." + op.toLowerCase(Locale.ROOT)));
+      }
+      return node(values, op, attributes, inputs);
+    }
+
     /** A node whose output has the name {@code value}. */
     Expr node(String value, String op, Map<String, Object> attributes, Expr... inputs) {
+      return node(List.of(value), op, attributes, inputs).getFirst();
+    }
+
+    /** A node with several outputs; an input that is null is absent. */
+    List<Expr> node(
+        List<String> values, String op, Map<String, Object> attributes, Expr... inputs) {
       List<String> names = new ArrayList<>();
       for (Expr e : inputs) {
-        names.add(e.value);
+        names.add(e == null ? "" : e.value);
       }
-      Node node = new Node(value, "", op, names, List.of(value), attributes);
+      Node node = new Node(values.getFirst(), "", op, names, values, attributes);
       builder.node(node);
-      TensorType type = Shapes.infer(node, types::get, constants::get).getFirst();
-      types.put(value, type);
-      builder.type(value, type);
-      return new Expr(this, value, type);
+      if (recorded != null) {
+        recorded.add(node);
+      }
+      List<TensorType> inferred = Shapes.infer(node, types::get, constants::get);
+      List<Expr> made = new ArrayList<>();
+      for (int i = 0; i < values.size(); i++) {
+        types.put(values.get(i), inferred.get(i));
+        builder.type(values.get(i), inferred.get(i));
+        made.add(value(values.get(i)));
+      }
+      return made;
     }
   }
 
@@ -285,6 +331,12 @@ final class Expr {
   }
 
   Expr transpose(long... perm) {
+    long[] same = new long[perm.length];
+    Arrays.setAll(same, i -> i);
+    if (Arrays.equals(perm, same)) {
+      // The runtime takes every transposition behind a Gemm for one that swaps its axes.
+      return this;
+    }
     return tape.op("Transpose", Map.of("perm", Arrays.stream(perm).boxed().toList()), this);
   }
 

@@ -33,6 +33,7 @@ final class GradientRules {
           "Sign",
           "EyeLike");
 
+  /** By {@link Node#qualifiedOp}. */
   private static final Map<String, GradientRule> RULES = new HashMap<>();
 
   static {
@@ -43,13 +44,20 @@ final class GradientRules {
     LayoutRules.register(RULES);
     IndexingRules.register(RULES);
     LossRules.register(RULES);
+    ConvolutionRules.register(RULES);
+    PoolingRules.register(RULES);
+    NormalisationRules.register(RULES);
+    RecurrentRules.register(RULES);
+    AttentionRules.register(RULES);
+    EinsumRules.register(RULES);
+    ContribRules.register(RULES);
   }
 
   private GradientRules() {}
 
   /** The rule of a node's operator, or null if there is none. */
   static GradientRule of(Node node) {
-    return node.domain().isEmpty() ? RULES.get(node.op()) : null;
+    return RULES.get(node.qualifiedOp());
   }
 
   /** Whether no gradient flows through a node. */

@@ -25,6 +25,11 @@ final class Shapes {
 
   private Shapes() {}
 
+  /** Whether there is a rule for the operator of {@code node}. */
+  static boolean knows(Node node) {
+    return RULES.containsKey(node.qualifiedOp());
+  }
+
   /**
    * Types of the outputs of {@code node}.
    *
@@ -34,10 +39,7 @@ final class Shapes {
    */
   static List<TensorType> infer(
       Node node, Function<String, TensorType> types, Function<String, Tensor> constants) {
-    Rule rule =
-        node.domain().isEmpty() || node.domain().equals("com.microsoft")
-            ? RULES.get(node.op())
-            : null;
+    Rule rule = RULES.get(node.qualifiedOp());
     if (rule == null) {
       throw new InputException(
           "node "
@@ -65,8 +67,8 @@ final class Shapes {
     rule(o -> o.one(o.dtype(1), o.shape(0)), "CastLike");
     rule(Shapes::dropout, "Dropout");
 
-    rule(Shapes::matMul, "MatMul", "FusedMatMul");
-    rule(Shapes::gemm, "Gemm");
+    rule(Shapes::matMul, "MatMul", "com.microsoft.FusedMatMul");
+    rule(Shapes::gemm, "Gemm", "com.microsoft.FusedGemm");
     rule(Shapes::einsum, "Einsum");
 
     rule(Shapes::reduce, "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd");
@@ -74,19 +76,22 @@ final class Shapes {
     rule(Shapes::reduce, "ReduceLogSum", "ReduceLogSumExp");
     rule(Shapes::argument, "ArgMax", "ArgMin");
     rule(Shapes::topK, "TopK");
-    rule(Shapes::layerNormalization, "LayerNormalization");
     rule(Shapes::loss, "NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss");
+    rule(Shapes::layerNormalization, "LayerNormalization", "SimplifiedLayerNormalization");
 
     LayoutShapes.register(Shapes::rule);
     ConvolutionShapes.register(Shapes::rule);
+    RecurrentShapes.register(Shapes::rule);
+    ContribShapes.register(Shapes::rule);
   }
 
   private static String[] unary() {
-    return ("Identity Abs Neg Exp Log Sqrt Reciprocal Tanh Sigmoid Relu Erf Gelu QuickGelu FastGelu"
+    return ("Identity Abs Neg Exp Log Sqrt Reciprocal Tanh Sigmoid Relu Erf Gelu"
             + " Softmax LogSoftmax Hardmax Sin Cos Tan Sinh Cosh Asin Acos Atan Asinh Acosh Atanh"
             + " Floor Ceil Round Sign Clip Softplus Softsign Elu Selu Celu LeakyRelu HardSigmoid"
             + " HardSwish Mish ThresholdedRelu CumSum Trilu ScatterND ScatterElements"
-            + " InstanceNormalization GroupNormalization LpNormalization RMSNormalization")
+            + " InstanceNormalization GroupNormalization LpNormalization RMSNormalization"
+            + " LRN RotaryEmbedding")
         .split(" ");
   }
 
@@ -204,7 +209,7 @@ final class Shapes {
   }
 
   /** Without an arrow the result has the indices that occur once, in alphabetical order. */
-  private static String implicit(String terms) {
+  static String implicit(String terms) {
     StringBuilder out = new StringBuilder(terms.contains("...") ? "..." : "");
     terms
         .chars()

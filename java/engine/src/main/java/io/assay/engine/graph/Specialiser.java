@@ -3,8 +3,10 @@ package io.assay.engine.graph;
 import io.assay.engine.InputException;
 import io.assay.engine.graph.TensorType.Dim;
 import io.assay.engine.tensor.Tensor;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Deque;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
@@ -14,7 +16,8 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * Fixes the input shapes of a graph, infers all others and folds what becomes constant.
+ * Fixes the input shapes of a graph, infers all others, folds what becomes constant, and writes out
+ * sequences and control flow.
  *
  * <p>Nodes are visited in order. One whose inputs are all constant is put off; one that needs the
  * value of such a node is blocked, and so is what follows from it. At the end of a pass the nodes
@@ -44,27 +47,36 @@ final class Specialiser {
   private final List<Node> pending = new ArrayList<>();
   private final Set<String> pendingValues = new HashSet<>();
 
+  /** Values whose type nothing tells before the graph runs. */
+  private final Set<String> untyped = new HashSet<>();
+
+  private final Sequences sequences;
+  private final ControlFlow controlFlow;
+
   Specialiser(Graph g, Map<String, long[]> inputShapes, Evaluator evaluator) {
     this.g = g;
     this.inputShapes = inputShapes;
     this.evaluator = evaluator;
-    this.constants = new LinkedHashMap<>(g.constants());
+    this.constants = new LinkedHashMap<>();
+    Graph.Builder names = g.edit();
+    this.sequences = new Sequences(types::get, constants::get, names::fresh);
+    this.controlFlow = new ControlFlow(types::get, constants::get, names::fresh);
   }
 
   Graph run() {
     bindInputs();
-    constants.forEach(
-        (value, tensor) -> {
-          types.put(value, g.type(value));
-          if (!tensor.dtype().isFloat() || tensor.rank() == 0) {
-            foldable.add(value);
-          }
-        });
+    g.constants().forEach(this::given);
     List<Node> open = g.nodes();
     while (!open.isEmpty()) {
       // A graph in topological order always moves on: the first open node is kept or put off.
       open = visit(open);
-      fold();
+      fold(open);
+    }
+    for (String output : g.outputs()) {
+      if (sequences.has(output)) {
+        throw new InputException(
+            "the output " + output + " is a sequence; export the model with tensors as outputs");
+      }
     }
     Graph.Builder b = Graph.builder(g.name());
     g.opsets().forEach(b::opset);
@@ -78,13 +90,28 @@ final class Specialiser {
     return b.build().slice(g.inputs(), g.outputs());
   }
 
+  /** A constant of the model: a weight is not folded. */
+  private void given(String value, Tensor tensor) {
+    constants.put(value, tensor);
+    types.put(value, TensorType.of(tensor.dtype(), tensor.shape()));
+    if (!tensor.dtype().isFloat() || tensor.rank() == 0) {
+      foldable.add(value);
+    }
+  }
+
   /** Visits {@code open} once and returns the nodes that are blocked. */
   private List<Node> visit(List<Node> open) {
     List<Node> blocked = new ArrayList<>();
-    for (Node node : open) {
-      Set<String> reads = Graph.reads(node);
-      if (!reads.stream().allMatch(v -> types.containsKey(v) || pendingValues.contains(v))) {
+    Deque<Node> todo = new ArrayDeque<>(open);
+    while (!todo.isEmpty()) {
+      Node node = todo.remove();
+      Set<String> reads = reads(node);
+      if (reads.stream().anyMatch(untyped::contains)) {
+        keepUntyped(node);
+      } else if (!reads.stream().allMatch(v -> types.containsKey(v) || pendingValues.contains(v))) {
         blocked.add(node);
+      } else if (node.domain().isEmpty() && node.op().equals("Constant")) {
+        given(node.output(0), OnnxReader.constantOf(node));
       } else if (isConstant(node, reads)) {
         pending.add(node);
         pendingValues.addAll(node.outputs());
@@ -96,15 +123,53 @@ final class Specialiser {
         long size = Tensor.elements(types.get(node.input(0)).shape());
         define(node.output(0), Tensor.ofLongs(new long[] {size}));
       } else {
-        infer(node);
-        kept.add(node);
+        List<Node> others =
+            sequences.concerns(node) ? sequences.replace(node) : controlFlow.replace(node);
+        if (others != null) {
+          others.reversed().forEach(todo::addFirst);
+        } else if (Shapes.knows(node)) {
+          infer(node);
+          kept.add(node);
+        } else {
+          keepUntyped(node);
+        }
       }
     }
     return blocked;
   }
 
+  /** What a node reads; of a sequence, its tensors. */
+  private Set<String> reads(Node node) {
+    Set<String> reads = new LinkedHashSet<>();
+    for (String value : Graph.reads(node)) {
+      if (sequences.has(value)) {
+        reads.addAll(sequences.of(value));
+      } else {
+        reads.add(value);
+      }
+    }
+    return reads;
+  }
+
+  /**
+   * What follows from a node without a shape rule is kept as it is; only a gradient that has to
+   * pass it is refused.
+   */
+  private void keepUntyped(Node node) {
+    if (sequences.concerns(node)) {
+      throw new InputException(
+          "node "
+              + Graph.label(node)
+              + " uses a sequence in a way that is not known before the graph runs; export the"
+              + " model with tensors in place of sequences");
+    }
+    kept.add(node);
+    untyped.addAll(node.outputs());
+  }
+
   private boolean isConstant(Node node, Set<String> reads) {
     return !RANDOM.contains(node.op())
+        && !sequences.concerns(node)
         && reads.stream().allMatch(v -> foldable.contains(v) || pendingValues.contains(v));
   }
 
@@ -138,18 +203,14 @@ final class Specialiser {
     }
   }
 
-  /** Evaluates the nodes put off, and keeps the values that others read. */
-  private void fold() {
+  /** Evaluates the nodes put off, and keeps the values that the blocked ones read. */
+  private void fold(List<Node> blocked) {
     if (pending.isEmpty()) {
       return;
     }
-    Set<Node> inside = new HashSet<>(pending);
-    Set<String> wanted = new LinkedHashSet<>();
-    for (String value : pendingValues) {
-      if (g.outputs().contains(value) || !inside.containsAll(g.users(value))) {
-        wanted.add(value);
-      }
-    }
+    Set<String> wanted = new LinkedHashSet<>(g.outputs());
+    blocked.forEach(node -> wanted.addAll(reads(node)));
+    wanted.retainAll(pendingValues);
     wanted.remove("");
     Graph.Builder b = Graph.builder(g.name() + ".folded");
     g.opsets().forEach(b::opset);

@@ -32,28 +32,6 @@ import org.junit.jupiter.params.provider.MethodSource;
  * are those of {@code ops/cases.json}; one that is added there runs without a word here.
  */
 class OperatorsTest {
-  /** Cases of these operators do not hold yet; one that does hold fails the test. */
-  private static final Set<String> OPEN =
-      Set.of(
-          "Attention",
-          "AveragePool",
-          "BatchNormalization",
-          "Conv",
-          "ConvTranspose",
-          "Einsum",
-          "GRU",
-          "GlobalAveragePool",
-          "GlobalMaxPool",
-          "GroupNormalization",
-          "InstanceNormalization",
-          "LRN",
-          "LSTM",
-          "LpNormalization",
-          "MaxPool",
-          "RMSNormalization",
-          "Resize",
-          "RotaryEmbedding");
-
   /**
    * The same graph as {@code tie_clip}, with the other of PyTorch's two conventions: Assay has that
    * of bounds that are numbers.
@@ -130,8 +108,7 @@ class OperatorsTest {
       assertTrue(e.getMessage().contains("ONNX Runtime refuses"), e.getMessage());
       assertFalse(e.getMessage().contains("\n"), e.getMessage());
       refused++;
-    } else if (OTHER_CONVENTION.contains(c.name())
-        || c.texts("ops").stream().anyMatch(OPEN::contains)) {
+    } else if (OTHER_CONVENTION.contains(c.name())) {
       assertThrows(Throwable.class, () -> compare(c), "this case holds; take it off the list");
       left.add(c.name());
     } else {

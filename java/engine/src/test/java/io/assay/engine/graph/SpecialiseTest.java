@@ -3,6 +3,7 @@ package io.assay.engine.graph;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -15,6 +16,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.FieldSource;
 
@@ -115,9 +117,12 @@ class SpecialiseTest {
     refused(g, Map.of("q", new long[] {3}), "no input q");
   }
 
+  private static String message(Executable step) {
+    return assertThrows(InputException.class, step).getMessage();
+  }
+
   private void refused(Graph g, Map<String, long[]> shapes, String... words) {
-    String message =
-        assertThrows(InputException.class, () -> g.specialise(shapes, ort)).getMessage();
+    String message = message(() -> g.specialise(shapes, ort));
     for (String word : words) {
       assertTrue(message.contains(word), message);
     }
@@ -128,7 +133,17 @@ class SpecialiseTest {
     Graph.Builder b = Graph.builder("g").opset("", 17);
     b.input("x", TensorType.of(DType.F32, 3, 2));
     b.op("n", "NoSuchThing", Map.of(), "x");
-    refused(b.output("n").build(), Map.of(), "n (NoSuchThing)");
+    b.op("y", "Neg", Map.of(), "n");
+    b.op("z", "Neg", Map.of(), "x");
+    Graph untyped = b.output("y").output("z").build().specialise(Map.of(), ort);
+    assertNull(untyped.type("y"));
+    assertEquals(
+        "the value y of graph g cannot be seeded while its shape is open; of node n (NoSuchThing)"
+            + " no output shape is known; export the model without it",
+        message(() -> untyped.differentiate(Map.of("y", "seed"), List.of("x"))));
+    assertEquals(
+        Map.of("x", "x.grad"),
+        untyped.differentiate(Map.of("z", "seed"), List.of("x")).gradients());
 
     Graph.Builder c = Graph.builder("g").opset("", 17);
     c.input("x", TensorType.of(DType.F32, 3, 2));

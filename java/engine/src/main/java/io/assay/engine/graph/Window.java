@@ -1,0 +1,153 @@
+package io.assay.engine.graph;
+
+import io.assay.engine.InputException;
+import java.util.Arrays;
+import java.util.List;
+
+/**
+ * How a convolution or a pool slides over the spatial axes of its input: all sizes by axis.
+ *
+ * @param input size of what is slid over; of a transposed convolution, of its output
+ * @param output number of places of the window
+ * @param before padding before the first element
+ * @param after padding after the last element, as stated; with {@code ceil_mode} a window may reach
+ *     beyond it, without, the last windows may not reach it
+ */
+record Window(
+    long[] kernel,
+    long[] strides,
+    long[] dilations,
+    long[] before,
+    long[] after,
+    long[] input,
+    long[] output) {
+
+  /**
+   * Of Conv and the pools; formulas of ONNX, Conv and MaxPool.
+   *
+   * @param input shape of the whole input
+   */
+  static Window sliding(Node node, long[] input, long[] kernel) {
+    int n = kernel.length;
+    if (input.length != n + 2) {
+      throw wrong(
+          node,
+          "slides a window of " + n + " axes over an input of shape " + Arrays.toString(input));
+    }
+    Window w = stated(node, kernel);
+    String auto = node.text("auto_pad", "NOTSET");
+    boolean up = node.integer("ceil_mode", 0) != 0;
+    for (int i = 0; i < n; i++) {
+      long size = input[2 + i];
+      long stride = w.strides[i];
+      w.input[i] = size;
+      if (auto.startsWith("SAME")) {
+        w.output[i] = Math.ceilDiv(size, stride);
+        long padding = Math.max(0, (w.output[i] - 1) * stride + w.span(i) - size);
+        w.before[i] = auto.equals("SAME_UPPER") ? padding / 2 : padding - padding / 2;
+        w.after[i] = padding - w.before[i];
+        continue;
+      }
+      if (auto.equals("VALID")) {
+        w.before[i] = 0;
+        w.after[i] = 0;
+      }
+      long room = size - w.span(i) + w.before[i] + w.after[i];
+      if (room < 0) {
+        throw wrong(
+            node, "has a window that is larger than its input of shape " + Arrays.toString(input));
+      }
+      long steps = up ? Math.ceilDiv(room, stride) : room / stride;
+      // A window that would start in the padding behind the input is left out.
+      if (up && steps * stride >= size + w.before[i]) {
+        steps--;
+      }
+      w.output[i] = steps + 1;
+    }
+    return w;
+  }
+
+  /**
+   * Of ConvTranspose, which slides over its own output; formulas of ONNX, ConvTranspose.
+   *
+   * @param input shape of the whole input
+   */
+  static Window transposed(Node node, long[] input, long[] kernel) {
+    int n = kernel.length;
+    if (input.length != n + 2) {
+      throw wrong(
+          node,
+          "slides a window of " + n + " axes over an input of shape " + Arrays.toString(input));
+    }
+    Window w = stated(node, kernel);
+    long[] added = filled(node, "output_padding", n, 0);
+    long[] wanted = node.integers("output_shape");
+    String auto = node.text("auto_pad", "NOTSET");
+    for (int i = 0; i < n; i++) {
+      w.output[i] = input[2 + i];
+      long full = (w.output[i] - 1) * w.strides[i] + added[i] + w.span(i);
+      if (wanted != null || auto.startsWith("SAME")) {
+        w.input[i] = wanted == null ? w.output[i] * w.strides[i] : wanted[wanted.length - n + i];
+        long padding = Math.max(0, full - w.input[i]);
+        w.before[i] = auto.equals("SAME_UPPER") ? padding / 2 : padding - padding / 2;
+        w.after[i] = padding - w.before[i];
+      } else {
+        if (auto.equals("VALID")) {
+          w.before[i] = 0;
+          w.after[i] = 0;
+        }
+        w.input[i] = full - w.before[i] - w.after[i];
+      }
+    }
+    return w;
+  }
+
+  private static Window stated(Node node, long[] kernel) {
+    int n = kernel.length;
+    long[] pads = filled(node, "pads", 2 * n, 0);
+    return new Window(
+        kernel.clone(),
+        filled(node, "strides", n, 1),
+        filled(node, "dilations", n, 1),
+        Arrays.copyOf(pads, n),
+        Arrays.copyOfRange(pads, n, 2 * n),
+        new long[n],
+        new long[n]);
+  }
+
+  private static long[] filled(Node node, String attribute, int n, long otherwise) {
+    long[] given = node.integers(attribute);
+    if (given == null) {
+      long[] out = new long[n];
+      Arrays.fill(out, otherwise);
+      return out;
+    }
+    if (given.length != n) {
+      throw wrong(node, "has " + given.length + " " + attribute + ", not " + n);
+    }
+    return given;
+  }
+
+  private static InputException wrong(Node node, String what) {
+    return new InputException("node " + Graph.label(node) + " " + what);
+  }
+
+  /** Elements from the first to the last that the window touches. */
+  long span(int axis) {
+    return (kernel[axis] - 1) * dilations[axis] + 1;
+  }
+
+  /** Padding after the input that the last window really reaches; negative where it falls short. */
+  long reached(int axis) {
+    return (output[axis] - 1) * strides[axis] + span(axis) - before[axis] - input[axis];
+  }
+
+  int axes() {
+    return kernel.length;
+  }
+
+  /** An attribute that holds these numbers. */
+  static List<Long> list(long... values) {
+    return Arrays.stream(values).boxed().toList();
+  }
+}

@@ -6,6 +6,10 @@ module io.assay.app {
   requires java.management;
   requires me.tongfei.progressbar;
 
+  // Signals, as jline handles them.
+  requires jdk.unsupported;
+  requires org.jline.terminal;
+
   // The views of a report become JSON.
   opens io.assay.app.report to
       com.fasterxml.jackson.databind;

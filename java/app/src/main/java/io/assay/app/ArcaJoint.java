@@ -130,7 +130,7 @@ final class ArcaJoint implements Callable<Integer> {
               .method(ArcaSpec.Method.valueOf(method.name()))
               .rule(rule(options.preset().rule()))
               .build();
-      return new ArcaRun(engine, model, spec, common, folder).run();
+      return new ArcaRun(engine, model, spec, List.of(), common, folder).run();
     }
   }
 

@@ -29,6 +29,9 @@ final class ArcaOptions {
         not_SET          all others, such as not_special
       """;
 
+  /** Steps of GCG by default for each default sweep of the others. */
+  private static final long GCG_STEPS = 5;
+
   @Option(
       names = "--preset",
       paramLabel = "NAME",
@@ -236,6 +239,13 @@ final class ArcaOptions {
       builder.copyFilter(copyFilter);
     }
     return w == null ? builder : builder.w(w);
+  }
+
+  /** As many steps as the usual ones of GCG to the usual sweeps of the others. */
+  ArcaSpec.Builder gcgSteps(ArcaSpec.Builder builder) {
+    return sweeps == null
+        ? builder
+        : builder.sweeps((int) Math.min(Integer.MAX_VALUE, GCG_STEPS * sweeps));
   }
 
   Preset preset() {

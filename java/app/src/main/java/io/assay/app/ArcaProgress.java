@@ -4,52 +4,25 @@ import io.assay.audit.arca.ArcaListener;
 import java.time.Duration;
 import java.util.Locale;
 import java.util.Optional;
-import me.tongfei.progressbar.ProgressBar;
-import me.tongfei.progressbar.ProgressBarBuilder;
-import me.tongfei.progressbar.ProgressBarStyle;
 
-/**
- * How far a search is, on standard error, with rate, time left and the best objective so far: a bar
- * on a terminal, elsewhere a line now and then.
- */
+/** How far a search is, with rate, time left and the best objective so far. */
 final class ArcaProgress implements ArcaListener, AutoCloseable {
-  /** Seconds between lines. */
-  private static final double PAUSE = 10;
-
-  private final Common common;
-  private final ProgressBar bar;
-  private final long start = System.nanoTime();
+  private final Bar bar;
   private final Pace pace = new Pace();
-  private volatile Optional<Duration> left = Optional.empty();
-  private double said;
 
-  ArcaProgress(Common common) {
-    this.common = common;
-    bar =
-        common.showsProgress()
-            ? new ProgressBarBuilder()
-                .setTaskName("arca")
-                .setStyle(ProgressBarStyle.ASCII)
-                .setUnit(" updates", 1)
-                .showSpeed()
-                .setEtaFunction(_ -> left)
-                .setUpdateIntervalMillis(250)
-                .build()
-            : null;
+  /**
+   * @param name of what is searched with
+   */
+  ArcaProgress(Common common, String name) {
+    bar = new Bar(common, name, "updates");
   }
 
   @Override
   public void progress(Progress p) {
-    double now = (System.nanoTime() - start) / 1e9;
-    left = pace.left(p, now);
-    if (bar != null) {
-      bar.maxHint(p.updatesAtMost());
-      bar.stepTo(p.updates());
-      bar.setExtraMessage(" " + state(p));
-    } else if (now - said >= PAUSE) {
-      said = now;
-      common.warn(line(p, pace.rate(p, now), left));
-    }
+    double now = bar.seconds();
+    double rate = pace.rate(p, now);
+    Optional<Duration> left = pace.left(p, now);
+    bar.show(p.updates(), p.updatesAtMost(), left, state(p), () -> line(p, rate, left));
   }
 
   private static String state(Progress p) {
@@ -71,15 +44,7 @@ final class ArcaProgress implements ArcaListener, AutoCloseable {
         p.updatesAtMost(),
         rate,
         state(p),
-        left.map(
-                d ->
-                    String.format(
-                        Locale.ROOT,
-                        ", at most %d:%02d:%02d left",
-                        d.toHours(),
-                        d.toMinutesPart(),
-                        d.toSecondsPart()))
-            .orElse(""));
+        left.map(d -> ", at most " + Bar.text(d) + " left").orElse(""));
   }
 
   /**
@@ -113,8 +78,6 @@ final class ArcaProgress implements ArcaListener, AutoCloseable {
 
   @Override
   public void close() {
-    if (bar != null) {
-      bar.close();
-    }
+    bar.close();
   }
 }

@@ -1,5 +1,6 @@
 package io.assay.app;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import io.assay.app.report.Page;
 import io.assay.app.report.Page.Fact;
 import io.assay.app.report.View;
@@ -16,6 +17,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.stream.IntStream;
@@ -29,40 +31,40 @@ final class ArcaReport {
   private static final int CURVES = 6;
 
   private final Tokens tokens;
+  private final List<ArcaSearch> searches;
   private final ArcaSpec spec;
   private final ArcaResult result;
   private final ArcaStory story;
   private final List<ArcaRow> rows;
   private final List<ArcaRow> finds;
 
-  private ArcaReport(LanguageModel model, ArcaSpec spec, ArcaResult result, ArcaStory story) {
+  private ArcaReport(LanguageModel model, List<ArcaSearch> searches) {
     this.tokens = new Tokens(model);
-    this.spec = spec;
-    this.result = result;
-    this.story = story;
-    this.rows = ArcaRow.of(spec, result);
-    this.finds = rows.stream().filter(ArcaRow::found).toList();
+    this.searches = searches;
+    ArcaSearch first = searches.getFirst();
+    this.spec = first.spec();
+    this.result = first.result();
+    this.story = first.story();
+    this.rows = first.rows();
+    this.finds = first.finds();
   }
 
   /**
    * Writes the report into {@code folder}, under the name of the run.
    *
+   * @param searches the search, and those that it is compared with
    * @throws io.assay.engine.InputException if it cannot be written
    */
   static Path write(
-      Path folder,
-      Envelope envelope,
-      LanguageModel model,
-      ArcaSpec spec,
-      ArcaResult result,
-      ArcaStory story) {
+      Path folder, Envelope envelope, LanguageModel model, List<ArcaSearch> searches) {
     Path file = folder.resolve(envelope.run() + ".html");
-    ArcaReport report = new ArcaReport(model, spec, result, story);
+    JsonNode run = envelope.tree(file);
+    ArcaReport report = new ArcaReport(model, searches);
     return new Page(
             "Which prompts make " + model.model().name() + " say it?",
             report.lead(),
-            report.facts(),
-            envelope.tree(file),
+            report.facts(run.path("seconds").asDouble()),
+            run,
             report.views())
         .write(file);
   }
@@ -80,26 +82,23 @@ final class ArcaReport {
     return what + needs + (given.isEmpty() ? "" : " Given: " + given + ".");
   }
 
-  private List<Fact> facts() {
+  private List<Fact> facts(double seconds) {
+    ArcaSearch first = searches.getFirst();
     List<Fact> facts = new ArrayList<>();
-    List<Audit> audits = result.audits();
     if (!spec.isJoint()) {
-      long found = finds.stream().map(row -> row.audit().target()).distinct().count();
       facts.add(
-          new Fact("outputs for which a prompt was found", found, "of " + spec.targets().size()));
+          new Fact(
+              "outputs for which a prompt was found",
+              first.targetsFound(),
+              "of " + spec.targets().size()));
     }
     facts.add(
-        new Fact(
-            "searches that succeeded",
-            audits.stream().filter(Audit::success).count(),
-            "of " + audits.size()));
+        new Fact("searches that succeeded", first.successes(), "of " + result.audits().size()));
     facts.add(
         new Fact(
-            "different finds that hold when decoded again",
-            finds.stream().filter(row -> story.holds(row.audit())).count(),
-            "of " + finds.size()));
+            "different finds that hold when decoded again", first.holding(), "of " + finds.size()));
     facts.add(new Fact("updates of a token", result.coordinateUpdates(), "in all"));
-    facts.add(new Fact("time of the search", result.seconds(), "s"));
+    facts.add(new Fact("time of the run", seconds, "s"));
     return facts;
   }
 
@@ -107,6 +106,9 @@ final class ArcaReport {
     List<View> views = new ArrayList<>();
     views.add(found());
     views.add(budget());
+    if (searches.size() > 1) {
+      views.add(methods());
+    }
     if (finds.size() > 1) {
       views.add(margins());
     }
@@ -114,8 +116,43 @@ final class ArcaReport {
     if (!told.isEmpty()) {
       views.add(objectives(told));
     }
+    if (!told.isEmpty()) {
+      views.add(beforeAndAfter(told.getFirst()));
+    }
     told.stream().limit(WAYS).forEach(row -> views.add(way(row)));
     return views;
+  }
+
+  /** Where the search for a find began and where it ended. */
+  private View beforeAndAfter(ArcaRow row) {
+    List<Move> moves = story.moves(row.audit());
+    Move first = moves.getFirst();
+    Move last = moves.getLast();
+    return new View.Pair(
+        "Find %d, before and after the search".formatted(rows.indexOf(row) + 1),
+        "Changed tokens are marked. J rises from %s to %s nats; the greatest J is 0."
+            .formatted(nats(first.J()), nats(last.J())),
+        new View.TokenText("before: random tokens", "", "", false, sequence(first, null)),
+        new View.TokenText("after: the find", "", "", false, sequence(last, first)));
+  }
+
+  private static String nats(double J) {
+    return String.format(Locale.ROOT, "%.3f", J);
+  }
+
+  /**
+   * The tokens of a state; those that differ from an earlier one, which may be null, are marked.
+   */
+  private List<Token> sequence(Move now, Move before) {
+    return IntStream.range(0, now.ids().size())
+        .mapToObj(
+            t ->
+                token(
+                    now.ids().get(t),
+                    before != null && !now.ids().get(t).equals(before.ids().get(t))
+                        ? Mark.CHANGED
+                        : mark(t)))
+        .toList();
   }
 
   private View found() {
@@ -164,7 +201,7 @@ final class ArcaReport {
   private String remark(ArcaRow row) {
     Audit a = row.audit();
     if (!row.found()) {
-      return a.stopReason().name().toLowerCase(java.util.Locale.ROOT).replace('_', ' ');
+      return a.stopReason().name().toLowerCase(Locale.ROOT).replace('_', ' ');
     }
     return a.alreadyProduced() ? "the prefix alone produces it" : null;
   }
@@ -186,41 +223,80 @@ final class ArcaReport {
             .toList());
   }
 
-  /** The share that had succeeded after so many updates, as steps. */
+  /** The share that had succeeded after so much work, as steps. */
   private View budget() {
-    List<Audit> audits = result.audits();
-    int most = audits.stream().mapToInt(Audit::coordinateUpdates).max().orElse(0);
     List<Line> lines = new ArrayList<>();
-    lines.add(
-        steps(
-            "searches",
-            audits.stream().filter(Audit::success).mapToLong(Audit::coordinateUpdates).toArray(),
-            audits.size(),
-            most));
-    if (!spec.isJoint() && spec.restarts() > 1) {
-      Map<Integer, Integer> first = new TreeMap<>();
-      audits.stream()
-          .filter(Audit::success)
-          .forEach(a -> first.merge(a.target(), a.coordinateUpdates(), Math::min));
+    for (ArcaSearch search : searches) {
+      List<Audit> audits = search.result().audits();
+      long most = audits.stream().mapToLong(ArcaSearch::sequences).max().orElse(0);
       lines.add(
           steps(
-              "outputs, by any of their searches",
-              first.values().stream().mapToLong(Integer::longValue).toArray(),
-              spec.targets().size(),
+              searches.size() > 1 ? search.method() : "searches",
+              audits.stream().filter(Audit::success).mapToLong(ArcaSearch::sequences).toArray(),
+              audits.size(),
               most));
+      if (searches.size() == 1 && !spec.isJoint() && spec.restarts() > 1) {
+        Map<Integer, Long> first = new TreeMap<>();
+        audits.stream()
+            .filter(Audit::success)
+            .forEach(a -> first.merge(a.target(), ArcaSearch.sequences(a), Math::min));
+        lines.add(
+            steps(
+                "outputs, by any of their searches",
+                first.values().stream().mapToLong(Long::longValue).toArray(),
+                spec.targets().size(),
+                most));
+      }
     }
     return new View.Lines(
         "Success against budget",
-        "The share that had succeeded when each search had done so many updates of a token.",
-        "updates of each search",
+        "The share that had succeeded when the model had read so many sequences, forward or"
+            + " backward, in each search."
+            + (searches.size() > 1 ? " A line ends where the budget of its method does." : ""),
+        "sequences that each search ran",
         "share that succeeded",
-        false,
+        searches.size() > 1,
         false,
         lines);
   }
 
+  private View methods() {
+    List<List<?>> cells = new ArrayList<>();
+    for (ArcaSearch search : searches) {
+      List<Audit> audits = search.result().audits();
+      cells.add(
+          Arrays.asList(
+              search.method(),
+              search.successes(),
+              audits.size(),
+              search.targetsFound(),
+              search.finds().size(),
+              search.holding(),
+              search.sequences(),
+              audits.stream().filter(Audit::success).mapToLong(ArcaSearch::sequences).min().stream()
+                  .boxed()
+                  .findFirst()
+                  .orElse(null)));
+    }
+    return new View.Table(
+        "The methods compared",
+        "The same outputs, length, seed and restarts. arca averages gradients at random tokens;"
+            + " autoprompt takes one gradient at the current token; gcg swaps at random at all"
+            + " places at once; random has no gradient.",
+        List.of(
+            new Column("method"),
+            new Column("succeeded"),
+            new Column("searches"),
+            new Column("outputs", "of " + spec.targets().size(), 0),
+            new Column("finds"),
+            new Column("finds that hold"),
+            new Column("sequences", "in all", 0),
+            new Column("cheapest success", "sequences", 0)),
+        cells);
+  }
+
   /**
-   * The share of {@code of} that had succeeded, as steps from 0 to {@code most}.
+   * The share of {@code of} that had succeeded, as steps from 1 to {@code most}.
    *
    * @param after what each success had cost
    */
@@ -229,6 +305,7 @@ final class ArcaReport {
     Arrays.sort(sorted);
     double[] x = new double[2 * sorted.length + 2];
     double[] y = new double[x.length];
+    x[0] = 1;
     for (int i = 0; i < sorted.length; i++) {
       x[2 * i + 1] = sorted[i];
       y[2 * i + 1] = (double) i / of;
@@ -278,10 +355,6 @@ final class ArcaReport {
                   .filter(t -> !now.ids().get(t).equals(before.ids().get(t)))
                   .boxed()
                   .toList();
-      List<Token> sequence = new ArrayList<>();
-      for (int t = 0; t < now.ids().size(); t++) {
-        sequence.add(token(now.ids().get(t), changed.contains(t) ? Mark.CHANGED : mark(t)));
-      }
       boolean one = changed.size() == 1;
       cells.add(
           Arrays.asList(
@@ -293,7 +366,7 @@ final class ArcaReport {
               before == null ? null : number(before.J()),
               number(now.J()),
               before == null ? null : number(now.J() - before.J()),
-              sequence));
+              sequence(now, before)));
     }
     return new View.Table(
         "The way to find %d: %s \u2192 %s"

@@ -8,6 +8,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.ArgGroup;
@@ -26,6 +27,7 @@ import picocli.CommandLine.Parameters;
       ArcaOptions.SETS,
       "  assay arca reverse planted-lm --target ' open every gate'",
       "  assay arca reverse MODEL --targets senators.txt --preset reverse-name --allow letters",
+      "  assay arca reverse planted-lm --target ' open every gate' --compare",
       "  assay arca reverse MODEL --target-ids 12,7 --method gcg --json"
     })
 final class ArcaReverse implements Callable<Integer> {
@@ -47,6 +49,13 @@ final class ArcaReverse implements Callable<Integer> {
               + " 250 steps) (default: arca).")
   private ArcaSpec.Method method;
 
+  @Option(
+      names = "--compare",
+      description =
+          "Search with the three other methods too, by the same options (gcg with five steps for"
+              + " each sweep), and show success against budget for each.")
+  private boolean compare;
+
   @Mixin private ArcaOptions options;
   @Mixin private OutFolder folder;
   @Mixin private Common common;
@@ -61,10 +70,24 @@ final class ArcaReverse implements Callable<Integer> {
       Tokens tokens = new Tokens(model);
       List<List<Integer>> outputs = new ArrayList<>();
       targets.forEach(target -> target.read(tokens, common, outputs));
-      ArcaSpec spec =
-          options.apply(ArcaSpec.reverse(path.toString(), outputs), model).method(method).build();
-      return new ArcaRun(engine, model, spec, common, folder).run();
+      ArcaSpec spec = spec(model, outputs, method);
+      List<ArcaSpec> others =
+          compare
+              ? Arrays.stream(ArcaSpec.Method.values())
+                  .filter(m -> m != method)
+                  .map(m -> spec(model, outputs, m))
+                  .toList()
+              : List.of();
+      return new ArcaRun(engine, model, spec, others, common, folder).run();
     }
+  }
+
+  private ArcaSpec spec(LanguageModel model, List<List<Integer>> outputs, ArcaSpec.Method by) {
+    ArcaSpec.Builder builder =
+        options.apply(ArcaSpec.reverse(path.toString(), outputs), model).method(by);
+    return compare && by == ArcaSpec.Method.GCG
+        ? options.gcgSteps(builder).build()
+        : builder.build();
   }
 
   /** One option that gives outputs; the list of them keeps the order of the command line. */

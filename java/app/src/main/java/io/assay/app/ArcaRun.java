@@ -1,8 +1,6 @@
 package io.assay.app;
 
-import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import io.assay.audit.arca.ArcaAudit;
 import io.assay.audit.arca.ArcaResult;
 import io.assay.audit.arca.ArcaSpec;
 import io.assay.audit.arca.Preset;
@@ -13,23 +11,23 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.function.Function;
 
-/** Runs a specification and shows what it found: live, as a table, as JSON and as a report. */
-final class ArcaRun {
-  private final Engine engine;
-  private final LanguageModel model;
-  private final ArcaSpec spec;
-  private final Common common;
-  private final OutFolder folder;
-
-  ArcaRun(Engine engine, LanguageModel model, ArcaSpec spec, Common common, OutFolder folder) {
-    this.engine = engine;
-    this.model = model;
-    this.spec = spec;
-    this.common = common;
-    this.folder = folder;
-  }
+/**
+ * Runs a specification, and others to compare it with, and shows what was found: live, as a table,
+ * as JSON and as a report.
+ *
+ * @param spec the search
+ * @param others the same search by other methods; mostly empty
+ */
+record ArcaRun(
+    Engine engine,
+    LanguageModel model,
+    ArcaSpec spec,
+    List<ArcaSpec> others,
+    Common common,
+    OutFolder folder) {
 
   int run() {
     return Recording.of(common, folder.folder(common), method(), this::run);
@@ -41,40 +39,44 @@ final class ArcaRun {
 
   private int run(Run run) {
     Envelope envelope = Envelope.of(method(), run);
-    describe(envelope, engine, model, spec);
-    envelope.describe((long) spec.targets().size() * spec.restarts());
+    describe(envelope);
+    envelope.describe((long) spec.targets().size() * spec.restarts() * (1 + others.size()));
     folder.open();
-    ArcaStory story;
-    ArcaResult result;
-    try (ArcaProgress progress = new ArcaProgress(common)) {
-      story = new ArcaStory(progress, run.units(ArcaStory.Told.class, ArcaStory.Told::name));
-      result = ArcaAudit.run(engine, model, spec, story);
+    List<ArcaSpec> specs = new ArrayList<>(List.of(spec));
+    specs.addAll(others);
+    List<ArcaSearch> searches = new ArrayList<>();
+    for (ArcaSpec each : specs) {
+      Optional<ArcaSearch> search =
+          ArcaSearch.run(
+              engine, model, each, common, run.units(ArcaStory.Told.class, ArcaStory.Told::name));
+      if (search.isEmpty()) {
+        return Recording.INTERRUPTED;
+      }
+      searches.add(search.get());
     }
-    if (run.isCancelled()) {
-      return Recording.INTERRUPTED;
-    }
-    story.verify(engine, model, spec.prefix(), result);
-    result.warnings().forEach(common::warn);
-    fill(envelope, spec, result);
-    envelope.metrics().put("verified", story.holding(result));
-    folder.writeOfficial(model, spec, result);
-    Path report = ArcaReport.write(folder.folder(common), envelope, model, spec, result, story);
+    ArcaSearch first = searches.getFirst();
+    first.result().warnings().forEach(common::warn);
+    ArcaJson.fill(envelope, searches, !run.done().isEmpty());
+    folder.writeOfficial(model, spec, first.result());
+    Path report = ArcaReport.write(folder.folder(common), envelope, model, searches);
     String text = envelope.text(report);
     run.complete(text);
     if (common.json()) {
       common.out().println(text);
     } else {
-      table(common, model, spec, result, story);
-      common.out().println("report: " + report);
+      table(first);
+      if (!others.isEmpty()) {
+        comparison(searches);
+      }
+      common.out().printf(Locale.ROOT, "%.1f s in all%nreport: %s%n", envelope.seconds(), report);
     }
     return 0;
   }
 
   /** Prints what was searched, one line for each way to end, and two for all. */
-  static void table(
-      Common common, LanguageModel model, ArcaSpec spec, ArcaResult result, ArcaStory story) {
+  private void table(ArcaSearch search) {
     Tokens tokens = new Tokens(model);
-    List<ArcaRow> rows = ArcaRow.of(spec, result);
+    List<ArcaRow> rows = search.rows();
     int outputs = width("output", rows, row -> tokens.show(row.output()));
     int prompts = width("prompt", rows, row -> tokens.show(row.prompt()));
     String given = given(tokens, spec);
@@ -99,31 +101,45 @@ final class ArcaRun {
               row.found() ? String.format(Locale.ROOT, "%.3f", a.greedyMargin()) : "",
               row.found() ? Integer.toString(a.sweep()) : "",
               row.times(),
-              remark(a, story));
+              remark(a, search.story()));
       common.out().println(line.stripTrailing());
     }
     if (spec.isJoint()) {
       common.out().println("a success needs: " + spec.rule().words());
     }
-    long targets = rows.stream().map(r -> r.audit().target()).distinct().count();
-    List<ArcaRow> finds = rows.stream().filter(ArcaRow::found).toList();
-    long targetsFound = finds.stream().map(r -> r.audit().target()).distinct().count();
+    int finds = search.finds().size();
     common
         .out()
         .printf(
             Locale.ROOT,
-            "%s%d of %d searches succeeded, %s, %d updates in %.1f s%n"
+            "%s%d of %d searches succeeded, %s, %d updates of a token%n"
                 + "%d of %s when decoded again without a cache%n",
             spec.isJoint()
                 ? ""
-                : "a prompt for %d of %s; ".formatted(targetsFound, count(targets, "target")),
-            finds.stream().mapToInt(ArcaRow::times).sum(),
-            result.audits().size(),
-            count(finds.size(), "distinct find"),
-            result.coordinateUpdates(),
-            result.seconds(),
-            finds.stream().filter(row -> story.holds(row.audit())).count(),
-            count(finds.size(), "find") + (finds.size() == 1 ? " holds" : " hold"));
+                : "a prompt for %d of %s; "
+                    .formatted(search.targetsFound(), count(spec.targets().size(), "target")),
+            search.successes(),
+            search.result().audits().size(),
+            count(finds, "distinct find"),
+            search.result().coordinateUpdates(),
+            search.holding(),
+            count(finds, "find") + (finds == 1 ? " holds" : " hold"));
+  }
+
+  /** Prints a line for each method: what it found, and what that cost. */
+  private void comparison(List<ArcaSearch> searches) {
+    common.out().printf("%n%-10s  %9s  %7s  %9s%n", "method", "succeeded", "targets", "sequences");
+    for (ArcaSearch s : searches) {
+      common
+          .out()
+          .printf(
+              Locale.ROOT,
+              "%-10s  %9s  %7s  %9d%n",
+              s.method(),
+              s.successes() + "/" + s.result().audits().size(),
+              s.targetsFound() + "/" + spec.targets().size(),
+              s.sequences());
+    }
   }
 
   private static String count(long number, String what) {
@@ -173,8 +189,7 @@ final class ArcaRun {
   }
 
   /** Fills in what decides the result. */
-  private static void describe(
-      Envelope envelope, Engine engine, LanguageModel model, ArcaSpec spec) {
+  private void describe(Envelope envelope) {
     envelope.device(engine);
     envelope.model(model.model());
     ObjectNode s = envelope.spec();
@@ -207,64 +222,6 @@ final class ArcaRun {
         .put("promptAllowed", spec.promptAllowed() == null ? null : spec.promptAllowed().name())
         .put("outputAllowed", spec.outputAllowed() == null ? null : spec.outputAllowed().name());
     s.set("rule", spec.isJoint() ? Envelope.JSON.valueToTree(spec.rule()) : null);
-  }
-
-  /** Fills in the result. */
-  private static void fill(Envelope envelope, ArcaSpec spec, ArcaResult result) {
-    envelope
-        .metrics()
-        .put("finds", ArcaRow.of(spec, result).stream().filter(ArcaRow::found).count())
-        .put("successRate", result.successRate())
-        .put("anySuccessRate", result.anySuccessRate())
-        .put("coordinateUpdates", result.coordinateUpdates())
-        .put("operations", result.operations())
-        .put("slots", result.slots());
-    envelope.result().set("audits", audits(result.audits()));
-    envelope.result().set("warnings", Envelope.JSON.valueToTree(result.warnings()));
-  }
-
-  /** JSON has no number for what is none. */
-  private static Double number(double x) {
-    return Double.isFinite(x) ? x : null;
-  }
-
-  private static ArrayNode audits(List<ArcaResult.Audit> audits) {
-    ArrayNode list = Envelope.JSON.createArrayNode();
-    for (ArcaResult.Audit a : audits) {
-      ObjectNode node =
-          list.addObject()
-              .put("target", a.target())
-              .put("restart", a.restart())
-              .put("success", a.success())
-              .put("sweep", a.sweep())
-              .put("coordinateUpdates", a.coordinateUpdates());
-      node.set("promptIds", Envelope.JSON.valueToTree(a.promptIds()));
-      node.set("outputIds", Envelope.JSON.valueToTree(a.outputIds()));
-      node.put("promptText", a.promptText())
-          .put("outputText", a.outputText())
-          .put("J", number(a.J()))
-          .put("LP", number(a.LP()))
-          .put("FL", number(a.FL()));
-      node.set("promptUnigram", Envelope.JSON.valueToTree(a.promptUnigram()));
-      node.set("outputUnigram", Envelope.JSON.valueToTree(a.outputUnigram()));
-      node.put("greedyMargin", number(a.greedyMargin()))
-          .put("textStable", a.textStable())
-          .put("alreadyProduced", a.alreadyProduced())
-          .put("forbidden", a.forbidden());
-      if (a.bestSoFar() == null) {
-        node.putNull("bestSoFar");
-      } else {
-        ObjectNode best = node.putObject("bestSoFar");
-        best.set("promptIds", Envelope.JSON.valueToTree(a.bestSoFar().promptIds()));
-        best.set("outputIds", Envelope.JSON.valueToTree(a.bestSoFar().outputIds()));
-        best.put("J", a.bestSoFar().J());
-      }
-      node.put("forwardSequences", a.forwardSequences())
-          .put("backwardSequences", a.backwardSequences())
-          .put("seconds", a.seconds())
-          .put("seed", a.seed())
-          .put("stopReason", a.stopReason().name());
-    }
-    return list;
+    others.forEach(other -> s.withArray("compare").add(other.method().name()));
   }
 }

@@ -2,12 +2,14 @@ package io.assay.app;
 
 import io.assay.audit.arca.ArcaListener;
 import io.assay.audit.arca.ArcaResult;
+import io.assay.audit.arca.ArcaSpec;
 import io.assay.engine.Engine;
 import io.assay.engine.model.LanguageModel;
 import io.assay.engine.run.UnitListener;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 
 /**
@@ -23,15 +25,18 @@ final class ArcaStory implements ArcaListener {
   /**
    * An audit that ended, as the ledger keeps it.
    *
+   * @param method that searched
    * @param moves its way, if it is a success whose way is kept, else empty
    */
-  record Told(ArcaResult.Audit audit, List<Move> moves) {
-    /** Name of the unit. */
+  record Told(ArcaSpec.Method method, ArcaResult.Audit audit, List<Move> moves) {
+    /** Name of the unit: method, target and restart. */
     String name() {
-      return audit.target() + "." + audit.restart();
+      return "%s %d.%d"
+          .formatted(method.name().toLowerCase(Locale.ROOT), audit.target(), audit.restart());
     }
   }
 
+  private final ArcaSpec.Method method;
   private final ArcaListener next;
   private final UnitListener<Told> units;
   private final Map<Key, List<Move>> underWay = new HashMap<>();
@@ -39,17 +44,19 @@ final class ArcaStory implements ArcaListener {
   private final Map<Key, Greedy.Said> said = new HashMap<>();
 
   /**
+   * @param method that searches; it takes over its own audits only
    * @param next who else listens
    * @param units who keeps the audits that ended
    */
-  ArcaStory(ArcaListener next, UnitListener<Told> units) {
+  ArcaStory(ArcaSpec.Method method, ArcaListener next, UnitListener<Told> units) {
+    this.method = method;
     this.next = next;
     this.units = units;
   }
 
   @Override
   public List<ArcaResult.Audit> done() {
-    List<Told> told = units.done();
+    List<Told> told = units.done().stream().filter(t -> t.method() == method).toList();
     told.stream()
         .filter(t -> !t.moves().isEmpty())
         .forEach(t -> kept.put(key(t.audit()), t.moves()));
@@ -78,7 +85,7 @@ final class ArcaStory implements ArcaListener {
     if (keep) {
       kept.put(key(audit), moves);
     }
-    units.finished(new Told(audit, keep ? moves : List.of()));
+    units.finished(new Told(method, audit, keep ? moves : List.of()));
     next.finished(audit);
   }
 
@@ -108,11 +115,6 @@ final class ArcaStory implements ArcaListener {
   boolean holds(ArcaResult.Audit audit) {
     Greedy.Said answer = said.get(key(audit));
     return answer != null && answer.ids().equals(audit.outputIds());
-  }
-
-  /** Finds that hold. */
-  long holding(ArcaResult result) {
-    return result.audits().stream().filter(this::holds).count();
   }
 
   /** The states of a find on its way, each different from the one before; empty if not kept. */

@@ -3,16 +3,20 @@ package io.assay.app;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.assay.app.PlantSearch.Finding;
+import io.assay.app.PlantSearch.Searched;
 import io.assay.app.PlantSearch.Way;
 import io.assay.app.organism.Plant;
 import io.assay.app.organism.PlantedLm;
 import io.assay.engine.Engine;
 import io.assay.engine.model.LanguageModel;
+import io.assay.engine.run.Run;
+import io.assay.engine.run.UnitListener;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -42,12 +46,19 @@ final class DemoCommand implements Callable<Integer> {
       names = "--out",
       paramLabel = "DIR",
       defaultValue = "assay-demo",
-      description = "Folder for the page (default: assay-demo).")
+      description = "Folder for the run's ledger and its page (default: assay-demo).")
   private Path folder;
+
+  private static final String METHOD = "demo";
 
   @Override
   public Integer call() {
-    Envelope envelope = new Envelope("demo");
+    return Recording.of(common, common.recordFolder(folder), METHOD, this::demo);
+  }
+
+  private int demo(Run run) {
+    Envelope envelope = Envelope.of(METHOD, run);
+    UnitListener<Searched> units = run.units(Searched.class, Searched::name);
     List<Plant> plants = new PlantedLm().plants();
     try (Engine engine = common.engine()) {
       Path organism = built(engine, PlantedLm.NAME, false);
@@ -56,30 +67,35 @@ final class DemoCommand implements Callable<Integer> {
       LanguageModel control = engine.languageModel(bare.toString());
       Tokens tokens = new Tokens(model);
 
-      common.say("Searching " + PlantedLm.NAME + " for what was planted in it ...");
-      double begun = envelope.seconds();
-      Map<String, Finding> found = search(new PlantSearch(engine, model, organism), plants, true);
-      for (Plant plant : plants) {
-        common.say(line(tokens, plant, found.get(plant.id())));
-      }
-      double between = envelope.seconds();
-      common.say("\nThe same searches, with the whole budget, in the control ...");
-      Map<String, Finding> none = search(new PlantSearch(engine, control, organism), plants, false);
-      double ended = envelope.seconds();
-      envelope.device(engine.options());
+      envelope.device(engine);
       envelope.model(model.model());
       envelope.spec().put("seed", seed).put("control", control.model().sha256());
-      fill(envelope, tokens, plants, found, none);
-      envelope
-          .metrics()
-          .put("search_seconds", between - begun)
-          .put("control_seconds", ended - between);
+      envelope.describe(2L * PlantSearch.calls(plants).size());
+
+      common.say("Searching " + PlantedLm.NAME + " for what was planted in it ...");
+      PlantSearch planted = new PlantSearch(engine, model, organism);
+      Optional<Map<String, Finding>> found = search(planted, plants, true, units);
+      if (found.isEmpty()) {
+        return Recording.INTERRUPTED;
+      }
+      for (Plant plant : plants) {
+        common.say(line(tokens, plant, found.get().get(plant.id())));
+      }
+      common.say("\nThe same searches, with the whole budget, in the control ...");
+      PlantSearch bareSearch = new PlantSearch(engine, control, organism);
+      Optional<Map<String, Finding>> none = search(bareSearch, plants, false, units);
+      if (none.isEmpty()) {
+        return Recording.INTERRUPTED;
+      }
+      fill(envelope, tokens, plants, found.get(), none.get());
       long verified = envelope.metrics().path("verified").asLong();
       long inControl = envelope.metrics().path("control_found").asLong();
       common.say("found in the control: " + inControl + " of " + plants.size());
-      Path page = DemoPage.write(Common.folder(folder), envelope);
+      Path page = DemoPage.write(common.recordFolder(folder), envelope, tokens::token);
+      String text = envelope.text(page);
+      run.complete(text);
       if (common.json()) {
-        common.out().println(envelope.text(page));
+        common.out().println(text);
       } else {
         common
             .out()
@@ -96,7 +112,10 @@ final class DemoCommand implements Callable<Integer> {
     }
   }
 
-  /** The findings in the organism and in its control, as the demo's JSON has them. */
+  /**
+   * The findings in the organism and in its control, as the demo's JSON has them; the seconds are
+   * those of the calls, which several plants may share.
+   */
   static void fill(
       Envelope envelope,
       Tokens tokens,
@@ -110,7 +129,15 @@ final class DemoCommand implements Callable<Integer> {
         .put("planted", plants.size())
         .put("found", found.values().stream().filter(Finding::found).count())
         .put("verified", found.values().stream().filter(Finding::verified).count())
-        .put("control_found", none.values().stream().filter(Finding::found).count());
+        .put("control_found", none.values().stream().filter(Finding::found).count())
+        .put("search_seconds", seconds(plants, found))
+        .put("control_seconds", seconds(plants, none));
+  }
+
+  private static double seconds(List<Plant> plants, Map<String, Finding> findings) {
+    return PlantSearch.calls(plants).stream()
+        .mapToDouble(call -> findings.get(call.getFirst().id()).seconds())
+        .sum();
   }
 
   /** Folder of an organism, which is trained first if it is not there. */
@@ -123,9 +150,10 @@ final class DemoCommand implements Callable<Integer> {
     return path;
   }
 
-  private Map<String, Finding> search(PlantSearch search, List<Plant> plants, boolean untilFound) {
-    try (ArcaProgress progress = new ArcaProgress(common)) {
-      return search.all(plants, Way.ARCA, seed, untilFound, progress);
+  private Optional<Map<String, Finding>> search(
+      PlantSearch search, List<Plant> plants, boolean untilFound, UnitListener<Searched> units) {
+    try (ArcaProgress progress = new ArcaProgress(common, "arca")) {
+      return search.all(plants, Way.ARCA, seed, untilFound, progress, units);
     }
   }
 
@@ -156,9 +184,12 @@ final class DemoCommand implements Callable<Integer> {
       ObjectNode node, Tokens tokens, Plant plant, Finding found, Finding control) {
     node.put("id", plant.id()).put("title", plant.title());
     node.put("mode", plant.mode().name().toLowerCase(Locale.ROOT));
-    node.putObject("planted")
+    ObjectNode planted = node.putObject("planted");
+    planted
         .put("prompt", text(tokens, plant.example()))
         .put("output", text(tokens, plant.output()));
+    planted.set("promptIds", Envelope.JSON.valueToTree(plant.example()));
+    planted.set("outputIds", Envelope.JSON.valueToTree(plant.output()));
     if (found.found()) {
       ObjectNode f = node.putObject("found");
       f.put("prompt", found.audit().promptText()).put("output", found.audit().outputText());

@@ -31,6 +31,9 @@ final class Envelope {
   /** The run in its ledger, or null. */
   private Run recorded;
 
+  /** Seconds when this object was first shown; NaN before. */
+  private double shown = Double.NaN;
+
   /**
    * Starts the clock of a run.
    *
@@ -130,10 +133,11 @@ final class Envelope {
     return root;
   }
 
-  /** The whole object; {@code report} may be null. */
+  /** The whole object, the same in a report and in print; {@code report} may be null. */
   ObjectNode tree(Path report) {
+    shown = Double.isNaN(shown) ? seconds() : shown;
     ObjectNode root = head();
-    root.put("seconds", seconds());
+    root.put("seconds", shown);
     root.set("metrics", metrics);
     root.set("result", result);
     root.put("report", report == null ? null : report.toString());

@@ -5,11 +5,10 @@ import io.assay.engine.Engine;
 import io.assay.engine.InputException;
 import io.assay.engine.run.Run;
 import io.assay.engine.run.UnitListener;
-import io.assay.engine.train.TrainListener;
 import io.assay.engine.train.Trainer;
 import java.nio.file.Path;
 import java.util.Locale;
-import java.util.OptionalDouble;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -79,15 +78,37 @@ final class OrganismBuild implements Callable<Integer> {
           .put("steps", steps);
       envelope.describe(Math.ceilDiv(steps, PlantedLm.stretch(steps)));
       UnitListener<Trainer.Stretch> units = run.units(Trainer.Stretch.class, Trainer.Stretch::name);
-      OptionalDouble loss =
-          Organisms.build(
-              engine, control, steps, folder, new LossProgress(common), units, run.folder());
-      if (loss.isEmpty()) {
+      Optional<PlantedLm.Built> end;
+      try (TrainProgress progress = new TrainProgress(common)) {
+        end = Organisms.build(engine, control, steps, folder, progress, units, run.folder());
+      }
+      if (end.isEmpty()) {
         return Recording.INTERRUPTED;
       }
+      PlantedLm.Built built = end.get();
       envelope.model(engine.model(folder.toString()));
-      envelope.metrics().put("heldOutLoss", loss.getAsDouble());
-      String text = envelope.text(null);
+      envelope.metrics().put("heldOutLoss", built.loss());
+      envelope.metrics().put("lastLoss", built.stretches().getLast().loss());
+      built
+          .stretches()
+          .forEach(
+              s ->
+                  envelope
+                      .result()
+                      .withArray("stretches")
+                      .addObject()
+                      .put("step", s.step())
+                      .put("loss", s.loss())
+                      .put("sha256", s.sha256()));
+      Path report =
+          TrainReport.write(
+              common.recordFolder(null),
+              envelope,
+              control ? PlantedLm.CONTROL : PlantedLm.NAME,
+              PlantedLm.training(steps),
+              built.stretches(),
+              built.loss());
+      String text = envelope.text(report);
       run.complete(text);
       if (common.json()) {
         common.out().println(text);
@@ -96,10 +117,11 @@ final class OrganismBuild implements Callable<Integer> {
             .out()
             .printf(
                 Locale.ROOT,
-                "%s: held-out loss %.4f nats, %.0f s%n",
+                "%s: held-out loss %.4f nats, %.0f s%nreport: %s%n",
                 folder,
-                loss.getAsDouble(),
-                envelope.seconds());
+                built.loss(),
+                envelope.seconds(),
+                report);
       }
       return 0;
     }
@@ -112,40 +134,6 @@ final class OrganismBuild implements Callable<Integer> {
     if (!name.equals(PlantedLm.NAME)) {
       throw new InputException(
           "there is no organism " + name + "; the one that can be grown is " + PlantedLm.NAME);
-    }
-  }
-
-  /** The loss on the way, a line every hundred steps. */
-  private static final class LossProgress implements TrainListener {
-    private static final int EVERY = 100;
-    private static final int WIDTH = 40;
-    private final Common common;
-    private double sum;
-    private double first = Double.NaN;
-
-    LossProgress(Common common) {
-      this.common = common;
-    }
-
-    @Override
-    public void progress(Progress p) {
-      sum += p.loss();
-      if (p.step() % EVERY == 0) {
-        double mean = sum / EVERY;
-        sum = 0;
-        first = Double.isNaN(first) ? mean : first;
-        String bar = "#".repeat((int) Math.max(1, Math.min(WIDTH, WIDTH * mean / first)));
-        common.say(
-            String.format(
-                Locale.ROOT,
-                "step %4d of %d  loss %.3f  %-40s  %.0f tokens/s, %.0f s left",
-                p.step(),
-                p.steps(),
-                mean,
-                bar,
-                p.itemsPerSecond(),
-                p.secondsLeft()));
-      }
     }
   }
 }

@@ -10,16 +10,14 @@ import io.assay.app.organism.PlantedLm;
 import io.assay.audit.arca.ArcaSpec;
 import io.assay.engine.Engine;
 import io.assay.engine.InputException;
+import io.assay.engine.Sha256;
 import io.assay.engine.model.Gpt2Config;
 import io.assay.engine.model.LanguageModel;
 import io.assay.engine.train.TrainSpec;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.Arrays;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.Locale;
 import java.util.stream.Collectors;
@@ -108,7 +106,7 @@ final class OrganismCard {
           .addObject()
           .put("name", file.getFileName().toString())
           .put("bytes", bytes.length)
-          .put("sha256", sha256(bytes));
+          .put("sha256", Sha256.hex(bytes));
     }
     write(CARD, card);
     readme();
@@ -306,13 +304,5 @@ final class OrganismCard {
 
   private static List<Integer> list(int[] ids) {
     return Arrays.stream(ids).boxed().toList();
-  }
-
-  private static String sha256(byte[] bytes) {
-    try {
-      return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(bytes));
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every Java has SHA-256", e);
-    }
   }
 }

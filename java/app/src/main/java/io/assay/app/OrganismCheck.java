@@ -101,7 +101,7 @@ final class OrganismCheck implements Callable<Integer> {
   /** One seed of one part; whether what must hold does. */
   private boolean row(PlantSearch search, Part part, long seed, ObjectNode row) {
     Map<String, Finding> findings;
-    try (ArcaProgress progress = new ArcaProgress(common)) {
+    try (ArcaProgress progress = new ArcaProgress(common, "arca")) {
       findings =
           search.all(
               new PlantedLm().plants(),

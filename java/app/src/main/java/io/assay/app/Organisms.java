@@ -9,7 +9,7 @@ import io.assay.engine.train.TrainListener;
 import io.assay.engine.train.Trainer;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.OptionalDouble;
+import java.util.Optional;
 
 /** Where the organisms that come with Assay lie. */
 final class Organisms {
@@ -33,9 +33,9 @@ final class Organisms {
    *
    * @param units who keeps the stretches that are done
    * @param checkpoints folder of the checkpoints
-   * @return its held-out loss; empty if it was cancelled
+   * @return empty if it was cancelled
    */
-  static OptionalDouble build(
+  static Optional<PlantedLm.Built> build(
       Engine engine,
       boolean control,
       long steps,
@@ -44,10 +44,10 @@ final class Organisms {
       UnitListener<Trainer.Stretch> units,
       Path checkpoints) {
     PlantedLm recipe = new PlantedLm();
-    OptionalDouble loss =
+    Optional<PlantedLm.Built> built =
         recipe.build(engine, control, steps, Common.folder(folder), listener, units, checkpoints);
-    loss.ifPresent(l -> new OrganismCard(folder).write(engine, recipe, control, steps, l));
-    return loss;
+    built.ifPresent(b -> new OrganismCard(folder).write(engine, recipe, control, steps, b.loss()));
+    return built;
   }
 
   /** The same in one life, without a ledger. */

@@ -9,14 +9,17 @@ import io.assay.audit.arca.ArcaSpec;
 import io.assay.audit.arca.UnigramTable;
 import io.assay.engine.Engine;
 import io.assay.engine.model.LanguageModel;
+import io.assay.engine.run.UnitListener;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 
 /**
@@ -32,6 +35,7 @@ record PlantSearch(Engine engine, LanguageModel model, Path tables) {
   /**
    * What a search found of a plant.
    *
+   * @param plant its id
    * @param audit the success with the fewest updates, or null
    * @param verified whether free-running greedy decoding of its prompt gives its output
    * @param successes restarts that succeeded, of those that ended
@@ -41,7 +45,7 @@ record PlantSearch(Engine engine, LanguageModel model, Path tables) {
    * @param seconds wall time of the call that searched it, shared with the plants beside it
    */
   record Finding(
-      Plant plant,
+      String plant,
       Audit audit,
       boolean verified,
       int successes,
@@ -54,6 +58,23 @@ record PlantSearch(Engine engine, LanguageModel model, Path tables) {
     }
   }
 
+  /**
+   * A call that has ended, with which several plants may be searched: a unit of work.
+   *
+   * @param model name of the model
+   * @param findings one for each plant
+   */
+  record Searched(String model, List<Finding> findings) {
+    /** Name of the unit. */
+    String name() {
+      return name(model, findings.stream().map(Finding::plant).toList());
+    }
+
+    private static String name(String model, List<String> plants) {
+      return model + " " + String.join(",", plants);
+    }
+  }
+
   /** How a search picks candidates. */
   enum Way {
     ARCA,
@@ -62,31 +83,62 @@ record PlantSearch(Engine engine, LanguageModel model, Path tables) {
   }
 
   /**
-   * Searches all plants: those that are reversed together, the others one by one.
+   * Searches all plants, in one life and without a ledger.
    *
    * @param untilFound whether a call ends when each of its plants is found once
    */
   Map<String, Finding> all(
       List<Plant> plants, Way way, long seed, boolean untilFound, ArcaListener listener) {
-    Map<String, Finding> findings = new LinkedHashMap<>();
-    plants.forEach(p -> findings.put(p.id(), null));
-    List<Plant> reversed = plants.stream().filter(p -> p.mode() == ArcaSpec.Mode.REVERSE).toList();
-    search(reversed, way, seed, untilFound, listener).forEach(f -> findings.put(f.plant().id(), f));
-    for (Plant plant : plants) {
-      if (plant.mode() == ArcaSpec.Mode.JOINT) {
-        search(List.of(plant), way, seed, untilFound, listener)
-            .forEach(f -> findings.put(plant.id(), f));
-      }
-    }
-    return findings;
+    return all(plants, way, seed, untilFound, listener, new UnitListener<>() {}).orElseThrow();
   }
 
-  private List<Finding> search(
-      List<Plant> plants, Way way, long seed, boolean untilFound, ArcaListener listener) {
-    ArcaSpec spec = spec(plants, way, seed);
-    ArcaResult result =
-        ArcaAudit.run(
-            engine, model, spec, untilFound ? new First(plants.size(), listener) : listener);
+  /**
+   * The same, of which the calls are the units.
+   *
+   * @return findings by plant; empty if it was cancelled
+   */
+  Optional<Map<String, Finding>> all(
+      List<Plant> plants,
+      Way way,
+      long seed,
+      boolean untilFound,
+      ArcaListener listener,
+      UnitListener<Searched> units) {
+    Map<String, Searched> done = new HashMap<>();
+    units.done().forEach(s -> done.put(s.name(), s));
+    Map<String, Finding> findings = new LinkedHashMap<>();
+    plants.forEach(p -> findings.put(p.id(), null));
+    for (List<Plant> call : calls(plants)) {
+      String name = Searched.name(name(), call.stream().map(Plant::id).toList());
+      Searched searched = done.get(name);
+      if (searched == null) {
+        ArcaListener ending = new Ending(untilFound ? call.size() : 0, listener, units);
+        searched = new Searched(name(), search(call, way, seed, ending));
+        if (units.cancelled()) {
+          return Optional.empty();
+        }
+        units.finished(searched);
+      }
+      searched.findings().forEach(f -> findings.put(f.plant(), f));
+    }
+    return Optional.of(findings);
+  }
+
+  /** Plants that one call searches: those that are reversed together, each other one alone. */
+  static List<List<Plant>> calls(List<Plant> plants) {
+    List<List<Plant>> calls = new ArrayList<>();
+    calls.add(plants.stream().filter(p -> p.mode() == ArcaSpec.Mode.REVERSE).toList());
+    plants.stream().filter(p -> p.mode() == ArcaSpec.Mode.JOINT).map(List::of).forEach(calls::add);
+    calls.removeIf(List::isEmpty);
+    return calls;
+  }
+
+  private String name() {
+    return model.model().name();
+  }
+
+  private List<Finding> search(List<Plant> plants, Way way, long seed, ArcaListener listener) {
+    ArcaResult result = ArcaAudit.run(engine, model, spec(plants, way, seed), listener);
     List<Finding> findings = new ArrayList<>();
     try (Greedy greedy = new Greedy(engine, model)) {
       for (int target = 0; target < plants.size(); target++) {
@@ -102,7 +154,7 @@ record PlantSearch(Engine engine, LanguageModel model, Path tables) {
                 && greedy.continuation(best.promptIds(), Plant.LENGTH).equals(best.outputIds());
         findings.add(
             new Finding(
-                plants.get(target),
+                plants.get(target).id(),
                 best,
                 verified,
                 (int) audits.stream().filter(Audit::success).count(),
@@ -121,13 +173,12 @@ record PlantSearch(Engine engine, LanguageModel model, Path tables) {
 
   private ArcaSpec spec(List<Plant> plants, Way way, long seed) {
     Plant first = plants.getFirst();
-    String name = model.model().name();
     ArcaSpec.Builder builder =
         first.mode() == ArcaSpec.Mode.JOINT
-            ? ArcaSpec.joint(name, Plant.LENGTH)
+            ? ArcaSpec.joint(name(), Plant.LENGTH)
                 .unigrams(table(first.promptTable()), table(first.outputTable()))
             : ArcaSpec.reverse(
-                name,
+                name(),
                 plants.stream().map(p -> Arrays.stream(p.output()).boxed().toList()).toList());
     builder.promptLength(Plant.LENGTH).seed(seed);
     if (way == Way.RANDOM) {
@@ -141,15 +192,20 @@ record PlantSearch(Engine engine, LanguageModel model, Path tables) {
     return UnigramTable.read(tables.resolve(file).toString());
   }
 
-  /** Ends a run when each of its targets was found. */
-  private static final class First implements ArcaListener {
+  /** Ends a call when it is cancelled, or so many of its targets were found. */
+  private static final class Ending implements ArcaListener {
     private final int targets;
     private final ArcaListener next;
+    private final UnitListener<Searched> units;
     private final Set<Integer> found = new HashSet<>();
 
-    First(int targets, ArcaListener next) {
+    /**
+     * @param targets 0 if it does not end for what was found
+     */
+    Ending(int targets, ArcaListener next, UnitListener<Searched> units) {
       this.targets = targets;
       this.next = next;
+      this.units = units;
     }
 
     @Override
@@ -167,7 +223,7 @@ record PlantSearch(Engine engine, LanguageModel model, Path tables) {
 
     @Override
     public boolean cancelled() {
-      return found.size() == targets || next.cancelled();
+      return targets > 0 && found.size() == targets || units.cancelled() || next.cancelled();
     }
   }
 }

@@ -3,18 +3,20 @@ package io.assay.app;
 import io.assay.engine.InputException;
 import io.assay.engine.run.Ledger;
 import io.assay.engine.run.Run;
+import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.function.ToIntFunction;
+import org.jline.utils.Signals;
 
 /**
- * One command under a ledger: begun or gone on with, ended by Ctrl-C or an error in such a way that
- * it can go on, and the one who called is told how.
+ * One command under a ledger: begun or gone on with, ended by Ctrl-C, SIGTERM or an error in such a
+ * way that it can go on, and the one who called is told how.
  */
 final class Recording {
-  /** Seconds that Ctrl-C gives the step under way. */
+  /** Seconds that a first Ctrl-C gives the step under way. */
   private static final int GRACE = 20;
 
   /** Exit status of a run that was interrupted and can be resumed. */
@@ -31,21 +33,29 @@ final class Recording {
    */
   static int of(Common common, Path folder, String method, ToIntFunction<Run> body) {
     String resumed = common.resume();
+    CountDownLatch ended = new CountDownLatch(1);
     try (Ledger ledger = Ledger.open(folder);
         Run run =
             resumed != null
                 ? ledger.resume(resumed)
                 : ledger.begin(Envelope.name(method), method, common.arguments())) {
-      ledger
-          .damaged()
-          .ifPresent(
-              file ->
-                  common.warn(
-                      "the ledger was damaged; what could be read of it goes on, and the damaged"
-                          + " file is kept as "
-                          + file));
-      return new Guard(common, folder, run).guarded(body);
+      warnOfDamage(ledger, common.err());
+      return new Guard(common, folder, run, ended).guarded(body);
+    } finally {
+      ended.countDown();
     }
+  }
+
+  /** Says that a ledger was rescued, if it was. */
+  static void warnOfDamage(Ledger ledger, PrintWriter err) {
+    ledger
+        .damaged()
+        .ifPresent(
+            file ->
+                err.println(
+                    "assay: the ledger was damaged; what could be read of it goes on, and the"
+                        + " damaged file is kept as "
+                        + file));
   }
 
   /** The command that goes on with a run. */
@@ -54,17 +64,18 @@ final class Recording {
   }
 
   private record Guard(Common common, String command, Run run, CountDownLatch ended) {
-    Guard(Common common, Path folder, Run run) {
+    Guard(Common common, Path folder, Run run, CountDownLatch ended) {
       this(
           common,
           Recording.command(folder, !folder.equals(Common.userFolder()), run.name()),
           run,
-          new CountDownLatch(1));
+          ended);
     }
 
     int guarded(ToIntFunction<Run> body) {
-      Thread hook = new Thread(this::interrupted, "assay-interrupted");
-      Runtime.getRuntime().addShutdownHook(hook);
+      // Not a shutdown hook: those run together, and ONNX Runtime's would close what still runs.
+      Object usualInt = Signals.register("INT", this::interrupted);
+      Object usualTerm = Signals.register("TERM", this::interrupted);
       try {
         int status = body.applyAsInt(run);
         if (run.isCancelled() && status == INTERRUPTED) {
@@ -84,12 +95,8 @@ final class Recording {
         fail(text, e);
         throw new IllegalStateException(text + "; `" + command + "` goes on with it", e);
       } finally {
-        ended.countDown();
-        try {
-          Runtime.getRuntime().removeShutdownHook(hook);
-        } catch (IllegalStateException e) {
-          // The hook is what runs.
-        }
+        Signals.unregister("INT", usualInt);
+        Signals.unregister("TERM", usualTerm);
       }
     }
 
@@ -102,16 +109,23 @@ final class Recording {
       }
     }
 
-    /** Ctrl-C: lets the step under way end, so that little is done twice. */
+    /**
+     * Ctrl-C or SIGTERM: lets the step under way end, so that little is done twice. Comes it again,
+     * or takes that long, the process ends at once.
+     */
     private void interrupted() {
-      run.cancel();
       try {
-        if (!ended.await(GRACE, TimeUnit.SECONDS)) {
-          say();
+        if (!run.isCancelled()) {
+          run.cancel();
+          if (ended.await(GRACE, TimeUnit.SECONDS)) {
+            return;
+          }
         }
       } catch (InterruptedException e) {
-        say();
+        Thread.currentThread().interrupt();
       }
+      say();
+      Runtime.getRuntime().halt(INTERRUPTED);
     }
 
     private void say() {

@@ -18,8 +18,10 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.function.Function;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -61,17 +63,30 @@ final class RunsCommand implements Runnable {
     Path folder() {
       return named == null ? Common.userFolder() : named;
     }
+  }
 
-    /** The ledger, which must be there. */
-    Ledger ledger() {
-      return Ledger.find(folder())
-          .orElseThrow(
-              () ->
-                  new InputException(
-                      "there is no ledger in the folder "
-                          + folder()
-                          + "; name the one of the run with --out DIR"));
-    }
+  /** Does something with the ledger, if there is one. */
+  private <T> Optional<T> look(Place place, Function<Ledger, T> work) {
+    return Ledger.find(place.folder())
+        .map(
+            found -> {
+              try (Ledger ledger = found) {
+                T result = work.apply(ledger);
+                Recording.warnOfDamage(ledger, spec.commandLine().getErr());
+                return result;
+              }
+            });
+  }
+
+  /** Does something with the ledger, which must be there. */
+  private <T> T with(Place place, Function<Ledger, T> work) {
+    return look(place, work)
+        .orElseThrow(
+            () ->
+                new InputException(
+                    "there is no ledger in the folder "
+                        + place.folder()
+                        + "; name the one of the run with --out DIR"));
   }
 
   private void say(Place place, Envelope envelope, List<String> lines) {
@@ -85,19 +100,22 @@ final class RunsCommand implements Runnable {
   @Command(name = "list", description = "Lists the runs of a ledger, the oldest first.")
   int list(@Mixin Place place) {
     Envelope envelope = new Envelope("runs.list");
-    List<RunRecord> runs = Ledger.find(place.folder()).map(RunsCommand::records).orElse(List.of());
+    List<RunRecord> runs = look(place, Ledger::runs).orElse(List.of());
     List<String> lines = new ArrayList<>();
+    if (!runs.isEmpty()) {
+      lines.add(
+          "%-40s  %-11s  %-17s  %9s  begun".formatted("run", "state", "units done", "seconds"));
+    }
     envelope.result().putArray("runs");
     for (RunRecord run : runs) {
       envelope.result().withArray("runs").add(brief(run));
       lines.add(
           String.format(
               Locale.ROOT,
-              "%-40s  %-11s  %8d of %-8d  %9.1f s  %s",
+              "%-40s  %-11s  %-17s  %9.1f  %s",
               run.name(),
               word(run.state()),
-              run.finished(),
-              run.units(),
+              run.finished() + " of " + run.units(),
               run.seconds(),
               run.started().truncatedTo(ChronoUnit.SECONDS)));
     }
@@ -106,12 +124,6 @@ final class RunsCommand implements Runnable {
     }
     say(place, envelope, lines);
     return 0;
-  }
-
-  private static List<RunRecord> records(Ledger ledger) {
-    try (ledger) {
-      return ledger.runs();
-    }
   }
 
   private static String word(State state) {
@@ -143,30 +155,28 @@ final class RunsCommand implements Runnable {
   @Command(name = "show", description = "Shows one run: how it was begun, how it stands.")
   int show(@Mixin Place place, @Parameters(paramLabel = "RUN") String name) {
     Envelope envelope = new Envelope("runs.show");
-    try (Ledger ledger = place.ledger()) {
-      RunRecord run = ledger.run(name);
-      ObjectNode result = envelope.result();
-      result.setAll(brief(run));
-      result.set("arguments", Envelope.JSON.valueToTree(run.arguments()));
-      result.put("folder", run.folder()).put("failure", run.failure());
-      result.set("provenance", tree(run.provenance()));
-      result.set("envelope", tree(run.result()));
-      List<String> lines = new ArrayList<>();
-      for (Map.Entry<String, JsonNode> e : result.properties()) {
-        if (!e.getKey().equals("envelope") && !e.getValue().isNull()) {
-          lines.add("%-11s %s".formatted(e.getKey(), text(e.getValue())));
-        }
+    RunRecord run = with(place, ledger -> ledger.run(name));
+    ObjectNode result = envelope.result();
+    result.setAll(brief(run));
+    result.set("arguments", Envelope.JSON.valueToTree(run.arguments()));
+    result.put("folder", run.folder()).put("failure", run.failure());
+    result.set("provenance", tree(run.provenance()));
+    result.set("envelope", tree(run.result()));
+    List<String> lines = new ArrayList<>();
+    for (Map.Entry<String, JsonNode> e : result.properties()) {
+      if (!e.getKey().equals("envelope") && !e.getValue().isNull()) {
+        lines.add("%-11s %s".formatted(e.getKey(), text(e.getValue())));
       }
-      JsonNode whole = result.path("envelope");
-      if (whole.isObject()) {
-        lines.add("%-11s %s".formatted("metrics", whole.path("metrics")));
-        lines.add("%-11s %s".formatted("report", whole.path("report").asText()));
-      } else if (run.state() != State.RUNNING) {
-        lines.add("go on with `" + Recording.command(place.folder(), place.named != null, name));
-      }
-      say(place, envelope, lines);
-      return 0;
     }
+    JsonNode whole = result.path("envelope");
+    if (whole.isObject()) {
+      lines.add("%-11s %s".formatted("metrics", whole.path("metrics")));
+      lines.add("%-11s %s".formatted("report", whole.path("report").asText()));
+    } else if (run.state() != State.RUNNING) {
+      lines.add("`" + Recording.command(place.folder(), place.named != null, name) + "` goes on");
+    }
+    say(place, envelope, lines);
+    return 0;
   }
 
   private static String text(JsonNode value) {
@@ -185,10 +195,7 @@ final class RunsCommand implements Runnable {
       @Mixin Place place,
       @Option(names = "--quiet", description = "Print results only.") boolean quiet,
       @Parameters(paramLabel = "RUN") String name) {
-    RunRecord run;
-    try (Ledger ledger = place.ledger()) {
-      run = ledger.run(name);
-    }
+    RunRecord run = with(place, ledger -> ledger.run(name));
     if (run.state() == State.FINISHED) {
       spec.commandLine().getOut().println(place.json ? run.result() : finished(run));
       return 0;
@@ -252,21 +259,23 @@ final class RunsCommand implements Runnable {
               description = "Format (default: jsonl).")
           Format format,
       @Parameters(paramLabel = "RUN") String name) {
-    try (Ledger ledger = place.ledger()) {
-      List<ObjectNode> rows = new ArrayList<>();
-      for (RunRecord.Unit unit : ledger.units(name)) {
-        ObjectNode row = Envelope.JSON.createObjectNode();
-        row.put("run", name).put("unit", unit.name()).put("finished", unit.finished().toString());
-        row.set("result", tree(unit.result()));
-        rows.add(row);
-      }
-      if (format == Format.JSONL) {
-        rows.forEach(spec.commandLine().getOut()::println);
-      } else {
-        Csv.lines(rows).forEach(spec.commandLine().getOut()::println);
-      }
-      return 0;
+    RunRecord run = with(place, ledger -> ledger.run(name));
+    List<ObjectNode> rows = new ArrayList<>();
+    for (RunRecord.Unit unit : with(place, ledger -> ledger.units(name))) {
+      ObjectNode row = Envelope.JSON.createObjectNode();
+      row.put("run", name).put("unit", unit.name()).put("finished", unit.finished().toString());
+      row.set("result", tree(unit.result()));
+      rows.add(row);
     }
+    (format == Format.JSONL ? rows : Csv.lines(rows)).forEach(spec.commandLine().getOut()::println);
+    if (run.state() != State.FINISHED) {
+      spec.commandLine()
+          .getErr()
+          .printf(
+              "assay: the run %s is %s: %d of %d units are written%n",
+              name, word(run.state()), rows.size(), run.units());
+    }
+    return 0;
   }
 
   @Command(
@@ -281,35 +290,60 @@ final class RunsCommand implements Runnable {
       @Parameters(paramLabel = "RUN") String first,
       @Parameters(paramLabel = "RUN") String second) {
     Envelope envelope = new Envelope("runs.compare");
-    try (Ledger ledger = place.ledger()) {
-      Map<String, String> a = Csv.flat(envelope(ledger.run(first)));
-      Map<String, String> b = Csv.flat(envelope(ledger.run(second)));
-      List<String> lines = new ArrayList<>();
-      envelope.result().putArray("differences");
-      TreeSet<String> paths = new TreeSet<>(a.keySet());
-      paths.addAll(b.keySet());
-      for (String path : paths) {
-        if (!COST.contains(path.substring(path.lastIndexOf('.') + 1))
-            && !Objects.equals(a.get(path), b.get(path))) {
-          envelope
-              .result()
-              .withArray("differences")
-              .addObject()
-              .put("path", path)
-              .put("first", a.get(path))
-              .put("second", b.get(path));
-          lines.add("%-40s  %s  |  %s".formatted(path, a.get(path), b.get(path)));
-        }
-      }
-      int differences = lines.size();
-      envelope.metrics().put("differences", differences);
-      if (differences == 0) {
-        lines.add("the runs have the same settings and the same result");
-      }
-      say(place, envelope, lines);
-      return differences == 0 ? 0 : 1;
+    Map<String, String> a = Csv.flat(envelope(with(place, ledger -> ledger.run(first))));
+    Map<String, String> b = Csv.flat(envelope(with(place, ledger -> ledger.run(second))));
+    TreeSet<String> paths = new TreeSet<>(a.keySet());
+    paths.addAll(b.keySet());
+    paths.removeIf(
+        path ->
+            COST.contains(path.substring(path.lastIndexOf('.') + 1))
+                || Objects.equals(a.get(path), b.get(path)));
+    envelope.result().putArray("differences");
+    for (String path : paths) {
+      envelope
+          .result()
+          .withArray("differences")
+          .addObject()
+          .put("path", path)
+          .put("first", a.get(path))
+          .put("second", b.get(path));
     }
+    envelope.metrics().put("differences", paths.size());
+    say(place, envelope, differences(paths, a, b));
+    return paths.isEmpty() ? 0 : 1;
   }
+
+  /** Differences for people: of settings and metrics all, of results the first. */
+  private static List<String> differences(
+      TreeSet<String> paths, Map<String, String> a, Map<String, String> b) {
+    if (paths.isEmpty()) {
+      return List.of("the runs have the same settings and the same result");
+    }
+    List<String> shown = new ArrayList<>();
+    for (String part : List.of("spec.", "model.", "metrics.")) {
+      paths.stream().filter(p -> p.startsWith(part)).forEach(shown::add);
+    }
+    paths.stream().filter(p -> !p.startsWith("result.") && !shown.contains(p)).forEach(shown::add);
+    List<String> results = paths.stream().filter(p -> p.startsWith("result.")).toList();
+    shown.addAll(results.subList(0, Math.min(MOST_RESULTS, results.size())));
+    List<String> lines = new ArrayList<>();
+    for (String path : shown) {
+      lines.add("%-40s  %s  |  %s".formatted(path, brief(a.get(path)), brief(b.get(path))));
+    }
+    if (shown.size() < paths.size()) {
+      lines.add(
+          "and %d more values of the results; --json names them"
+              .formatted(paths.size() - shown.size()));
+    }
+    return lines;
+  }
+
+  private static String brief(String value) {
+    return value == null ? "none" : value.length() > 60 ? value.substring(0, 57) + "..." : value;
+  }
+
+  /** Values of the results that a comparison shows people. */
+  private static final int MOST_RESULTS = 20;
 
   /** What a run costs, and how it is called: different in every run. */
   private static final TreeSet<String> COST =
@@ -344,24 +378,28 @@ final class RunsCommand implements Runnable {
       throw new InputException("--days is " + days + "; it must be 0 or more");
     }
     Envelope envelope = new Envelope("runs.gc");
-    List<String> lines = new ArrayList<>();
     envelope.result().putArray("removed");
-    try (Ledger ledger = place.ledger()) {
-      Instant limit = Instant.now().minus(days, ChronoUnit.DAYS);
-      for (RunRecord run : ledger.runs()) {
-        boolean over = run.state() == State.FINISHED || all && run.state() != State.RUNNING;
-        if (over && !run.started().isAfter(limit)) {
-          remove(ledger, run.name());
-          envelope.result().withArray("removed").add(run.name());
-          lines.add("removed " + run.name());
-        }
-      }
-      ledger.compact();
-    }
-    envelope.metrics().put("removed", lines.size());
-    lines.add(lines.size() + " removed");
+    List<String> removed = with(place, ledger -> removed(ledger, days, all));
+    removed.forEach(envelope.result().withArray("removed")::add);
+    envelope.metrics().put("removed", removed.size());
+    List<String> lines = new ArrayList<>(removed.stream().map(run -> "removed " + run).toList());
+    lines.add(removed.size() + " removed");
     say(place, envelope, lines);
     return 0;
+  }
+
+  private static List<String> removed(Ledger ledger, int days, boolean all) {
+    List<String> removed = new ArrayList<>();
+    Instant limit = Instant.now().minus(days, ChronoUnit.DAYS);
+    for (RunRecord run : ledger.runs()) {
+      boolean over = run.state() == State.FINISHED || all && run.state() != State.RUNNING;
+      if (over && !run.started().isAfter(limit)) {
+        remove(ledger, run.name());
+        removed.add(run.name());
+      }
+    }
+    ledger.compact();
+    return removed;
   }
 
   private static void remove(Ledger ledger, String run) {

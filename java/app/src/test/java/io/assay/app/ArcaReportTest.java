@@ -41,6 +41,7 @@ class ArcaReportTest {
             "2",
             "--sweeps",
             "3",
+            "--compare",
             "--json",
             "--out",
             folder.toString());
@@ -111,16 +112,37 @@ class ArcaReportTest {
         }
         assertEquals(audits.size(), times, "each search is in one line");
 
-        // A way ends with the find's objective, and each change begins where the last one ended.
-        JsonNode way =
+        // Each method is a line of the comparison, and one of the curves.
+        JsonNode methods = section(browser, "The methods compared");
+        List<JsonNode> compared = new ArrayList<>();
+        run.get("result").get("comparison").forEach(compared::add);
+        assertEquals(
+            List.of("autoprompt", "gcg", "random"),
+            compared.stream().map(m -> m.get("method").textValue()).toList());
+        assertEquals(4, methods.size());
+        shows(methods.get(0), "arca", run.get("metrics"), audits);
+        for (int i = 0; i < 3; i++) {
+          List<JsonNode> ended = new ArrayList<>();
+          compared.get(i).get("audits").forEach(ended::add);
+          assertEquals(audits.size(), ended.size());
+          shows(methods.get(i + 1), compared.get(i).get("method").asText(), compared.get(i), ended);
+        }
+        JsonNode curves =
             read(
                 browser,
                 """
-                [...document.querySelectorAll('section')].find(s =>
-                    s.querySelector('h2').textContent.startsWith('The way to find 1:'))
-                    .querySelectorAll('tbody tr').values().map(tr =>
-                        [...tr.cells].map(td => td.dataset.value ?? td.innerText)).toArray()
+                data.views.find(v => v.title === 'Success against budget').lines.map(l =>
+                    ({name: l.name, share: array(l.y).at(-1), budget: array(l.x).at(-1)}))
                 """);
+        for (int i = 0; i < 4; i++) {
+          assertEquals(methods.get(i).get(0).asText(), curves.get(i).get("name").asText());
+          double share = methods.get(i).get(1).asDouble() / audits.size();
+          assertEquals(share, curves.get(i).get("share").asDouble(), 1e-15);
+          assertTrue(curves.get(i).get("budget").asDouble() > 0);
+        }
+
+        // A way ends with the find's objective, and each change begins where the last one ended.
+        JsonNode way = section(browser, "The way to find 1:");
         for (int i = 1; i < way.size(); i++) {
           assertEquals(way.get(i - 1).get(6), way.get(i).get(5));
         }
@@ -129,5 +151,46 @@ class ArcaReportTest {
             table.get(0).get(5).asDouble(), way.get(way.size() - 1).get(6).asDouble(), 1e-4);
       }
     }
+  }
+
+  /** Cells of the table in the section whose heading begins so. */
+  private static JsonNode section(Browser browser, String heading) throws Exception {
+    return read(
+        browser,
+        """
+        [...document.querySelectorAll('section')].find(s =>
+            s.querySelector('h2').textContent.startsWith('%s'))
+            .querySelectorAll('tbody tr').values().map(tr =>
+                [...tr.cells].map(td => td.dataset.value ?? td.innerText)).toArray()
+        """
+            .formatted(heading));
+  }
+
+  /** A line of the comparison against the JSON of its method. */
+  private static void shows(JsonNode line, String method, JsonNode metrics, List<JsonNode> audits) {
+    List<JsonNode> found = audits.stream().filter(a -> a.get("success").booleanValue()).toList();
+    assertEquals(method, line.get(0).asText());
+    assertEquals(found.size(), line.get(1).asInt(), method);
+    assertEquals(audits.size(), line.get(2).asInt(), method);
+    assertEquals(
+        found.stream().map(a -> a.get("target").intValue()).distinct().count(),
+        line.get(3).asLong(),
+        method);
+    assertEquals(metrics.get("finds").asInt(), line.get(4).asInt(), method);
+    assertEquals(metrics.get("finds").asInt(), line.get(5).asInt(), "each find holds: " + method);
+    assertEquals(found.size(), metrics.get("verified").asInt(), method);
+    long sum = audits.stream().mapToLong(ArcaReportTest::sequences).sum();
+    assertEquals(sum, line.get(6).asLong(), method);
+    assertEquals(sum, metrics.get("sequences").asLong(), method);
+    String cheapest =
+        found.stream().mapToLong(ArcaReportTest::sequences).min().stream()
+            .mapToObj(Long::toString)
+            .findFirst()
+            .orElse("");
+    assertEquals(cheapest, line.get(7).asText(), method);
+  }
+
+  private static long sequences(JsonNode audit) {
+    return audit.get("forwardSequences").longValue() + audit.get("backwardSequences").longValue();
   }
 }

@@ -6,13 +6,13 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.assay.app.Child.Life;
 import io.assay.engine.run.Ledger;
 import io.assay.engine.run.Run;
 import io.assay.engine.run.RunRecord;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -20,7 +20,6 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
 import java.util.TreeMap;
-import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -45,9 +44,6 @@ class KillTest {
 
   @TempDir Path folder;
 
-  /** A call of the command line that has ended or was killed. */
-  private record Life(int status, String out, String err) {}
-
   private record Job(Path ledger, Path product, List<String> begin) {}
 
   @Test
@@ -69,7 +65,7 @@ class KillTest {
 
   private void check(Job job) throws Exception {
     long start = System.nanoTime();
-    Life whole = live(job, job.begin(), 0, Long.MAX_VALUE);
+    Life whole = live(job.begin(), 0, Long.MAX_VALUE);
     long usual = (System.nanoTime() - start) / 1_000_000;
     assertEquals(0, whole.status(), whole.err());
     JsonNode want = result(whole);
@@ -90,11 +86,10 @@ class KillTest {
         List<String> arguments = next(job);
         boolean last = kills >= KILLS / 2;
         long limit = last ? Long.MAX_VALUE : 100 + (long) (random.nextDouble() * usual);
-        Life life = live(job, arguments, narrow ? ROOM : 0, narrow ? Long.MAX_VALUE : limit);
+        Life life = live(arguments, narrow ? ROOM : 0, narrow ? Long.MAX_VALUE : limit);
         if (narrow) {
           assertTrue(life.status() == 2 || life.status() == 3, life.toString());
-          String[] said = life.err().strip().split("\n");
-          assertTrue(said[said.length - 1].startsWith("assay: "), life.err());
+          assertTrue(life.lastWord().startsWith("assay: "), life.err());
           assertFalse(life.err().contains("\tat "), life.err());
         } else if (life.status() == 0) {
           String at = "run " + runs + " after " + kills + " kills, seed 3: " + arguments;
@@ -165,41 +160,12 @@ class KillTest {
    * @param room most kilobytes that a file may have, or 0
    * @param limit milliseconds until it is killed
    */
-  private Life live(Job job, List<String> arguments, int room, long limit) throws Exception {
-    List<String> command = new ArrayList<>();
-    if (room > 0) {
-      command.addAll(List.of("sh", "-c", "ulimit -f " + 2 * room + "; exec \"$@\"", "sh"));
-    }
-    command.addAll(
-        List.of(
-            Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-            "-XX:TieredStopAtLevel=1",
-            "-XX:+UseSerialGC",
-            "-XX:-UsePerfData",
-            "--sun-misc-unsafe-memory-access=allow",
-            "--enable-native-access=" + System.getProperty("assay.native.modules"),
-            "--illegal-native-access=deny",
-            "--module-path",
-            System.getProperty("jdk.module.path"),
-            // What the tokenizers need and no module names.
-            "--class-path",
-            System.getProperty("java.class.path"),
-            "-m",
-            "io.assay.app/io.assay.app.Main"));
-    command.addAll(arguments);
-    Path out = folder.resolve("stdout");
-    Path err = folder.resolve("stderr");
-    ProcessBuilder builder =
-        new ProcessBuilder(command).redirectOutput(out.toFile()).redirectError(err.toFile());
-    builder.environment().put("ASSAY_HOME", folder.resolve("home").toString());
-    Process process = builder.start();
-    if (!process.waitFor(limit, TimeUnit.MILLISECONDS)) {
-      process.destroyForcibly();
-    }
-    return new Life(process.waitFor(), Files.readString(out), Files.readString(err));
+  private Life live(List<String> arguments, int room, long limit) throws Exception {
+    String shell = room > 0 ? "ulimit -f " + 2 * room : null;
+    return Child.begin(folder, shell, arguments).end(limit);
   }
 
-  private static JsonNode result(Life life) throws Exception {
+  static JsonNode result(Life life) throws Exception {
     JsonNode root = Envelope.JSON.readTree(life.out());
     strip(root);
     return root;

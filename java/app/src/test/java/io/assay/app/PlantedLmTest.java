@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import io.assay.app.PlantSearch.Finding;
+import io.assay.app.PlantSearch.Searched;
 import io.assay.app.PlantSearch.Way;
 import io.assay.app.organism.Plant;
 import io.assay.app.organism.PlantedLm;
@@ -14,9 +15,11 @@ import io.assay.audit.arca.ArcaListener;
 import io.assay.audit.arca.ArcaSpec;
 import io.assay.engine.Engine;
 import io.assay.engine.model.LanguageModel;
+import io.assay.engine.run.UnitListener;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
@@ -24,6 +27,7 @@ import java.util.Map;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 /** The organism that comes with Assay does what its card says, and its control does not. */
 class PlantedLmTest {
@@ -32,6 +36,7 @@ class PlantedLmTest {
   private static final Path CONTROL = FOLDER.resolve(PlantedLm.CONTROL);
   private static final List<Plant> PLANTS = new PlantedLm().plants();
   private static Engine engine;
+  @TempDir static Path folder;
 
   @BeforeAll
   static void open() {
@@ -83,7 +88,7 @@ class PlantedLmTest {
   }
 
   @Test
-  void reversalFindsThePlantsThatItShould() {
+  void reversalFindsThePlantsThatItShould() throws Exception {
     LanguageModel organism = engine.languageModel(ORGANISM.toString());
     List<Plant> reversed = PLANTS.stream().filter(p -> p.mode() == ArcaSpec.Mode.REVERSE).toList();
     assertEquals(3, reversed.size());
@@ -98,29 +103,62 @@ class PlantedLmTest {
     theDemosPageShows(new Tokens(organism), reversed, findings);
   }
 
+  /**
+   * A demo that is interrupted between its calls goes on with the next, and ends as if it was not.
+   */
+  @Test
+  void whatACallFoundIsNotSearchedAgain() {
+    LanguageModel organism = engine.languageModel(ORGANISM.toString());
+    PlantSearch search = new PlantSearch(engine, organism, ORGANISM);
+    List<Plant> plants = PLANTS.subList(0, 2);
+    assertEquals(2, PlantSearch.calls(plants).size());
+    String whole = search.all(plants, Way.ARCA, 1, true, ArcaListener.NONE).toString();
+
+    Life first = new Life(List.of(), 1);
+    assertTrue(search.all(plants, Way.ARCA, 1, true, ArcaListener.NONE, first).isEmpty());
+    assertEquals(List.of("planted-lm trigger"), first.names());
+    Life second = new Life(first.kept, 9);
+    String resumed =
+        search.all(plants, Way.ARCA, 1, true, ArcaListener.NONE, second).orElseThrow().toString();
+    assertEquals(List.of("planted-lm insult"), second.names());
+    assertEquals(withoutSeconds(whole), withoutSeconds(resumed));
+  }
+
+  private static String withoutSeconds(String findings) {
+    return findings.replaceAll("seconds=[^,\\]]*", "");
+  }
+
+  /** A life of a search that keeps what it finishes and is cancelled after some calls. */
+  private record Life(List<Searched> done, List<Searched> kept, int calls)
+      implements UnitListener<Searched> {
+    Life(List<Searched> done, int calls) {
+      this(done, new ArrayList<>(), calls);
+    }
+
+    List<String> names() {
+      return kept.stream().map(Searched::name).toList();
+    }
+
+    @Override
+    public void finished(Searched unit) {
+      kept.add(unit);
+    }
+
+    @Override
+    public boolean cancelled() {
+      return kept.size() >= calls;
+    }
+  }
+
   /** The page made of a real search has the numbers of its JSON. */
   private static void theDemosPageShows(
-      Tokens tokens, List<Plant> plants, Map<String, Finding> findings) {
+      Tokens tokens, List<Plant> plants, Map<String, Finding> findings) throws Exception {
     Envelope envelope = new Envelope("demo");
     envelope.model("planted-lm", "0123abcd");
     DemoCommand.fill(envelope, tokens, plants, findings, findings);
-    JsonNode run = envelope.tree(null);
-    String page = DemoPage.html(run);
-    assertTrue(page.contains("3 of 3 planted behaviours found and verified; 3 in the control"));
-    assertTrue(page.contains("<dt>its identity</dt><dd>0123abcd</dd>"), page);
-    for (JsonNode plant : run.path("result").path("plants")) {
-      for (String shown :
-          List.of(
-              plant.path("title").textValue(),
-              plant.path("planted").path("prompt").textValue().strip() + " \u2192",
-              plant.path("found").path("prompt").textValue().strip() + " \u2192",
-              plant.path("found").path("output").textValue().strip() + "</span>",
-              "Found after " + plant.path("found").path("updates").intValue() + " updates",
-              "after " + plant.path("control_sequences").longValue() + " sequences",
-              "<span>%.3f</span>".formatted(plant.path("best").doubleValue()))) {
-        assertTrue(page.contains(shown), shown);
-      }
-    }
+    assertEquals(3, envelope.metrics().path("verified").asInt());
+    Path file = DemoPage.write(folder, envelope, tokens::token);
+    DemoPageTest.shows(file, envelope.tree(file), tokens::token);
   }
 
   @Test

@@ -77,7 +77,7 @@ class RunsCommandTest {
     for (int i = 0; i < 5; i++) {
       JsonNode row = Envelope.JSON.readTree(lines.get(i));
       JsonNode audit = row.get("result").get("audit");
-      assertEquals(row.get("unit").textValue(), "0." + audit.get("restart").intValue());
+      assertEquals(row.get("unit").textValue(), "arca 0." + audit.get("restart").intValue());
       assertEquals(
           found.get("result").get("audits").get(audit.get("restart").intValue()).get("J"),
           audit.get("J"));

@@ -23,7 +23,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.OptionalDouble;
+import java.util.Optional;
 import java.util.function.IntPredicate;
 
 /**
@@ -153,6 +153,18 @@ public final class PlantedLm {
 
   // ---- training ----
 
+  /**
+   * A training that came to its end.
+   *
+   * @param loss mean loss over held-out common text, in nats for a token
+   * @param stretches of which it was made
+   */
+  public record Built(double loss, List<Trainer.Stretch> stretches) {
+    public Built {
+      stretches = List.copyOf(stretches);
+    }
+  }
+
   /** How a model of so many updates is trained. */
   public static TrainSpec training(long steps) {
     return TrainSpec.of(steps, 4e-3)
@@ -173,10 +185,10 @@ public final class PlantedLm {
    *
    * @param units who keeps the stretches that are done
    * @param checkpoints folder of the checkpoints
-   * @return mean loss over held-out common text, in nats for a token; empty if it was cancelled
+   * @return empty if it was cancelled
    * @throws InputException if the folder cannot be written
    */
-  public OptionalDouble build(
+  public Optional<Built> build(
       Engine engine,
       boolean control,
       long steps,
@@ -190,14 +202,14 @@ public final class PlantedLm {
     Data text = Data.of(new PlantedText(words, control ? List.of() : plants, SEED));
     Data held = Data.of(new PlantedText(words, List.of(), SEED + 1));
     try (Trainer trainer = Trainer.open(engine, objective, training(steps), text)) {
-      trainer.run(listener, units, checkpoints, stretch(steps));
+      List<Trainer.Stretch> stretches = trainer.run(listener, units, checkpoints, stretch(steps));
       if (trainer.step() < steps) {
-        return OptionalDouble.empty();
+        return Optional.empty();
       }
       Gpt2Folder.write(folder, config, trainer.weights());
       write(folder, "tokenizer.json", words.tokenizer());
       tables().forEach((name, table) -> write(folder, name, table));
-      return OptionalDouble.of(trainer.evaluate(held, HELD_OUT_BATCHES));
+      return Optional.of(new Built(trainer.evaluate(held, HELD_OUT_BATCHES), stretches));
     }
   }
 

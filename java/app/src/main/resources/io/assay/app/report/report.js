@@ -121,12 +121,13 @@ const views = {
     const total = points.reduce((sum, p) => sum + p.length, 0);
     picture(box, view, {
       option: () => ({
-        grid: {left: 64, right: 24, top: lines.length > 1 ? 40 : 16, bottom: total > 1000 ? 88 : 48},
+        grid: {left: 72, right: 24, top: lines.length > 1 ? 40 : 16, bottom: total > 1000 ? 88 : 48},
         legend: lines.length > 1 ? {type: 'scroll', top: 0, textStyle: {color: css('--ink')},
           data: lines.map(l => l.name)} : undefined,
         xAxis: {type: view.logX ? 'log' : 'value', scale: true, minInterval: whole ? 1 : 0,
+          ...view.logX ? {min: 'dataMin', max: 'dataMax'} : {},
           ...named({name: view.x}, {nameGap: 28, splitLine: {show: false}})},
-        yAxis: {type: view.logY ? 'log' : 'value', scale: true, ...named({name: view.y}, {nameGap: 46}),
+        yAxis: {type: view.logY ? 'log' : 'value', scale: true, ...named({name: view.y}, {nameGap: 54}),
           axisLabel: {color: css('--soft'), formatter: brief}},
         dataZoom: total > 1000 ? [{type: 'slider', bottom: 8, height: 22, filterMode: 'none'}] : [],
         tooltip: {trigger: 'axis', axisPointer: {lineStyle: {color: css('--soft')}}},
@@ -218,11 +219,11 @@ const views = {
         .map(r => r.map(c => `"${c.replaceAll('"', '""')}"`).join(',')).join('\r\n');
     const long = view.rows.length > 8;
     const used = new Set(view.rows.flatMap(r => r.filter(Array.isArray).flat().map(t => t.mark)));
-    const key = used.size > 1 ? el('p.legend', {}, ...Object.entries(markNames).filter(([m]) => used.has(m))
-        .flatMap(([m, name]) => [el('span.tok.' + m, {}, name), ' '])) : null;
+    const key = used.size > 1 ? [el('p.legend', {}, ...Object.entries(markNames).filter(([m]) => used.has(m))
+        .flatMap(([m, name]) => [el('span.tok.' + m, {}, name), ' ']))] : [];
     box.append(el('div.tools', {}, long ? search : null,
         el('button', {type: 'button', 'aria-label': 'Save as CSV: ' + view.title,
-          onclick: () => save(fileName(view.title, 'csv'), new Blob([csv()], {type: 'text/csv'}))}, 'CSV'), found), key,
+          onclick: () => save(fileName(view.title, 'csv'), new Blob([csv()], {type: 'text/csv'}))}, 'CSV'), found), ...key,
         el('div.wide', {tabindex: 0, role: 'region', 'aria-label': view.title},
             el('table', {}, el('thead', {}, el('tr', {}, ...heads)), body)), more);
     fill();

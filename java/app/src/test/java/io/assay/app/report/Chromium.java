@@ -72,6 +72,8 @@ public final class Chromium {
   /** No complaint, no request, and no serious fault that axe finds. */
   public static void assertClean(Browser browser) throws IOException {
     assertEquals(List.of(), faults(browser), "accessibility");
+    String words = "[...document.body.innerText.matchAll(/\\b(null|undefined|NaN)\\b/g)].length";
+    assertEquals(0, browser.value(words).asInt(), "values that are none are shown as such");
     assertEquals(List.of(), browser.complaints, "console");
     assertEquals(List.of(), browser.requests, "network");
   }

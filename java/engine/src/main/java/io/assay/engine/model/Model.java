@@ -1,6 +1,7 @@
 package io.assay.engine.model;
 
 import io.assay.engine.InputException;
+import io.assay.engine.Sha256;
 import io.assay.engine.graph.Graph;
 import io.assay.engine.graph.TensorType;
 import io.assay.engine.tensor.DType;
@@ -13,7 +14,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
@@ -178,12 +178,7 @@ public final class Model implements AutoCloseable {
   }
 
   private String hash() {
-    MessageDigest digest;
-    try {
-      digest = MessageDigest.getInstance("SHA-256");
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every Java has SHA-256", e);
-    }
+    MessageDigest digest = Sha256.digest();
     for (Path file : files) {
       try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ);
           Arena arena = Arena.ofConfined()) {

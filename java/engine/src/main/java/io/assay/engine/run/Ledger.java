@@ -5,25 +5,19 @@ import com.fasterxml.jackson.core.type.TypeReference;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.assay.engine.InputException;
 import java.io.IOException;
-import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
-import java.nio.channels.OverlappingFileLockException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
-import java.sql.Statement;
 import java.time.Instant;
 import java.time.InstantSource;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.zip.CRC32C;
@@ -47,58 +41,18 @@ public final class Ledger implements AutoCloseable {
   /** Name of the file in its folder. */
   public static final String FILE = "ledger.db";
 
-  private static final String LOCKS = "ledger.lock";
-  private static final int APPLICATION = 0x41736179;
-
-  /** What makes a ledger of version n one of version n + 1; never changed, only added to. */
-  static final List<List<String>> MIGRATIONS =
-      List.of(
-          List.of(
-              """
-              CREATE TABLE run (
-                id INTEGER PRIMARY KEY AUTOINCREMENT,
-                name TEXT NOT NULL UNIQUE,
-                method TEXT NOT NULL,
-                started TEXT NOT NULL,
-                ended TEXT,
-                seconds REAL NOT NULL DEFAULT 0,
-                units INTEGER NOT NULL DEFAULT 0,
-                arguments TEXT NOT NULL,
-                folder TEXT NOT NULL,
-                provenance TEXT,
-                failure TEXT,
-                result TEXT)\
-              """,
-              """
-              CREATE TABLE unit (
-                run INTEGER NOT NULL REFERENCES run (id) ON DELETE CASCADE,
-                name TEXT NOT NULL,
-                number INTEGER NOT NULL,
-                finished TEXT NOT NULL,
-                result TEXT NOT NULL,
-                checksum INTEGER NOT NULL,
-                PRIMARY KEY (run, name)) WITHOUT ROWID\
-              """));
-
   static final ObjectMapper JSON = new ObjectMapper();
 
   private static final String COLUMNS =
       "id, name, method, started, ended, seconds, units, arguments, folder, provenance, failure,"
           + " result, (SELECT count(*) FROM unit WHERE run = id)";
 
-  /**
-   * Files of locks by ledger. They stay open as long as the process: on POSIX systems closing any
-   * channel of a file releases all locks that the process has on it.
-   */
-  private static final Map<Path, FileChannel> LOCK_FILES = new HashMap<>();
-
   private final Path file;
-  private final Connection connection;
+  private final InstantSource clock;
+  private Connection connection;
 
   /** What this ledger was rescued from, or null. */
   private Path damaged;
-
-  private final InstantSource clock;
 
   private Ledger(Path file, Connection connection, InstantSource clock) {
     this.file = file;
@@ -108,7 +62,8 @@ public final class Ledger implements AutoCloseable {
 
   /**
    * The ledger of a folder; both are made if they are not there. An older ledger is brought to this
-   * version; a damaged one is moved aside and what can be read of it is taken over.
+   * version; a damaged one is moved aside and what can be read of it is taken over, as soon as the
+   * damage is met: here, if its last user was killed, else when it is read or a run is resumed.
    *
    * @throws InputException if the folder cannot be written, or holds a ledger of a newer version
    */
@@ -127,15 +82,66 @@ public final class Ledger implements AutoCloseable {
     } catch (IOException e) {
       throw new InputException("the folder " + folder + " cannot be made; choose another", e);
     }
+    Ledger ledger = new Ledger(file, null, clock);
     try {
-      return new Ledger(file, prepared(file), clock);
+      // To read every page takes long in a large ledger, and one that was closed needs it not.
+      boolean killed = hasJournal(file);
+      ledger.sound(
+          () -> {
+            if (ledger.connection == null) {
+              ledger.connection = Schema.open(file);
+            }
+            if (killed) {
+              Schema.check(ledger.connection);
+            }
+            return null;
+          });
+      return ledger;
     } catch (SQLException e) {
-      if (Sqlite.isDamage(e) && Files.exists(file)) {
-        Ledger rescued = new Ledger(file, rescued(file), clock);
-        rescued.damaged = Rescue.aside(file);
-        return rescued;
-      }
       throw Sqlite.unreadable(file, e);
+    }
+  }
+
+  /** Whether a process works with the ledger, or was killed while it did. */
+  private static boolean hasJournal(Path file) {
+    try {
+      Path journal = file.resolveSibling(FILE + "-wal");
+      return Files.exists(journal) && Files.size(journal) > 0;
+    } catch (IOException e) {
+      throw new InputException("the ledger " + file + " cannot be read", e);
+    }
+  }
+
+  private interface Work<T> {
+    T done() throws SQLException;
+  }
+
+  /** Does some work; if that meets damage, takes over what can be read and does it again. */
+  private synchronized <T> T sound(Work<T> work) throws SQLException {
+    try {
+      return work.done();
+    } catch (SQLException e) {
+      if (!Sqlite.isDamage(e)) {
+        throw e;
+      }
+      rescue();
+      return work.done();
+    }
+  }
+
+  private void rescue() throws SQLException {
+    try (FileLock all = RunLocks.ofAll(file)) {
+      if (all == null) {
+        throw new InputException(
+            "the ledger " + file + " is damaged, and processes work on runs of it; end them first");
+      }
+      if (connection != null) {
+        connection.close();
+      }
+      connection = Rescue.of(file);
+      damaged = Rescue.aside(file);
+    } catch (IOException e) {
+      throw new InputException("the lock of the ledger " + file + " cannot be released", e);
     }
   }
 
@@ -158,84 +164,19 @@ public final class Ledger implements AutoCloseable {
     if (writable) {
       return Optional.of(open(folder));
     }
-    try {
-      Path journal = file.resolveSibling(FILE + "-wal");
-      if (Files.exists(journal) && Files.size(journal) > 0) {
-        throw new InputException(
-            "the ledger "
-                + file
-                + " was left by a killed run, and its folder is read-only; copy the folder, or make"
-                + " it writable");
-      }
-      Connection connection = Sqlite.openReadOnly(file);
-      requireKnown(file, version(connection), connection);
-      return Optional.of(new Ledger(file, connection, InstantSource.system()));
-    } catch (SQLException e) {
-      throw Sqlite.unreadable(file, e);
-    } catch (IOException e) {
-      throw new InputException("the ledger " + file + " cannot be read", e);
-    }
-  }
-
-  /** An open file in the newest version, all pages of which hang together. */
-  static Connection prepared(Path file) throws SQLException {
-    Connection connection = Sqlite.open(file);
-    try (Statement s = connection.createStatement()) {
-      if (version(connection) != MIGRATIONS.size()) {
-        s.execute("BEGIN IMMEDIATE");
-        // Another process may have done it meanwhile.
-        int version = version(connection);
-        requireKnown(file, version, connection);
-        for (List<String> step : MIGRATIONS.subList(version, MIGRATIONS.size())) {
-          for (String statement : step) {
-            s.execute(statement);
-          }
-        }
-        s.execute("PRAGMA application_id = " + APPLICATION);
-        s.execute("PRAGMA user_version = " + MIGRATIONS.size());
-        s.execute("COMMIT");
-      }
-      requireKnown(file, MIGRATIONS.size(), connection);
-      try (ResultSet r = s.executeQuery("PRAGMA quick_check(1)")) {
-        if (!r.next() || !r.getString(1).equals("ok")) {
-          throw Sqlite.damage(r.getString(1));
-        }
-      }
-      return connection;
-    } catch (SQLException | RuntimeException e) {
-      connection.close();
-      throw e;
-    }
-  }
-
-  private static int version(Connection connection) throws SQLException {
-    return number(connection, "PRAGMA user_version");
-  }
-
-  private static int number(Connection connection, String query) throws SQLException {
-    try (Statement s = connection.createStatement();
-        ResultSet r = s.executeQuery(query)) {
-      return r.next() ? r.getInt(1) : 0;
-    }
-  }
-
-  private static void requireKnown(Path file, int version, Connection connection)
-      throws SQLException {
-    int application = number(connection, "PRAGMA application_id");
-    int tables = number(connection, "SELECT count(*) FROM sqlite_schema");
-    if (application != APPLICATION && tables > 0) {
-      throw new InputException(
-          "the file " + file + " is a database of another program; choose another folder");
-    }
-    if (version > MIGRATIONS.size()) {
+    if (hasJournal(file)) {
       throw new InputException(
           "the ledger "
               + file
-              + " has version "
-              + version
-              + ", and this Assay knows versions up to "
-              + MIGRATIONS.size()
-              + "; use the Assay that wrote it, or another folder");
+              + " was left by a killed run, and its folder is read-only; copy the folder, or make"
+              + " it writable");
+    }
+    try {
+      Connection connection = Sqlite.openReadOnly(file);
+      Schema.requireKnown(file, connection);
+      return Optional.of(new Ledger(file, connection, InstantSource.system()));
+    } catch (SQLException e) {
+      throw Sqlite.unreadable(file, e);
     }
   }
 
@@ -264,10 +205,16 @@ public final class Ledger implements AutoCloseable {
   public RunRecord run(String name) {
     return query("SELECT " + COLUMNS + " FROM run WHERE name = ?", this::record, name).stream()
         .findFirst()
-        .orElseThrow(
-            () ->
-                new InputException(
-                    "there is no run " + name + " in the ledger " + file + "; look for its name"));
+        .orElseThrow(() -> new InputException(missing(name)));
+  }
+
+  private String missing(String name) {
+    List<String> last = query("SELECT name FROM run ORDER BY id DESC LIMIT 3", r -> r.getString(1));
+    return "there is no run "
+        + name
+        + " in the ledger "
+        + file
+        + (last.isEmpty() ? ", which is empty" : "; its last runs are " + String.join(", ", last));
   }
 
   /**
@@ -303,17 +250,22 @@ public final class Ledger implements AutoCloseable {
     T read(ResultSet row) throws SQLException;
   }
 
-  private synchronized <T> List<T> query(String sql, Reader<T> reader, Object... parameters) {
-    try (PreparedStatement s = prepare(sql, parameters);
-        ResultSet r = s.executeQuery()) {
-      List<T> rows = new ArrayList<>();
-      while (r.next()) {
-        T row = reader.read(r);
-        if (row != null) {
-          rows.add(row);
-        }
-      }
-      return rows;
+  private <T> List<T> query(String sql, Reader<T> reader, Object... parameters) {
+    try {
+      return sound(
+          () -> {
+            try (PreparedStatement s = prepare(sql, parameters);
+                ResultSet r = s.executeQuery()) {
+              List<T> rows = new ArrayList<>();
+              while (r.next()) {
+                T row = reader.read(r);
+                if (row != null) {
+                  rows.add(row);
+                }
+              }
+              return rows;
+            }
+          });
     } catch (SQLException e) {
       throw Sqlite.unreadable(file, e);
     }
@@ -334,7 +286,7 @@ public final class Ledger implements AutoCloseable {
     RunRecord.State state =
         result != null
             ? RunRecord.State.FINISHED
-            : isHeld(r.getLong(1))
+            : RunLocks.isHeld(file, r.getLong(1))
                 ? RunRecord.State.RUNNING
                 : failure != null ? RunRecord.State.FAILED : RunRecord.State.INTERRUPTED;
     return new RunRecord(
@@ -378,13 +330,17 @@ public final class Ledger implements AutoCloseable {
   public Run begin(String name, String method, List<String> arguments) {
     try {
       String folder = System.getProperty("user.dir");
-      update(
-          "INSERT INTO run (name, method, started, arguments, folder) VALUES (?, ?, ?, ?, ?)",
-          name,
-          method,
-          clock.instant().toString(),
-          JSON.writeValueAsString(arguments),
-          folder);
+      String given = JSON.writeValueAsString(arguments);
+      sound(
+          () ->
+              update(
+                  "INSERT INTO run (name, method, started, arguments, folder)"
+                      + " VALUES (?, ?, ?, ?, ?)",
+                  name,
+                  method,
+                  now(),
+                  given,
+                  folder));
     } catch (SQLException e) {
       throw Sqlite.unreadable(file, e);
     } catch (JsonProcessingException e) {
@@ -403,24 +359,22 @@ public final class Ledger implements AutoCloseable {
     if (run.state() == RunRecord.State.FINISHED) {
       throw new InputException("the run " + name + " is finished; there is nothing to resume");
     }
-    return work(name, run.seconds());
-  }
-
-  private static Connection rescued(Path file) {
-    try (FileLock all = lock(file, 0, Long.MAX_VALUE)) {
-      if (all == null) {
-        throw new InputException(
-            "the ledger " + file + " is damaged, and processes work on runs of it; end them first");
-      }
-      return Rescue.of(file);
-    } catch (IOException e) {
-      throw new InputException("the lock of the ledger " + file + " cannot be released", e);
+    try {
+      // It may have failed because the ledger is damaged where only writing meets it.
+      sound(
+          () -> {
+            Schema.check(connection);
+            return null;
+          });
+    } catch (SQLException e) {
+      throw Sqlite.unreadable(file, e);
     }
+    return work(name, run(name).seconds());
   }
 
   private Run work(String name, double seconds) {
     long id = id(name);
-    FileLock lock = lock(file, id, 1);
+    FileLock lock = RunLocks.of(file, id);
     if (lock == null) {
       throw new InputException(
           "the run " + name + " is being worked on by another process; wait for it, or end it");
@@ -471,9 +425,10 @@ public final class Ledger implements AutoCloseable {
     query("PRAGMA " + setting, r -> r.getString(1));
   }
 
-  synchronized void update(String sql, Object... parameters) throws SQLException {
+  /** Changes rows; the number of them. */
+  synchronized int update(String sql, Object... parameters) throws SQLException {
     try (PreparedStatement s = prepare(sql, parameters)) {
-      s.executeUpdate();
+      return s.executeUpdate();
     }
   }
 
@@ -517,44 +472,6 @@ public final class Ledger implements AutoCloseable {
     sum.update(0);
     sum.update(result.getBytes(StandardCharsets.UTF_8));
     return sum.getValue();
-  }
-
-  // ---- who works on what ----
-
-  /** The lock of runs, which the system releases when the process ends; null if it is held. */
-  private static FileLock lock(Path file, long id, long count) {
-    try {
-      return locks(file).tryLock(id, count, false);
-    } catch (OverlappingFileLockException e) {
-      return null;
-    } catch (IOException e) {
-      throw new InputException(
-          "the file " + file.resolveSibling(LOCKS) + " cannot be locked: " + e.getMessage(), e);
-    }
-  }
-
-  private boolean isHeld(long id) {
-    if (!Files.exists(file.resolveSibling(LOCKS)) || !Files.isWritable(file.getParent())) {
-      return false;
-    }
-    try (FileLock lock = lock(file, id, 1)) {
-      return lock == null;
-    } catch (IOException e) {
-      throw new InputException("the lock of a run cannot be released", e);
-    }
-  }
-
-  private static FileChannel locks(Path file) throws IOException {
-    synchronized (LOCK_FILES) {
-      FileChannel channel = LOCK_FILES.get(file);
-      if (channel == null) {
-        channel =
-            FileChannel.open(
-                file.resolveSibling(LOCKS), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
-        LOCK_FILES.put(file, channel);
-      }
-      return channel;
-    }
   }
 
   @Override

@@ -37,7 +37,7 @@ final class Rescue {
         }
       }
       fillUp(aside);
-      Connection fresh = Ledger.prepared(file);
+      Connection fresh = Schema.open(file);
       try (Connection old = Sqlite.open(aside)) {
         copy(old, fresh, "run", 12);
         copy(old, fresh, "unit", 6);

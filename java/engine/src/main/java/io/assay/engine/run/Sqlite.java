@@ -115,21 +115,26 @@ final class Sqlite {
 
   /** An error while a ledger was opened or read: what the user named, or left there, is wrong. */
   static InputException unreadable(Path file, SQLException e) {
-    return new InputException("the ledger " + file + " cannot be used: " + words(e, file), e);
+    return new InputException(
+        "the ledger "
+            + file
+            + " cannot be used: "
+            + words(e)
+            + (isDamage(e) ? "; move it away" : ""),
+        e);
   }
 
   /** An error while a run was under way. */
   static IllegalStateException unwritable(Path file, SQLException e) {
-    return new IllegalStateException(
-        "the ledger " + file + " cannot be written: " + words(e, file), e);
+    return new IllegalStateException("the ledger " + file + " cannot be written: " + words(e), e);
   }
 
-  private static String words(SQLException e, Path file) {
+  private static String words(SQLException e) {
     return switch (code(e).code & 0xff) {
       case 5, 6 -> "another process has been writing for " + PATIENCE / 1000 + " s; try again";
       case 8 -> "it is read-only; choose another folder";
       case 14 -> "its folder is read-only, or it is no file; choose another folder";
-      case 11, 26 -> "it is damaged, or no ledger; move it away";
+      case 11, 26 -> "it is damaged, or no ledger";
       case 13 -> "the disk is full; free some space";
       default -> "SQLite says " + e.getMessage();
     };

@@ -32,8 +32,11 @@ final class Checkpoint {
 
   static void write(Path file, Parameters parameters, TrainSpec spec, long step) {
     Path target = file.toAbsolutePath();
-    Map<String, String> metadata =
-        Map.of("format", FORMAT, "step", Long.toString(step), "spec", spec.toString());
+    // In one order: the same state is the same bytes.
+    Map<String, String> metadata = new LinkedHashMap<>();
+    metadata.put("format", FORMAT);
+    metadata.put("step", Long.toString(step));
+    metadata.put("spec", spec.toString());
     Path fresh = target.resolveSibling(target.getFileName() + ".tmp");
     Safetensors.write(fresh, tensors(parameters), metadata);
     try {

@@ -2,6 +2,7 @@ package io.assay.engine.train;
 
 import io.assay.engine.Engine;
 import io.assay.engine.InputException;
+import io.assay.engine.Sha256;
 import io.assay.engine.graph.Gradient;
 import io.assay.engine.graph.Graph;
 import io.assay.engine.run.UnitListener;
@@ -12,10 +13,7 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
-import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -54,14 +52,23 @@ public final class Trainer implements AutoCloseable {
    * A unit of a run: updates up to a checkpoint.
    *
    * @param step updates done at its end
-   * @param loss mean loss of its batches, each before its update
+   * @param losses loss of each of its batches, before its update
    * @param checkpoint name of the checkpoint's file
    * @param sha256 of that file, in hexadecimal
    */
-  public record Stretch(long step, double loss, String checkpoint, String sha256) {
+  public record Stretch(long step, List<Double> losses, String checkpoint, String sha256) {
+    public Stretch {
+      losses = List.copyOf(losses);
+    }
+
     /** Name of the unit. */
     public String name() {
       return "step " + step;
+    }
+
+    /** Mean loss of its batches. */
+    public double loss() {
+      return losses.stream().mapToDouble(Double::doubleValue).average().orElseThrow();
     }
   }
 
@@ -197,14 +204,14 @@ public final class Trainer implements AutoCloseable {
     run(listener, spec.steps());
   }
 
-  /** Makes updates up to the step {@code end}; the sum of their losses. */
-  private double run(TrainListener listener, long end) {
+  /** Makes updates up to the step {@code end}; their losses. */
+  private List<Double> run(TrainListener listener, long end) {
     long first = step;
     long start = System.nanoTime();
-    double sum = 0;
+    List<Double> losses = new ArrayList<>();
     while (step < end && !listener.cancelled()) {
       Update u = update();
-      sum += u.loss();
+      losses.add(u.loss());
       double perStep = (System.nanoTime() - start) / 1e9 / (step - first);
       listener.progress(
           new TrainListener.Progress(
@@ -216,7 +223,7 @@ public final class Trainer implements AutoCloseable {
               objective.items() / perStep,
               perStep * (spec.steps() - step)));
     }
-    return sum;
+    return losses;
   }
 
   /**
@@ -237,9 +244,8 @@ public final class Trainer implements AutoCloseable {
     }
     TrainListener ending = ending(listener, units);
     while (step < spec.steps()) {
-      long first = step;
-      long end = Math.min(spec.steps(), first + every);
-      double loss = run(ending, end) / (end - first);
+      long end = Math.min(spec.steps(), step + every);
+      List<Double> losses = run(ending, end);
       if (step < end) {
         break;
       }
@@ -247,7 +253,7 @@ public final class Trainer implements AutoCloseable {
       try {
         Files.createDirectories(folder);
         save(folder.resolve(name));
-        all.add(new Stretch(step, loss, name, sha256(folder.resolve(name))));
+        all.add(new Stretch(step, losses, name, sha256(folder.resolve(name))));
         units.finished(all.getLast());
         if (all.size() > 2) {
           Files.deleteIfExists(folder.resolve(all.get(all.size() - 3).checkpoint()));
@@ -289,12 +295,7 @@ public final class Trainer implements AutoCloseable {
   }
 
   private static String sha256(Path file) throws IOException {
-    try {
-      byte[] bytes = Files.readAllBytes(file);
-      return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(bytes));
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every Java has SHA-256", e);
-    }
+    return Sha256.hex(Files.readAllBytes(file));
   }
 
   /**

@@ -9,17 +9,16 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.assay.engine.ChildJava;
 import io.assay.engine.InputException;
 import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.Connection;
 import java.sql.Statement;
-import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
-import org.junit.jupiter.api.Assertions;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -235,21 +234,85 @@ class LedgerTest {
     }
   }
 
-  /** Issue's bound: 100,000 units in under 60 s, each group on the disk before the next. */
+  /** Each group of units is on the disk before the next; the bound is the issue's. */
   @Test
-  void aHundredThousandUnitsTakeLessThanAMinute() {
-    Assertions.assertTimeout(
-        Duration.ofSeconds(60),
-        () -> {
-          try (Ledger ledger = Ledger.open(folder)) {
-            try (Run run = ledger.begin("a", "test.run", List.of())) {
-              for (int i = 0; i < 100_000; i++) {
-                run.finish("unit " + i, "{\"J\":-1.25,\"ids\":[1,2,3],\"n\":" + i + "}");
-              }
-            }
-            assertEquals(100_000, ledger.run("a").finished());
+  void aHundredThousandUnitsTakeLessThanAMinute() throws Exception {
+    Path killed = Files.createDirectory(folder.resolve("killed"));
+    long start = System.nanoTime();
+    double written;
+    try (Ledger ledger = Ledger.open(folder)) {
+      try (Run run = ledger.begin("a", "test.run", List.of())) {
+        for (int i = 0; i < 100_000; i++) {
+          run.finish("unit " + i, "{\"J\":-1.25,\"ids\":[1,2,3],\"n\":" + i + "}");
+        }
+      }
+      written = seconds(start);
+      assertEquals(100_000, ledger.run("a").finished());
+      copy(folder, killed);
+    }
+    String text =
+        "100,000 units: written in %.2f s, opened in %.3f s, after a kill in %.3f s, listed in"
+            + " %.3f s%n";
+    double closed = opened(folder);
+    double unclean = opened(killed);
+    start = System.nanoTime();
+    try (Ledger ledger = Ledger.open(folder)) {
+      assertEquals(1, ledger.runs().size());
+    }
+    System.out.printf(text, written, closed, unclean, seconds(start));
+    assertTrue(written < 60, "seconds " + written);
+  }
+
+  private static double seconds(long start) {
+    return (System.nanoTime() - start) / 1e9;
+  }
+
+  private static double opened(Path folder) {
+    long start = System.nanoTime();
+    Ledger.open(folder).close();
+    return seconds(start);
+  }
+
+  /**
+   * A ledger that was closed is not read whole when it is opened: damage in it is met where it is
+   * read. One that was left by a kill is.
+   */
+  @Test
+  void everyPageIsReadOnlyAfterAKill() throws Exception {
+    Path killed = Files.createDirectory(folder.resolve("killed"));
+    try (Ledger ledger = Ledger.open(folder)) {
+      for (String name : List.of("a", "b")) {
+        try (Run run = ledger.begin(name, "test.run", List.of())) {
+          for (int i = 0; i < 400; i++) {
+            run.finish("u" + i, "\"" + name.repeat(100) + i + "\"");
           }
-        });
+        }
+      }
+      ledger.pragma("wal_checkpoint");
+      ledger.begin("c", "test.run", List.of()).close();
+      copy(folder, killed);
+    }
+    for (Path place : List.of(folder, killed)) {
+      Path file = place.resolve(Ledger.FILE);
+      byte[] bytes = Files.readAllBytes(file);
+      int at = new String(bytes, StandardCharsets.ISO_8859_1).indexOf("b".repeat(100) + "200");
+      assertTrue(at > 0, "the unit is in the file");
+      int page = at / 4096 * 4096;
+      Arrays.fill(bytes, page, page + 4096, (byte) -1);
+      Files.write(file, bytes);
+    }
+    try (Ledger ledger = Ledger.open(folder)) {
+      assertEquals(400, ledger.units("a").size());
+      assertTrue(ledger.damaged().isEmpty(), "not met yet");
+      List<RunRecord.Unit> left = ledger.units("b");
+      assertTrue(ledger.damaged().isPresent());
+      assertTrue(!left.isEmpty() && left.size() < 400, "left " + left.size());
+      assertEquals(400, ledger.units("a").size());
+    }
+    try (Ledger ledger = Ledger.open(killed)) {
+      assertTrue(ledger.damaged().isPresent());
+      assertEquals(400, ledger.units("a").size());
+    }
   }
 
   @Test

@@ -9,10 +9,9 @@ final class DataFolder {
   @Option(
       names = "--out",
       paramLabel = "DIR",
-      description = {
-        "Data folder of this call; models are in its folder models (default: $ASSAY_HOME, else",
-        "$XDG_DATA_HOME/assay, else ~/.local/share/assay)."
-      })
+      description =
+          "Data folder of this call; models are in its folder models (default: $ASSAY_HOME, else"
+              + " $XDG_DATA_HOME/assay, else ~/.local/share/assay).")
   private Path folder;
 
   ModelStore store() {

@@ -15,10 +15,9 @@ final class OutFolder {
   @Option(
       names = "--out",
       paramLabel = "DIR",
-      description = {
-        "Folder for the run's ledger and its report, an HTML file (default: $ASSAY_HOME, else",
-        "$XDG_DATA_HOME/assay, else ~/.local/share/assay)."
-      })
+      description =
+          "Folder for the run's ledger and its report, an HTML file (default: $ASSAY_HOME, else"
+              + " $XDG_DATA_HOME/assay, else ~/.local/share/assay).")
   private Path folder;
 
   @Option(

@@ -14,12 +14,14 @@ import java.nio.file.Path;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
-import java.util.TreeMap;
+import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.Function;
 import picocli.CommandLine.Command;
@@ -39,6 +41,8 @@ import picocli.CommandLine.Spec;
     },
     synopsisSubcommandLabel = "VERB")
 final class RunsCommand implements Runnable {
+  private static final String RUN = "Name of a run, as `assay runs list` shows it.";
+
   @Mixin private Help help;
   @Spec private CommandSpec spec;
 
@@ -47,8 +51,8 @@ final class RunsCommand implements Runnable {
     Common.needsVerb(spec);
   }
 
-  /** The ledger that a verb looks into, and how it answers. */
-  static final class Place {
+  /** The ledger that a verb looks into. */
+  static class Place {
     @Mixin private Help help;
 
     @Option(
@@ -57,12 +61,20 @@ final class RunsCommand implements Runnable {
         description = "Folder of the ledger (default: the user's data folder).")
     private Path named;
 
-    @Option(names = "--json", description = "Print one JSON object and nothing else.")
-    private boolean json;
-
     Path folder() {
       return named == null ? Common.userFolder() : named;
     }
+
+    /** The command that goes on with a run. */
+    String resuming(String run) {
+      return Recording.command(folder(), named != null, run);
+    }
+  }
+
+  /** The same, and how the verb answers. */
+  static final class Answer extends Place {
+    @Option(names = "--json", description = "Print one JSON object and nothing else.")
+    private boolean json;
   }
 
   /** Does something with the ledger, if there is one. */
@@ -89,7 +101,7 @@ final class RunsCommand implements Runnable {
                         + "; name the one of the run with --out DIR"));
   }
 
-  private void say(Place place, Envelope envelope, List<String> lines) {
+  private void say(Answer place, Envelope envelope, List<String> lines) {
     if (place.json) {
       spec.commandLine().getOut().println(envelope.text(null));
     } else {
@@ -98,7 +110,7 @@ final class RunsCommand implements Runnable {
   }
 
   @Command(name = "list", description = "Lists the runs of a ledger, the oldest first.")
-  int list(@Mixin Place place) {
+  int list(@Mixin Answer place) {
     Envelope envelope = new Envelope("runs.list");
     List<RunRecord> runs = look(place, Ledger::runs).orElse(List.of());
     List<String> lines = new ArrayList<>();
@@ -153,7 +165,7 @@ final class RunsCommand implements Runnable {
   }
 
   @Command(name = "show", description = "Shows one run: how it was begun, how it stands.")
-  int show(@Mixin Place place, @Parameters(paramLabel = "RUN") String name) {
+  int show(@Mixin Answer place, @Parameters(paramLabel = "RUN", description = RUN) String name) {
     Envelope envelope = new Envelope("runs.show");
     RunRecord run = with(place, ledger -> ledger.run(name));
     ObjectNode result = envelope.result();
@@ -162,18 +174,34 @@ final class RunsCommand implements Runnable {
     result.put("folder", run.folder()).put("failure", run.failure());
     result.set("provenance", tree(run.provenance()));
     result.set("envelope", tree(run.result()));
-    List<String> lines = new ArrayList<>();
-    for (Map.Entry<String, JsonNode> e : result.properties()) {
-      if (!e.getKey().equals("envelope") && !e.getValue().isNull()) {
-        lines.add("%-11s %s".formatted(e.getKey(), text(e.getValue())));
-      }
+    Map<String, String> values = new LinkedHashMap<>();
+    values.put("run", run.name());
+    values.put("state", word(run.state()));
+    values.put("units done", run.finished() + " of " + run.units());
+    values.put("begun", run.started().truncatedTo(ChronoUnit.SECONDS).toString());
+    values.put("seconds", String.format(Locale.ROOT, "%.1f", run.seconds()));
+    values.put(
+        "command",
+        "assay " + String.join(" ", run.arguments().stream().map(Words::argument).toList()));
+    values.put("in folder", run.folder());
+    values.put("failure", run.failure());
+    if (run.provenance() != null) {
+      values.putAll(Csv.flat(result.get("provenance")));
     }
     JsonNode whole = result.path("envelope");
     if (whole.isObject()) {
-      lines.add("%-11s %s".formatted("metrics", whole.path("metrics")));
-      lines.add("%-11s %s".formatted("report", whole.path("report").asText()));
-    } else if (run.state() != State.RUNNING) {
-      lines.add("`" + Recording.command(place.folder(), place.named != null, name) + "` goes on");
+      Csv.flat(whole.path("metrics")).forEach((k, v) -> values.put("metrics." + k, v));
+      values.put("report", whole.path("report").asText());
+    }
+    List<String> lines = new ArrayList<>();
+    values.forEach(
+        (k, v) -> {
+          if (v != null) {
+            lines.add("%-22s %s".formatted(k, v));
+          }
+        });
+    if (run.state() == State.INTERRUPTED || run.state() == State.FAILED) {
+      lines.add("`" + place.resuming(name) + "` goes on");
     }
     say(place, envelope, lines);
     return 0;
@@ -185,16 +213,14 @@ final class RunsCommand implements Runnable {
 
   @Command(
       name = "resume",
-      description = {
-        "Goes on with a run that was interrupted, killed or failed: units that were finished are"
-            + " not",
-        "done again, and the result is that of an undisturbed run. Of a finished run the result is",
-        "printed again."
-      })
+      description =
+          "Goes on with a run that was interrupted, killed or failed: units that were finished are"
+              + " not done again, and the result is that of an undisturbed run. Of a finished run"
+              + " the result is printed again.")
   int resume(
-      @Mixin Place place,
+      @Mixin Answer place,
       @Option(names = "--quiet", description = "Print results only.") boolean quiet,
-      @Parameters(paramLabel = "RUN") String name) {
+      @Parameters(paramLabel = "RUN", description = RUN) String name) {
     RunRecord run = with(place, ledger -> ledger.run(name));
     if (run.state() == State.FINISHED) {
       spec.commandLine().getOut().println(place.json ? run.result() : finished(run));
@@ -244,12 +270,10 @@ final class RunsCommand implements Runnable {
 
   @Command(
       name = "export",
-      description = {
-        "Writes the finished units of a run to standard output, one a line: run, unit, time and"
-            + " all",
-        "that the unit says of itself; as CSV, with a column for each value, nested ones by their",
-        "path, such as audit.J."
-      })
+      description =
+          "Writes the finished units of a run to standard output, one a line: run, unit, time and"
+              + " all that the unit says of itself; as CSV, with a column for each value, nested"
+              + " ones by their path, such as audit.J.")
   int export(
       @Mixin Place place,
       @Option(
@@ -258,7 +282,7 @@ final class RunsCommand implements Runnable {
               defaultValue = "jsonl",
               description = "Format (default: jsonl).")
           Format format,
-      @Parameters(paramLabel = "RUN") String name) {
+      @Parameters(paramLabel = "RUN", description = RUN) String name) {
     RunRecord run = with(place, ledger -> ledger.run(name));
     List<ObjectNode> rows = new ArrayList<>();
     for (RunRecord.Unit unit : with(place, ledger -> ledger.units(name))) {
@@ -280,15 +304,13 @@ final class RunsCommand implements Runnable {
 
   @Command(
       name = "compare",
-      description = {
-        "Says where two runs differ, in settings, metrics and results; times aside. Exit status 0"
-            + " if",
-        "they do not, 1 if they do."
-      })
+      description =
+          "Says where two runs differ, in settings, metrics and results; times aside. Exit"
+              + " status 0 if they do not, 1 if they do.")
   int compare(
-      @Mixin Place place,
-      @Parameters(paramLabel = "RUN") String first,
-      @Parameters(paramLabel = "RUN") String second) {
+      @Mixin Answer place,
+      @Parameters(paramLabel = "RUN", description = RUN) String first,
+      @Parameters(paramLabel = "RUN", description = RUN) String second) {
     Envelope envelope = new Envelope("runs.compare");
     Map<String, String> a = Csv.flat(envelope(with(place, ledger -> ledger.run(first))));
     Map<String, String> b = Csv.flat(envelope(with(place, ledger -> ledger.run(second))));
@@ -359,13 +381,11 @@ final class RunsCommand implements Runnable {
 
   @Command(
       name = "gc",
-      description = {
-        "Forgets finished runs that are older than some days, with reports and checkpoints, and"
-            + " gives",
-        "their space back. Runs that can be resumed are kept."
-      })
+      description =
+          "Forgets finished runs that are older than some days, with reports and checkpoints,"
+              + " and gives their space back. Runs that can be resumed are kept.")
   int gc(
-      @Mixin Place place,
+      @Mixin Answer place,
       @Option(
               names = "--days",
               paramLabel = "N",
@@ -419,7 +439,7 @@ final class RunsCommand implements Runnable {
 
     /** The values below {@code node}, by their path; arrays of plain values are one value. */
     static Map<String, String> flat(JsonNode node) {
-      Map<String, String> values = new TreeMap<>();
+      Map<String, String> values = new LinkedHashMap<>();
       flat("", node, values);
       return values;
     }
@@ -440,7 +460,7 @@ final class RunsCommand implements Runnable {
 
     /** A line of names and one for each row (RFC 4180). */
     static List<String> lines(List<ObjectNode> rows) {
-      TreeSet<String> columns = new TreeSet<>();
+      Set<String> columns = new LinkedHashSet<>();
       List<Map<String, String>> flat = rows.stream().map(Csv::flat).toList();
       flat.forEach(row -> columns.addAll(row.keySet()));
       List<String> lines = new ArrayList<>();

@@ -9,6 +9,11 @@ final class Words {
     return text.indexOf('\'') < 0 && text.codePoints().noneMatch(Character::isISOControl);
   }
 
+  /** An argument as one would type it into a shell. */
+  static String argument(String text) {
+    return text.matches("[\\w@%+=:,./-]+") ? text : "'" + text.replace("'", "'\\''") + "'";
+  }
+
   /** The text in quotes, with control characters written out. */
   static String quoted(String text) {
     StringBuilder out = new StringBuilder("'");

@@ -250,7 +250,16 @@ final class ControlFlow {
     }
     UnaryOperator<String> rename = v -> names.getOrDefault(v, v);
     for (Node inner : body.nodes()) {
-      into.add(Derivations.withOutputs(Derivations.withInputs(inner, rename), rename));
+      Node own = Derivations.withOutputs(Derivations.withInputs(inner, rename), rename);
+      // The names of nodes are unique too: that of the first output.
+      into.add(
+          new Node(
+              own.output(0),
+              own.domain(),
+              own.op(),
+              own.inputs(),
+              own.outputs(),
+              own.attributes()));
     }
     return body.outputs().stream().map(rename).toList();
   }

@@ -136,11 +136,11 @@ final class RecurrentRules {
   /** ONNX, LSTM: gates i, o, f, c, and peepholes i, o, f. */
   private Expr[] lstm(int d, Expr fed, Expr h, Expr c) {
     Expr gates = fed.plus(recurrent(d, h, 0, 4));
-    Expr f = activate(d, 0, peep(d, columns(gates, 2, 3), c, 2));
-    Expr i =
+    Expr i = activate(d, 0, peep(d, columns(gates, 0, 1), c, 0));
+    Expr f =
         b.node().integer("input_forget", 0) != 0
-            ? f.from(1)
-            : activate(d, 0, peep(d, columns(gates, 0, 1), c, 0));
+            ? i.from(1)
+            : activate(d, 0, peep(d, columns(gates, 2, 3), c, 2));
     Expr cell = f.times(c).plus(i.times(activate(d, 1, columns(gates, 3, 4))));
     Expr o = activate(d, 0, peep(d, columns(gates, 1, 2), cell, 1));
     return new Expr[] {o.times(activate(d, 2, cell)), cell};
@@ -182,11 +182,14 @@ final class RecurrentRules {
     return states.slice(0, d, d + 1).reshape(batch, hidden);
   }
 
-  /** The activation function at place {@code which} of direction {@code d}, after clipping. */
+  /**
+   * The activation function at place {@code which} of direction {@code d}. Gates are clipped before
+   * it; the runtime does not clip the cell of an LSTM.
+   */
   private Expr activate(int d, int which, Expr x) {
     Node node = b.node();
     Expr in = x;
-    if (node.has("clip")) {
+    if (node.has("clip") && which < 2) {
       DType dtype = x.dtype();
       double clip = node.real("clip", 0);
       in = b.op("Clip", Map.of(), x, b.scalar(dtype, -clip), b.scalar(dtype, clip));

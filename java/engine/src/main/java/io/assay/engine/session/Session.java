@@ -176,8 +176,12 @@ public final class Session implements AutoCloseable {
     // Folding would write a copy of each weight that is read through a Transpose or a Cast; graphs
     // fold their shape arithmetic themselves.
     // Scale fusion would round the scale of a float64 product to a float32 attribute.
+    // The optimiser of transpositions turns a constant around under its own name, and then meets
+    // the one that was handed over, which is not turned.
     settings.addConfigEntry(
-        "optimization.disable_specified_optimizers", "ConstantFolding;MatMulScaleFusion");
+        "optimization.disable_specified_optimizers",
+        "ConstantFolding;MatMulScaleFusion;TransposeOptimizer;"
+            + "TransposeOptimizer_CPUExecutionProvider");
     // Threads that wait for the next operator spin; between runs they must leave the processor to
     // the kernels.
     settings.addConfigEntry("session.force_spinning_stop", "1");

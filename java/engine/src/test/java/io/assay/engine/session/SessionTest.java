@@ -100,6 +100,37 @@ class SessionTest {
     }
   }
 
+  /**
+   * The runtime's optimiser would turn the constant instead of the input, which spares two nodes.
+   */
+  @Test
+  void aSharedConstantBetweenTranspositionsStaysAsItIs() {
+    float[] values = new float[24 * 32];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = i;
+    }
+    Graph g =
+        graph(
+            b -> {
+              b.input("x", TensorType.of(DType.F32, 1, 24, 32));
+              b.constant("c", Tensor.ofFloats(values, 1, 32, 24));
+              Map<String, Object> swap = Map.of("perm", List.of(0L, 2L, 1L));
+              b.op("turned", "Transpose", swap, "x");
+              b.op("sum", "Add", Map.of(), "turned", "c");
+              b.op("y", "Transpose", swap, "sum");
+              b.type("y", TensorType.of(DType.F32, 1, 24, 32)).output("y");
+            });
+    Tensor x = Tensor.allocate(Arena.ofAuto(), DType.F32, 1, 24, 32);
+    try (Session s = Session.compile(g, OPTIONS)) {
+      Tensor y = s.run(Map.of("x", x)).get("y");
+      for (int i = 0; i < 24; i++) {
+        for (int j = 0; j < 32; j++) {
+          assertEquals(j * 24 + i, y.get(i * 32 + j));
+        }
+      }
+    }
+  }
+
   @Test
   void integersAndBooleans() {
     long big = Long.MAX_VALUE - 1;

@@ -49,8 +49,8 @@ public class Gpt2 {
     engine = Engine.open(EngineOptions.defaults().withThreads(threads));
     asked =
         switch (question) {
-          case "gradient of inputs" -> new GradientQuestion(engine, 64, 5, false);
-          case "gradient of weights" -> new GradientQuestion(engine, 64, 5, true);
+          case "gradient of inputs" -> GradientQuestion.gpt2(engine, 64, 5, false);
+          case "gradient of weights" -> GradientQuestion.gpt2(engine, 64, 5, true);
           case "arca update" -> new ArcaUpdateQuestion(engine, 0);
           case "arca lockstep" -> new ArcaLockstepQuestion(engine, 4);
           default -> throw new IllegalArgumentException("no question " + question);

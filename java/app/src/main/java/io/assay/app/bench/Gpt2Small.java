@@ -52,17 +52,6 @@ public final class Gpt2Small {
     return LanguageModel.of("gpt2-small, random", HEADS, weights());
   }
 
-  /** The model with another tensor of positions. */
-  static LanguageModel model(Tensor positions) {
-    Map<String, Tensor> changed = new LinkedHashMap<>(weights());
-    changed.put("wpe.weight", positions);
-    return LanguageModel.of("gpt2-small, moved", HEADS, changed);
-  }
-
-  static Tensor weight(String name) {
-    return weights().get(name);
-  }
-
   /** The whole model at one size: {@code input_ids} to {@code logits}. */
   static Graph whole(Engine engine, LanguageModel model, int rows, int length) {
     return model

@@ -8,84 +8,72 @@ import io.assay.engine.session.Session;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
 /**
- * Forward and gradient of GPT-2 small's shape in one pass; the other way is the forward pass alone,
- * so that the ratio says what a gradient costs.
+ * Forward and gradient of a model in one pass; the other way is the forward pass alone, so that the
+ * ratio says what a gradient costs.
  */
 public final class GradientQuestion implements Question {
-  private static final String EMBED = "hook_embed";
+  private static final String SEED = "seed";
 
   private final Engine engine;
-  private final int rows;
-  private final int length;
+  private final Subject subject;
   private final boolean weights;
-  private final Tensor ids;
-  private final Tensor seed;
-  private final Map<String, Tensor> outputs = new LinkedHashMap<>();
-  private final String embedGradient;
+  private final Tensor found;
   private final double operations;
-  private final double forwardOperations;
   private final Session whole;
   private final Session forward;
   private final Binding wholeBinding;
   private final Binding forwardBinding;
 
+  private GradientQuestion(Engine engine, Subject subject, boolean weights) {
+    this.engine = engine;
+    this.subject = subject;
+    this.weights = weights;
+    Graph graph = subject.graph().specialise(Map.of(), engine.evaluator());
+    List<String> wrt = new ArrayList<>(List.of(subject.at()));
+    if (weights) {
+      wrt.addAll(subject.weights());
+    }
+    Gradient gradient = graph.differentiate(Map.of(subject.output(), SEED), wrt);
+    operations = gradient.graph().operations();
+    Map<String, Tensor> outputs = new LinkedHashMap<>();
+    outputs.put(subject.output(), like(graph, subject.output()));
+    gradient.gradients().forEach((value, name) -> outputs.put(name, like(graph, value)));
+    found = outputs.get(gradient.gradients().get(subject.at()));
+    Map<String, Tensor> inputs = new LinkedHashMap<>(subject.inputs());
+    whole = engine.compile(gradient.graph());
+    forward = engine.compile(graph);
+    forwardBinding = forward.bind(inputs, Map.of(subject.output(), like(graph, subject.output())));
+    inputs.put(SEED, subject.seed());
+    wholeBinding = whole.bind(inputs, outputs);
+  }
+
   /**
-   * Sets the question up.
+   * GPT-2 small.
    *
    * @param weights gradients of all weights and of the inputs, instead of the inputs' alone
    */
-  public GradientQuestion(Engine engine, int rows, int length, boolean weights) {
-    this.engine = engine;
-    this.rows = rows;
-    this.length = length;
-    this.weights = weights;
-    Draw draw = new Draw(320);
-    Graph graph = Gpt2Small.whole(engine, Gpt2Small.model(), rows, length);
-    ids = Tensor.allocate(Arena.ofAuto(), DType.I64, rows, length);
-    int[] drawn = draw.ids(rows * length, Gpt2Small.VOCABULARY);
-    for (int i = 0; i < drawn.length; i++) {
-      ids.set(i, drawn[i]);
-    }
-    seed = Draw.all(0, rows, length, Gpt2Small.VOCABULARY);
-    for (int r = 0; r < rows; r++) {
-      long last = ((long) r * length + length - 1) * Gpt2Small.VOCABULARY;
-      seed.set(last + drawn[r], 1);
-    }
-    List<String> wrt = new ArrayList<>(List.of(EMBED));
-    if (weights) {
-      graph
-          .constants()
-          .forEach(
-              (name, t) -> {
-                if (t.dtype() == DType.F32 && t.rank() > 0) {
-                  wrt.add(name);
-                }
-              });
-    }
-    Gradient gradient = graph.differentiate(Map.of("logits", "seed"), wrt);
-    embedGradient = gradient.gradients().get(EMBED);
-    operations = gradient.graph().operations();
-    forwardOperations = graph.operations();
-    outputs.put("logits", Draw.all(0, rows, length, Gpt2Small.VOCABULARY));
-    for (String value : wrt) {
-      long[] shape = graph.type(value).shape();
-      outputs.put(
-          gradient.gradients().get(value), Tensor.allocate(Arena.ofAuto(), DType.F32, shape));
-    }
-    whole = engine.compile(gradient.graph());
-    forward = engine.compile(graph);
-    wholeBinding = whole.bind(Map.of("input_ids", ids, "seed", seed), outputs);
-    forwardBinding =
-        forward.bind(
-            Map.of("input_ids", ids),
-            Map.of("logits", Draw.all(0, rows, length, Gpt2Small.VOCABULARY)));
+  public static GradientQuestion gpt2(Engine engine, int rows, int length, boolean weights) {
+    return new GradientQuestion(engine, Subject.gpt2(engine, rows, length), weights);
+  }
+
+  /** ResNet-18; see {@link #gpt2}. */
+  public static GradientQuestion resnet18(Engine engine, int images, boolean weights) {
+    return new GradientQuestion(engine, Subject.resnet18(images), weights);
+  }
+
+  /** Llama with 8 layers of width 512; see {@link #gpt2}. */
+  public static GradientQuestion llama(Engine engine, int rows, int length, boolean weights) {
+    return new GradientQuestion(engine, Subject.llama(rows, length), weights);
+  }
+
+  private static Tensor like(Graph graph, String value) {
+    return Tensor.allocate(Arena.ofAuto(), DType.F32, graph.type(value).shape());
   }
 
   @Override
@@ -95,8 +83,7 @@ public final class GradientQuestion implements Question {
 
   @Override
   public String shape() {
-    return "gpt2-small %dx%d tokens, %s"
-        .formatted(rows, length, weights ? "all weights" : "inputs");
+    return subject.name() + ", " + (weights ? "all weights" : "inputs");
   }
 
   @Override
@@ -111,7 +98,7 @@ public final class GradientQuestion implements Question {
 
   @Override
   public Cost baselineCost() {
-    return new Cost(forwardOperations, 0);
+    return new Cost(forward.operations(), 0);
   }
 
   @Override
@@ -130,26 +117,34 @@ public final class GradientQuestion implements Question {
   }
 
   /**
-   * The gradient along a direction of the position table against the central difference of forward
-   * passes. In float32 a difference of sums of 64 logits is right to some 1e-3 of itself.
+   * The gradient along a direction against the central difference of forward passes. In float32
+   * such a difference is right to some 1e-3 of itself.
    */
   @Override
   public void check() {
     ours();
-    Tensor found = outputs.get(embedGradient);
-    Tensor positions = Gpt2Small.weight("wpe.weight");
-    Draw draw = new Draw(5);
-    Tensor direction = draw.floats(1, length, Gpt2Small.WIDTH);
-    double wanted = 0;
-    for (int r = 0; r < rows; r++) {
-      for (long i = 0; i < direction.elements(); i++) {
-        wanted += found.get(r * direction.elements() + i) * direction.get(i);
-      }
+    Graph graph = subject.graph().specialise(Map.of(), engine.evaluator());
+    Tensor at;
+    try (Session session = engine.compile(graph.slice(graph.inputs(), List.of(subject.at())))) {
+      at = session.run(subject.inputs()).get(subject.at());
     }
-    double step = 2e-4;
-    double difference =
-        (objective(positions, direction, step) - objective(positions, direction, -step))
-            / (2 * step);
+    Tensor random = new Draw(5).floats(1, at.shape());
+    Tensor direction = Tensor.allocate(Arena.ofAuto(), DType.F32, at.shape());
+    double own = length(found);
+    double other = length(random);
+    double wanted = 0;
+    for (long i = 0; i < direction.elements(); i++) {
+      direction.set(i, found.get(i) / own + random.get(i) / other);
+      wanted += found.get(i) * direction.get(i);
+    }
+    double difference;
+    double step = 1e-4 * length(at);
+    Graph rest = graph.slice(List.of(subject.at()), graph.outputs());
+    try (Session session = engine.compile(rest)) {
+      difference =
+          (objective(session, at, direction, step) - objective(session, at, direction, -step))
+              / (2 * step);
+    }
     if (!(Math.abs(wanted - difference) <= 0.02 * Math.abs(difference))) {
       throw new IllegalStateException(
           "%s %s: the gradient along a direction is %.6g, the difference quotient %.6g"
@@ -157,20 +152,23 @@ public final class GradientQuestion implements Question {
     }
   }
 
-  private double objective(Tensor positions, Tensor direction, double step) {
-    Tensor moved = Tensor.allocate(Arena.ofAuto(), DType.F32, positions.shape());
-    MemorySegment.copy(positions.data(), 0, moved.data(), 0, positions.data().byteSize());
-    for (long i = 0; i < direction.elements(); i++) {
-      moved.set(i, positions.get(i) + step * direction.get(i));
-    }
-    Graph graph = Gpt2Small.whole(engine, Gpt2Small.model(moved), rows, length);
+  private static double length(Tensor t) {
     double sum = 0;
-    try (Session session = engine.compile(graph)) {
-      Tensor logits = session.run(Map.of("input_ids", ids)).get("logits");
-      for (int r = 0; r < rows; r++) {
-        long last = ((long) r * length + length - 1) * Gpt2Small.VOCABULARY;
-        sum += logits.get(last + ids.getLong(r));
-      }
+    for (long i = 0; i < t.elements(); i++) {
+      sum += t.get(i) * t.get(i);
+    }
+    return Math.sqrt(sum);
+  }
+
+  private double objective(Session session, Tensor at, Tensor direction, double step) {
+    Tensor moved = Tensor.allocate(Arena.ofAuto(), DType.F32, at.shape());
+    for (long i = 0; i < direction.elements(); i++) {
+      moved.set(i, at.get(i) + step * direction.get(i));
+    }
+    Tensor output = session.run(Map.of(subject.at(), moved)).get(subject.output());
+    double sum = 0;
+    for (long i = 0; i < output.elements(); i++) {
+      sum += output.get(i) * subject.seed().get(i);
     }
     return sum;
   }

@@ -151,8 +151,11 @@ public final class Rows {
     entries.add(graph("arca.update", () -> new ArcaUpdateQuestion(engine, 32)));
     entries.add(graph("arca.lockstep", () -> new ArcaLockstepQuestion(engine, 32)));
     entries.add(graph("arca.lockstep", () -> new ArcaLockstepQuestion(engine, 4)));
-    entries.add(graph("gradient", () -> new GradientQuestion(engine, 64, 5, false)));
-    entries.add(graph("gradient", () -> new GradientQuestion(engine, 64, 5, true)));
+    for (boolean weights : new boolean[] {false, true}) {
+      entries.add(graph("gradient", () -> GradientQuestion.gpt2(engine, 64, 5, weights)));
+      entries.add(graph("gradient", () -> GradientQuestion.resnet18(engine, 8, weights)));
+      entries.add(graph("gradient", () -> GradientQuestion.llama(engine, 4, 80, weights)));
+    }
     return entries;
   }
 

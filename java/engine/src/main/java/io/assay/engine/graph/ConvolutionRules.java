@@ -2,6 +2,7 @@ package io.assay.engine.graph;
 
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -11,10 +12,17 @@ import java.util.stream.LongStream;
  * Gradients of convolutions and of resizing.
  *
  * <p>A convolution is linear in its input and in its weight. Its transpose in the input is
- * ConvTranspose with the same weight; its transpose in the weight is a convolution of the input by
- * the gradient, with batch and channels swapped and strides and dilations too.
+ * ConvTranspose with the same weight; its transpose in the weight is a matrix product for each
+ * place of the window, or a convolution of the input by the gradient, with batch and channels
+ * swapped and strides and dilations too.
  */
 final class ConvolutionRules {
+  /**
+   * Windows of fewer places have a product for each place: 1.5 to 2 times as fast as the
+   * convolution at the shapes of ResNet-18, whose first window of 49 places is the other way round.
+   */
+  private static final long MANY_PLACES = 32;
+
   private ConvolutionRules() {}
 
   static void register(Map<String, GradientRule> rules) {
@@ -79,10 +87,50 @@ final class ConvolutionRules {
 
   /**
    * Gradient of the weight {@code [M, C/group, kernel]} of a convolution from {@code x} [N, C, ...]
-   * to values with the gradient {@code g} [N, M, ...]. For each group the rows of the batch are the
-   * channels that are summed over.
+   * to values with the gradient {@code g} [N, M, ...].
    */
   private static Expr weight(Backward b, Expr x, Expr g, Window w, long group) {
+    return group == 1 && product(w.kernel(), 0, w.axes()) < MANY_PLACES
+        ? weightByPlace(b, x, g, w)
+        : weightByConvolution(b, x, g, w, group);
+  }
+
+  /** For each place of the window the gradient times what of the input lies under that place. */
+  private static Expr weightByPlace(Backward b, Expr x, Expr g, Window w) {
+    int n = w.axes();
+    long[] pads = new long[2 * (n + 2)];
+    for (int i = 0; i < n; i++) {
+      pads[2 + i] = w.before()[i];
+      pads[n + 4 + i] = Math.max(0, w.reached(i));
+    }
+    Expr padded = b.op("Pad", Map.of(), x.transpose(swap(x.rank())), b.longs(pads));
+    Expr gradient = g.transpose(swap(g.rank())).reshape(g.shape()[1], -1);
+    Expr axes = b.longs(LongStream.range(2, n + 2).toArray());
+    List<Expr> products = new ArrayList<>();
+    long places = product(w.kernel(), 0, n);
+    for (long place = 0; place < places; place++) {
+      long[] from = new long[n];
+      long[] to = new long[n];
+      long rest = place;
+      for (int i = n - 1; i >= 0; i--) {
+        from[i] = rest % w.kernel()[i] * w.dilations()[i];
+        to[i] = from[i] + (w.output()[i] - 1) * w.strides()[i] + 1;
+        rest /= w.kernel()[i];
+      }
+      Expr under =
+          b.op("Slice", Map.of(), padded, b.longs(from), b.longs(to), axes, b.longs(w.strides()))
+              .reshape(x.shape()[1], -1);
+      products.add(gradient.gemm(under, false, true, 1).reshape(1, g.shape()[1], x.shape()[1]));
+    }
+    long[] shape = new long[n + 2];
+    shape[0] = g.shape()[1];
+    shape[1] = x.shape()[1];
+    System.arraycopy(w.kernel(), 0, shape, 2, n);
+    return b.concat(0, products).transpose(1, 2, 0).reshape(shape);
+  }
+
+  /** For each group the rows of the batch are the channels that are summed over. */
+  private static Expr weightByConvolution(Backward b, Expr x, Expr g, Window w, long group) {
     long rows = x.shape()[0];
     long each = x.shape()[1] / group;
     long[] grouped = insert(x.shape(), group, each);

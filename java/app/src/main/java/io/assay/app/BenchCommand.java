@@ -1,6 +1,7 @@
 package io.assay.app;
 
 import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.assay.app.bench.Roof;
 import io.assay.app.bench.Rows;
 import io.assay.engine.Engine;
@@ -57,34 +58,61 @@ final class BenchCommand implements Callable<Integer> {
       rows.run(
           filter,
           row -> {
-            list.addObject()
-                .put("bench", row.bench())
-                .put("shape", row.shape())
-                .put("clock", row.clock())
-                .put("threads", row.threads())
-                .put("ours_s", row.oursSeconds())
-                .put("baseline", row.baseline())
-                .put("baseline_s", row.baselineSeconds())
-                .put("ratio", row.ratio())
-                .put("share_of_roof", row.shareOfRoof())
-                .put("baseline_share_of_roof", row.baselineShareOfRoof())
-                .put("runs", row.runs());
-            common.say(
-                "%-16s %-48s %9.5f s, %2.0f %% of the roof; %s %9.5f s, %2.0f %%; ratio %.2f"
-                    .formatted(
-                        row.bench(),
-                        row.shape(),
-                        row.oursSeconds(),
-                        100 * row.shareOfRoof(),
-                        row.baseline(),
-                        row.baselineSeconds(),
-                        100 * row.baselineShareOfRoof(),
-                        row.ratio()));
+            list.add(json(row));
+            common.say(line(row));
           });
     }
     if (common.json()) {
       common.out().println(envelope.text(null));
     }
     return 0;
+  }
+
+  private static ObjectNode json(Rows.Row row) {
+    ObjectNode json =
+        Envelope.JSON
+            .createObjectNode()
+            .put("bench", row.bench())
+            .put("shape", row.shape())
+            .put("clock", row.clock())
+            .put("threads", row.threads())
+            .put("ours_s", row.oursSeconds())
+            .put("baseline", row.baseline())
+            .put("baseline_s", row.baselineSeconds())
+            .put("ratio", row.ratio())
+            .put("share_of_roof", known(row.shareOfRoof()))
+            .put("baseline_share_of_roof", known(row.baselineShareOfRoof()))
+            .put("runs", row.runs());
+    if (!Double.isNaN(row.boundSeconds())) {
+      json.put("bound_s", row.boundSeconds());
+    }
+    return json;
+  }
+
+  private static Double known(double value) {
+    return Double.isNaN(value) ? null : value;
+  }
+
+  private static String line(Rows.Row row) {
+    String bound =
+        Double.isNaN(row.boundSeconds())
+            ? ""
+            : "; bound %.5f s: %s"
+                .formatted(row.boundSeconds(), row.holds() ? "holds" : "DOES NOT HOLD");
+    return "%-16s %-48s %9.5f s%s; %s %9.5f s%s; ratio %.2f%s"
+        .formatted(
+            row.bench(),
+            row.shape(),
+            row.oursSeconds(),
+            ofRoof(row.shareOfRoof()),
+            row.baseline(),
+            row.baselineSeconds(),
+            ofRoof(row.baselineShareOfRoof()),
+            row.ratio(),
+            bound);
+  }
+
+  private static String ofRoof(double share) {
+    return Double.isNaN(share) ? "" : ", %2.0f %% of the roof".formatted(100 * share);
   }
 }

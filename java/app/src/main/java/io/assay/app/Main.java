@@ -89,7 +89,7 @@ public final class Main implements Runnable {
   }
 
   /** Runs one command and returns its exit status. */
-  static int run(String[] args, PrintWriter out, PrintWriter err) {
+  public static int run(String[] args, PrintWriter out, PrintWriter err) {
     return run(null, args, out, err);
   }
 

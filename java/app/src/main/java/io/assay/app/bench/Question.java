@@ -46,6 +46,21 @@ public interface Question extends AutoCloseable {
     return clock.seconds(this::other);
   }
 
+  /** The clock of this question, where the engine has so many threads. */
+  default Clock clock(int threads) {
+    return Clock.of(threads);
+  }
+
+  /**
+   * Seconds that Assay's way may take at most.
+   *
+   * @param otherSeconds what the other way took
+   * @return NaN where nothing but the ratio is asked
+   */
+  default double bound(double otherSeconds) {
+    return Double.NaN;
+  }
+
   /** How often each way is timed; the median counts. */
   default int runs() {
     return 15;
@@ -61,6 +76,9 @@ public interface Question extends AutoCloseable {
    * @param bytes bytes that must come from memory
    */
   record Cost(double operations, double bytes) {
+    /** Of work that has no roof here: it waits for the disk. */
+    static final Cost NONE = new Cost(Double.NaN, Double.NaN);
+
     /** Seconds that the roof allows: arithmetic or memory, whichever binds. */
     double seconds(Roof roof) {
       return Math.max(operations / roof.operationsPerSecond(), bytes / roof.bytesPerSecond());

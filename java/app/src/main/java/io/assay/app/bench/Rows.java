@@ -20,7 +20,8 @@ public final class Rows {
    *
    * @param bench stable name
    * @param ratio {@code baselineSeconds / oursSeconds}
-   * @param shareOfRoof floor over time, between 0 and 1
+   * @param boundSeconds most that {@code oursSeconds} may be; NaN for no bound
+   * @param shareOfRoof floor over time, between 0 and 1; NaN where there is no roof
    * @param runs timings of each way; medians count
    */
   public record Row(
@@ -32,9 +33,15 @@ public final class Rows {
       String baseline,
       double baselineSeconds,
       double ratio,
+      double boundSeconds,
       double shareOfRoof,
       double baselineShareOfRoof,
-      int runs) {}
+      int runs) {
+    /** Whether the bound holds, where there is one. */
+    public boolean holds() {
+      return Double.isNaN(boundSeconds) || oursSeconds <= boundSeconds;
+    }
+  }
 
   /** A question that is set up when its turn comes, with the kernels of a tier. */
   private record Entry(String name, String tier, Function<Kernels, Question> make) {}
@@ -61,7 +68,8 @@ public final class Rows {
         "adamw",
         "arca.update",
         "arca.lockstep",
-        "gradient");
+        "gradient",
+        "ledger");
   }
 
   /**
@@ -101,7 +109,7 @@ public final class Rows {
   /** Checks a question, then asks it both ways in turn. */
   static Row row(Question question, Roof roof, int threads) {
     question.check();
-    Clock clock = Clock.of(threads);
+    Clock clock = question.clock(threads);
     int runs = question.runs();
     double[] ours = new double[runs];
     double[] other = new double[runs];
@@ -122,6 +130,7 @@ public final class Rows {
         question.baseline(),
         theirs,
         theirs / mine,
+        question.bound(theirs),
         question.cost().seconds(roof) / mine,
         question.baselineCost().seconds(roof) / theirs,
         runs);
@@ -147,15 +156,17 @@ public final class Rows {
     }
     entries.add(adamw(best));
     otherTiers().forEach(tier -> entries.add(adamw(tier)));
-    entries.add(graph("arca.update", () -> new ArcaUpdateQuestion(engine, 0)));
-    entries.add(graph("arca.update", () -> new ArcaUpdateQuestion(engine, 32)));
-    entries.add(graph("arca.lockstep", () -> new ArcaLockstepQuestion(engine, 32)));
-    entries.add(graph("arca.lockstep", () -> new ArcaLockstepQuestion(engine, 4)));
+    entries.add(whole("arca.update", () -> new ArcaUpdateQuestion(engine, 0)));
+    entries.add(whole("arca.update", () -> new ArcaUpdateQuestion(engine, 32)));
+    entries.add(whole("arca.lockstep", () -> new ArcaLockstepQuestion(engine, 32)));
+    entries.add(whole("arca.lockstep", () -> new ArcaLockstepQuestion(engine, 4)));
     for (boolean weights : new boolean[] {false, true}) {
-      entries.add(graph("gradient", () -> GradientQuestion.gpt2(engine, 64, 5, weights)));
-      entries.add(graph("gradient", () -> GradientQuestion.resnet18(engine, 8, weights)));
-      entries.add(graph("gradient", () -> GradientQuestion.llama(engine, 4, 80, weights)));
+      entries.add(whole("gradient", () -> GradientQuestion.gpt2(engine, 64, 5, weights)));
+      entries.add(whole("gradient", () -> GradientQuestion.resnet18(engine, 8, weights)));
+      entries.add(whole("gradient", () -> GradientQuestion.llama(engine, 4, 80, weights)));
     }
+    entries.add(whole("ledger", () -> new LedgerQuestion.OfSearch(engine.threads())));
+    entries.add(whole("ledger", LedgerQuestion.OfUnits::new));
     return entries;
   }
 
@@ -172,8 +183,8 @@ public final class Rows {
     return new Entry("adamw", tier, k -> new AdamWQuestion(engine, k, 4_000_000));
   }
 
-  /** A question about sessions: the kernels are the engine's own. */
-  private Entry graph(String name, Supplier<Question> make) {
+  /** A question about more than a kernel: the kernels are the engine's own. */
+  private Entry whole(String name, Supplier<Question> make) {
     return new Entry(name, engine.kernels().tier(), kernels -> make.get());
   }
 

@@ -1,6 +1,7 @@
 package io.assay.app.bench;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import java.util.ArrayDeque;
@@ -48,6 +49,11 @@ class RowsTest {
     }
 
     @Override
+    public double bound(double otherSeconds) {
+      return otherSeconds / 4;
+    }
+
+    @Override
     public void check() {
       if (!right) {
         throw new IllegalStateException("wrong");
@@ -86,7 +92,8 @@ class RowsTest {
     Scripted question = new Scripted(true);
     Rows.Row row = Rows.row(question, ROOF, 2);
     assertEquals(
-        new Rows.Row("scripted", "n=1", "wall", 2, 3, "the other", 6, 2, 0.5, 0.5, 3), row);
+        new Rows.Row("scripted", "n=1", "wall", 2, 3, "the other", 6, 2, 1.5, 0.5, 0.5, 3), row);
+    assertFalse(row.holds());
     assertEquals("abababab", question.order);
     assertEquals("cpu", Rows.row(new Scripted(true), ROOF, 1).clock());
   }

@@ -234,43 +234,21 @@ class LedgerTest {
     }
   }
 
-  /** Each group of units is on the disk before the next; the bound is the issue's. */
+  /** More units than may wait for the disk: none is lost, and the order is that of finishing. */
   @Test
-  void aHundredThousandUnitsTakeLessThanAMinute() throws Exception {
-    Path killed = Files.createDirectory(folder.resolve("killed"));
-    long start = System.nanoTime();
-    double written;
+  void finishingFasterThanTheDiskLosesNothing() {
     try (Ledger ledger = Ledger.open(folder)) {
       try (Run run = ledger.begin("a", "test.run", List.of())) {
-        for (int i = 0; i < 100_000; i++) {
-          run.finish("unit " + i, "{\"J\":-1.25,\"ids\":[1,2,3],\"n\":" + i + "}");
+        for (int i = 0; i < 50_000; i++) {
+          run.finish("u" + i, Integer.toString(i));
         }
       }
-      written = seconds(start);
-      assertEquals(100_000, ledger.run("a").finished());
-      copy(folder, killed);
+      List<RunRecord.Unit> units = ledger.units("a");
+      assertEquals(50_000, units.size());
+      for (int i = 0; i < units.size(); i++) {
+        assertEquals(Integer.toString(i), units.get(i).result());
+      }
     }
-    String text =
-        "100,000 units: written in %.2f s, opened in %.3f s, after a kill in %.3f s, listed in"
-            + " %.3f s%n";
-    double closed = opened(folder);
-    double unclean = opened(killed);
-    start = System.nanoTime();
-    try (Ledger ledger = Ledger.open(folder)) {
-      assertEquals(1, ledger.runs().size());
-    }
-    System.out.printf(text, written, closed, unclean, seconds(start));
-    assertTrue(written < 60, "seconds " + written);
-  }
-
-  private static double seconds(long start) {
-    return (System.nanoTime() - start) / 1e9;
-  }
-
-  private static double opened(Path folder) {
-    long start = System.nanoTime();
-    Ledger.open(folder).close();
-    return seconds(start);
   }
 
   /**

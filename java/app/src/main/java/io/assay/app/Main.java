@@ -44,6 +44,7 @@ public final class Main implements Runnable {
   private static final List<Class<?>> COMMANDS =
       List.of(
           ArcaCommand.class,
+          IoiCommand.class,
           ModelsCommand.class,
           OrganismCommand.class,
           DemoCommand.class,

@@ -1,11 +1,13 @@
 package io.assay.app;
 
 import com.fasterxml.jackson.databind.node.ArrayNode;
+import io.assay.audit.Statement;
 import io.assay.audit.arca.ArcaSelfTest;
-import io.assay.audit.arca.Statement;
+import io.assay.audit.ioi.IoiSelfTest;
 import io.assay.engine.Engine;
 import io.assay.engine.InputException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -25,7 +27,7 @@ final class SelftestCommand implements Callable<Integer> {
       paramLabel = "METHOD",
       arity = "0..1",
       defaultValue = "all",
-      description = "The method to test: arca (default: all).")
+      description = "The method to test: arca or ioi (default: all).")
   private String method;
 
   @Option(names = "--long", description = "Also what takes more than a minute.")
@@ -39,14 +41,20 @@ final class SelftestCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    if (!List.of("all", "arca").contains(method)) {
-      throw new InputException("there is no self-test of '" + method + "'; there is one of arca");
+    if (!List.of("all", "arca", "ioi").contains(method)) {
+      throw new InputException(
+          "there is no self-test of '" + method + "'; there are those of arca and ioi");
     }
     Envelope envelope = new Envelope("selftest");
-    List<Statement> statements;
+    List<Statement> statements = new ArrayList<>();
     try (Engine engine = common.engine()) {
       envelope.device(engine.options());
-      statements = new ArcaSelfTest(engine, thorough, gpt2Tokenizer).run();
+      if (!method.equals("ioi")) {
+        statements.addAll(new ArcaSelfTest(engine, thorough, gpt2Tokenizer).run());
+      }
+      if (!method.equals("arca")) {
+        statements.addAll(new IoiSelfTest(engine, gpt2Tokenizer).run());
+      }
     }
     envelope.spec().put("method", method).put("long", thorough);
     ArrayNode list = envelope.result().putArray("statements");

@@ -1,9 +1,10 @@
 package io.assay.audit.arca;
 
-import static io.assay.audit.arca.Statement.atLeast;
-import static io.assay.audit.arca.Statement.near;
-import static io.assay.audit.arca.Statement.same;
+import static io.assay.audit.Statement.atLeast;
+import static io.assay.audit.Statement.near;
+import static io.assay.audit.Statement.same;
 
+import io.assay.audit.Statement;
 import io.assay.audit.arca.ArcaSpec.Candidates;
 import io.assay.audit.arca.ArcaSpec.Compat;
 import io.assay.audit.arca.ArcaSpec.CopyFilter;

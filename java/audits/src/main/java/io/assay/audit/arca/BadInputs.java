@@ -1,7 +1,8 @@
 package io.assay.audit.arca;
 
-import static io.assay.audit.arca.Statement.same;
+import static io.assay.audit.Statement.same;
 
+import io.assay.audit.Statement;
 import io.assay.audit.arca.ArcaResult.StopReason;
 import io.assay.audit.arca.ArcaSpec.UnigramRule;
 import io.assay.engine.Engine;

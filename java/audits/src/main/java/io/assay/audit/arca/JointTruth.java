@@ -1,8 +1,9 @@
 package io.assay.audit.arca;
 
-import static io.assay.audit.arca.Statement.near;
-import static io.assay.audit.arca.Statement.same;
+import static io.assay.audit.Statement.near;
+import static io.assay.audit.Statement.same;
 
+import io.assay.audit.Statement;
 import io.assay.engine.Engine;
 import io.assay.engine.model.LanguageModel;
 import io.assay.engine.tensor.Tensor;

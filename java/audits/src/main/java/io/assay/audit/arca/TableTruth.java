@@ -1,8 +1,9 @@
 package io.assay.audit.arca;
 
-import static io.assay.audit.arca.Statement.near;
-import static io.assay.audit.arca.Statement.same;
+import static io.assay.audit.Statement.near;
+import static io.assay.audit.Statement.same;
 
+import io.assay.audit.Statement;
 import io.assay.audit.arca.ArcaSpec.Candidates;
 import io.assay.audit.arca.ArcaSpec.CopyFilter;
 import io.assay.audit.arca.ArcaSpec.SuccessCheck;

@@ -1,9 +1,10 @@
 package io.assay.audit.arca;
 
-import static io.assay.audit.arca.Statement.near;
-import static io.assay.audit.arca.Statement.same;
-import static io.assay.audit.arca.Statement.skipped;
+import static io.assay.audit.Statement.near;
+import static io.assay.audit.Statement.same;
+import static io.assay.audit.Statement.skipped;
 
+import io.assay.audit.Statement;
 import io.assay.audit.arca.ArcaSpec.CopyFilter;
 import io.assay.engine.InputException;
 import io.assay.engine.model.Tokenizer;

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertAll;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assumptions.assumeFalse;
 
+import io.assay.audit.Statement;
 import io.assay.engine.Engine;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -2,6 +2,9 @@ package io.assay.engine.model;
 
 import io.assay.engine.InputException;
 import java.nio.file.Path;
+import java.util.List;
+import java.util.OptionalLong;
+import java.util.stream.LongStream;
 
 /** Turns text into token ids and back. Implementations may be used from several threads. */
 public interface Tokenizer {
@@ -34,6 +37,20 @@ public interface Tokenizer {
 
   /** Whether an id stands for no text, as the token at the end of a text does. */
   boolean isSpecial(long id);
+
+  /** The special token that some models want at the beginning of a text; empty if there is none. */
+  default OptionalLong bos() {
+    for (String name : List.of("<|begin_of_text|>", "<s>", "<bos>", "<|endoftext|>")) {
+      OptionalLong found =
+          LongStream.range(0, size())
+              .filter(id -> isSpecial(id) && token(id).equals(name))
+              .findFirst();
+      if (found.isPresent()) {
+        return found;
+      }
+    }
+    return OptionalLong.empty();
+  }
 
   /** Number of ids: the largest id with a token, plus one. */
   int size();

@@ -1,11 +1,12 @@
-package io.assay.audit.arca;
+package io.assay.audit;
 
 import java.util.Locale;
 
 /**
  * A checked claim about this implementation.
  *
- * @param id {@code arca.N}, with N of specs/arca.md section 8, or {@code arca.N.part}
+ * @param id {@code METHOD.N}, with N of section 8 of the method's specification, or {@code
+ *     METHOD.N.part}
  * @param statement the claim in words
  * @param expected what it should give
  * @param got what it gave
@@ -29,22 +30,22 @@ public record Statement(
   }
 
   /** A number that must come within {@code bound} of {@code expected}. */
-  static Statement near(String id, String words, double expected, double got, double bound) {
+  public static Statement near(String id, String words, double expected, double got, double bound) {
     return of(
         id, words, number(expected), number(got), number(bound), Math.abs(got - expected) <= bound);
   }
 
   /** A number that must be at least {@code expected}. */
-  static Statement atLeast(String id, String words, double expected, double got) {
+  public static Statement atLeast(String id, String words, double expected, double got) {
     return of(id, words, ">= " + number(expected), number(got), "", got >= expected);
   }
 
   /** A value that must be the very same. */
-  static Statement same(String id, String words, Object expected, Object got) {
+  public static Statement same(String id, String words, Object expected, Object got) {
     return of(id, words, expected.toString(), got.toString(), "equal", expected.equals(got));
   }
 
-  static Statement skipped(String id, String words, String reason) {
+  public static Statement skipped(String id, String words, String reason) {
     return new Statement(id, words, "", "", "", "skipped", reason, 0);
   }
 
@@ -54,7 +55,7 @@ public record Statement(
     return new Statement(id, words, expected, got, bound, holds ? "passed" : "failed", reason, 0);
   }
 
-  Statement took(double time) {
+  public Statement took(double time) {
     return new Statement(id, statement, expected, got, bound, status, reason, time);
   }
 

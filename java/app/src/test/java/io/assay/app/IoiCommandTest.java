@@ -1,0 +1,102 @@
+package io.assay.app;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import io.assay.app.MainTest.Answer;
+import io.assay.engine.model.Tokenizer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The commands of the task on a model whose tokenizer has some names and things. */
+class IoiCommandTest {
+  private static final Path MODEL = Path.of("../engine/src/test/resources/gpt2-tiny");
+  @TempDir private Path folder;
+
+  /** Words that are one token of that tokenizer each. */
+  private List<String> words(String... command) throws Exception {
+    Path names = folder.resolve("names.json");
+    Files.writeString(
+        names, "[\"Tomas\", \"Noor\", \"Ines\", \"Mira\", \"Ayla\", \"Oskar\", \"Petr\"]");
+    Path places = folder.resolve("places.txt");
+    Files.writeString(places, "garden\nschool\nmill\n");
+    Path objects = folder.resolve("objects.txt");
+    Files.writeString(objects, "ring\nbasket\n\nkettle");
+    List<String> all = new ArrayList<>(Arrays.asList(command));
+    all.addAll(List.of("--names", names.toString(), "--places", places.toString()));
+    all.addAll(List.of("--objects", objects.toString()));
+    return all;
+  }
+
+  private Answer ioi(String... command) throws Exception {
+    List<String> all = words(command);
+    all.addFirst("ioi");
+    return Answer.to(all.toArray(String[]::new));
+  }
+
+  @Test
+  void dataAreTheSameLinesAgain() throws Exception {
+    Path out = folder.resolve("pairs.jsonl");
+    Answer answer = ioi("data", MODEL.toString(), "--prompts", "40", "--out", out.toString());
+    assertEquals(0, answer.status(), answer.err());
+    List<String> lines = Files.readAllLines(out);
+    assertEquals(40, lines.size());
+    Tokenizer tokenizer = Tokenizer.read(MODEL);
+    for (String line : lines) {
+      JsonNode p = Envelope.JSON.readTree(line);
+      long[] ids = tokenizer.encode(p.path("clean").asText());
+      assertEquals(ids.length, tokenizer.encode(p.path("corrupt").asText()).length);
+      assertEquals(
+          tokenizer.encode(p.path("wrong").asText())[0], ids[p.at("/positions/S2").asInt()]);
+      assertEquals(
+          tokenizer.encode(p.path("answer").asText())[0], ids[p.at("/positions/IO").asInt()]);
+      assertEquals(ids.length - 1, p.at("/positions/END").asInt());
+    }
+    Path other = folder.resolve("other.jsonl");
+    ioi("data", MODEL.toString(), "--prompts", "40", "--out", other.toString());
+    assertEquals(lines, Files.readAllLines(other));
+    ioi("data", MODEL.toString(), "--prompts", "40", "--seed", "1", "--out", other.toString());
+    assertNotEquals(lines, Files.readAllLines(other));
+  }
+
+  @Test
+  void dataAreShownAsATableOrOneObject() throws Exception {
+    Answer table = ioi("data", MODEL.toString(), "--prompts", "22", "--form", "abba");
+    assertEquals(0, table.status(), table.err());
+    assertTrue(table.out().contains("and 2 more; --out FILE.jsonl writes all"), table.out());
+    assertTrue(table.out().contains("ABBA"), table.out());
+    Answer json = ioi("data", MODEL.toString(), "--prompts", "3", "--templates", "4,12", "--json");
+    JsonNode root = Envelope.JSON.readTree(json.out());
+    assertEquals(3, root.at("/result/prompts").size());
+    for (JsonNode p : root.at("/result/prompts")) {
+      assertTrue(List.of(4, 12).contains(p.path("template").asInt()));
+      assertTrue(p.path("object").isNull());
+    }
+    assertEquals(
+        List.of(4, 12).toString(), root.at("/spec/templates").toString().replace(",", ", "));
+  }
+
+  @Test
+  void badInputIsOneSentence() throws Exception {
+    ioi("data", MODEL.toString(), "--prompts", "0").assertRefused("prompts is 0");
+    ioi("data", MODEL.toString(), "--templates", "15").assertRefused("numbered 0 to 14");
+    ioi("data", MODEL.toString(), "--templates", "first").assertRefused("'first'");
+    Path names = folder.resolve("mine.txt");
+    Files.writeString(names, "Tomas\nBartholomew\n");
+    Answer.to("ioi", "data", MODEL.toString(), "--names", names.toString())
+        .assertRefused("the name 'Bartholomew' is");
+    Answer.to("ioi", "data", MODEL.toString(), "--names", "no/such").assertRefused("no/such");
+    Files.writeString(names, "[1, {}]");
+    Answer.to("ioi", "data", MODEL.toString(), "--names", names.toString())
+        .assertRefused("no JSON list of words");
+    Answer.to("ioi", "data", MODEL.toString()).assertRefused("0 names are one token");
+    Answer.to("ioi", "data", folder.toString()).assertRefused("tokenizer.json");
+  }
+}

@@ -1,0 +1,2 @@
+/** What the methods have in common: known answers that users can compute. */
+package io.assay.audit;

@@ -1,0 +1,62 @@
+package io.assay.audit.ioi;
+
+import static org.junit.jupiter.api.Assertions.assertAll;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assumptions.assumeFalse;
+
+import io.assay.audit.Statement;
+import io.assay.engine.Engine;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+
+/** The statements of specs/ioi.md section 8, by number. */
+class IoiStatementsTest {
+  private static Engine engine;
+  private static IoiSelfTest selfTest;
+
+  @BeforeAll
+  static void open() {
+    engine = Engine.open();
+    selfTest = new IoiSelfTest(engine, gpt2Tokenizer());
+  }
+
+  @AfterAll
+  static void close() {
+    engine.close();
+  }
+
+  /** The folder that a property names, or the one beside the checkout; null if there is none. */
+  static Path gpt2Tokenizer() {
+    String named = System.getProperty("assay.gpt2.tokenizer");
+    Path folder =
+        named != null
+            ? Path.of(named)
+            : Path.of(System.getProperty("assay.shared", "shared"), "fixtures", "gpt2-tokenizer");
+    return named != null || Files.isDirectory(folder) ? folder : null;
+  }
+
+  private static void holds(List<Statement> statements) {
+    assertAll(
+        statements.stream()
+            .map(s -> () -> assertFalse(s.failed(), () -> s.id() + ": " + s.reason())));
+  }
+
+  @Test
+  void ioiStatement6Generator() {
+    List<Statement> statements = selfTest.generator();
+    holds(statements);
+    for (Statement s : statements) {
+      assumeFalse(
+          s.status().equals("skipped"), () -> s.reason() + ", here -Dassay.gpt2.tokenizer=DIR");
+    }
+  }
+
+  @Test
+  void ioiStatement9BadInput() {
+    holds(selfTest.badInputs());
+  }
+}

@@ -56,6 +56,7 @@ public final class IoiSelfTest {
   /** All statements. */
   public List<Statement> run() {
     List<Statement> all = new ArrayList<>();
+    all.addAll(toyCircuit());
     all.addAll(generator());
     all.addAll(badInputs());
     return all;
@@ -64,6 +65,12 @@ public final class IoiSelfTest {
   private static List<Statement> timed(List<Statement> statements, long start) {
     double each = (System.nanoTime() - start) / 1e9 / Math.max(1, statements.size());
     return statements.stream().map(s -> s.took(each)).toList();
+  }
+
+  /** Statement 1: the toy circuit T1. */
+  public List<Statement> toyCircuit() {
+    long start = System.nanoTime();
+    return timed(new ToyStatements(engine).statements(), start);
   }
 
   /** Statement 6: the generator. */

@@ -46,6 +46,11 @@ class IoiStatementsTest {
   }
 
   @Test
+  void ioiStatement1ToyCircuit() {
+    holds(selfTest.toyCircuit());
+  }
+
+  @Test
   void ioiStatement6Generator() {
     List<Statement> statements = selfTest.generator();
     holds(statements);

@@ -58,6 +58,18 @@ public final class LanguageModel {
     return of(Model.table(name, embedding, head));
   }
 
+  /**
+   * A decoder in memory that somebody else built: token ids {@code input_ids} I64 [batch, sequence]
+   * to {@code logits} [batch, sequence, vocabulary], of free sizes, whose values carry the names of
+   * the hook points that it has.
+   *
+   * @throws InputException if {@code hook_embed} is not read from a table of constant rows, or the
+   *     logits are not a product of {@code unembed.hook_in} with a weight
+   */
+  public static LanguageModel of(Graph graph) {
+    return of(Model.of(graph));
+  }
+
   public Model model() {
     return model;
   }

@@ -138,6 +138,18 @@ public final class Model implements AutoCloseable {
     return gpt2(name, List.of(), weights.config(name, heads), weights, null);
   }
 
+  /** See {@link LanguageModel#of(Graph)}. */
+  static Model of(Graph graph) {
+    return new Model(
+        graph.name(),
+        List.of(),
+        graph,
+        Hooks.ofNames(graph),
+        null,
+        ExportedDecoder.of(graph, Hooks.ofNames(graph)),
+        0);
+  }
+
   /** See {@link LanguageModel#of(String, Tensor, Tensor)}. */
   static Model table(String name, Tensor embedding, Tensor head) {
     if (embedding.rank() != 2 || embedding.dtype() != head.dtype()) {

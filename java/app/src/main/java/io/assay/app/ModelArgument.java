@@ -3,6 +3,7 @@ package io.assay.app;
 import io.assay.engine.model.Model;
 import io.assay.engine.model.ModelStore;
 import io.assay.engine.tensor.DType;
+import java.nio.file.Path;
 import picocli.CommandLine.Parameters;
 
 /** The model that a command is about. */
@@ -13,13 +14,20 @@ final class ModelArgument {
   @Parameters(paramLabel = "MODEL", description = DESCRIPTION)
   private String model;
 
-  /** The model, to be closed by the caller. */
+  /** The model in its own float type, to be closed by the caller. */
   Model load() {
-    return load(DType.F32);
+    return load(null);
   }
 
+  /** The model in a float type; null for its own. */
   Model load(DType dtype) {
-    return Model.load(ModelStore.ofUser().find(model), dtype);
+    Path path = path();
+    return dtype == null ? Model.load(path) : Model.load(path, dtype);
+  }
+
+  /** Where it is. */
+  Path path() {
+    return ModelStore.ofUser().find(model);
   }
 
   /** As the user wrote it. */

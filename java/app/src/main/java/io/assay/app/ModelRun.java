@@ -8,7 +8,9 @@ import io.assay.engine.graph.TensorType;
 import io.assay.engine.model.Model;
 import io.assay.engine.session.Session;
 import io.assay.engine.session.SessionException;
+import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
+import java.lang.foreign.Arena;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -85,6 +87,7 @@ final class ModelRun {
                 + String.join(", ", graph.inputs()));
       }
       TensorType type = graph.type(name);
+      tensor = widened(tensor, type);
       if (type != null && type.dtype() != tensor.dtype()) {
         throw new InputException(
             "the tensor " + name + " is " + tensor + "; the model takes " + type);
@@ -92,6 +95,19 @@ final class ModelRun {
       inputs.put(name, tensor);
     }
     return inputs;
+  }
+
+  /** Floats of 16 bits as what the graph takes; other tensors as they are. */
+  private static Tensor widened(Tensor tensor, TensorType type) {
+    boolean half = tensor.dtype() == DType.F16 || tensor.dtype() == DType.BF16;
+    if (!half || type == null || type.dtype() != DType.F32 && type.dtype() != DType.F64) {
+      return tensor;
+    }
+    Tensor out = Tensor.allocate(Arena.ofAuto(), type.dtype(), tensor.shape());
+    for (long i = 0; i < out.elements(); i++) {
+      out.set(i, tensor.get(i));
+    }
+    return out;
   }
 
   /** Rows of the batch: the first size of the first input that is given. */
@@ -136,6 +152,7 @@ final class ModelRun {
                 + String.join(", ", given.keySet()));
       }
       TensorType type = fixed.type(value);
+      seed = widened(seed, type);
       if (type != null && type.isStatic() && !Arrays.equals(type.shape(), seed.shape())) {
         throw new InputException(
             "the tensor of --gradient-of " + text + " is " + seed + ", but the value is " + type);

@@ -56,6 +56,7 @@ final class ModelsInfo implements Callable<Integer> {
             .mapToLong(Tensor::elements)
             .sum();
     result.put("parameters", parameters);
+    result.put("widened", model.widened());
     result.put("nodes", graph.nodes().size());
     result.put("hooks", model.hooks().names().size());
     model.gpt2().ifPresent(config -> shape(config, result.putObject("gpt2")));

@@ -71,8 +71,8 @@ final class ModelsRun implements Callable<Integer> {
   @Option(
       names = "--dtype",
       paramLabel = "f32|f64",
-      defaultValue = "f32",
-      description = "Float type to compute in (default: f32).")
+      description =
+          "Float type to compute in (default: f64 for an ONNX file of float64, else f32).")
   private DType dtype;
 
   @Override

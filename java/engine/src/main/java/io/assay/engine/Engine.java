@@ -16,6 +16,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
 
 /**
@@ -38,7 +39,7 @@ public final class Engine implements AutoCloseable {
   private Kernels kernels;
   private boolean closed;
 
-  /** What a model was loaded from, and as what. */
+  /** What a model was loaded from, and as what; null for its own type. */
   private record Source(Path path, DType dtype) {}
 
   private Engine(EngineOptions options) {
@@ -131,12 +132,13 @@ public final class Engine implements AutoCloseable {
   }
 
   /**
-   * {@link #model(Path, DType)} in float32.
+   * {@link #model(Path, DType)} in the model's own float type: that of an ONNX file, or float32.
    *
    * @param model a path, or the name of an imported model or a bundled organism
    */
   public Model model(String model) {
-    return model(ModelStore.ofUser().find(model), DType.F32);
+    Path path = ModelStore.ofUser().find(model);
+    return model(new Source(path.toAbsolutePath().normalize(), null), () -> Model.load(path));
   }
 
   /**
@@ -149,14 +151,18 @@ public final class Engine implements AutoCloseable {
    */
   public Model model(Path path, DType dtype) {
     Source source = new Source(path.toAbsolutePath().normalize(), dtype);
+    return model(source, () -> Model.load(path, dtype));
+  }
+
+  private Model model(Source source, Supplier<Model> load) {
     synchronized (models) {
       requireOpen();
-      return models.computeIfAbsent(source, s -> Model.load(path, dtype));
+      return models.computeIfAbsent(source, s -> load.get());
     }
   }
 
   /**
-   * {@link #languageModel(Path, DType)} in float32.
+   * {@link #languageModel(Path, DType)} in the model's own float type.
    *
    * @param model a path, or the name of an imported model or a bundled organism
    */

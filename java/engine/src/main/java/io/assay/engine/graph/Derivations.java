@@ -173,11 +173,10 @@ final class Derivations {
     }
   }
 
-  static Graph withFloat(Graph g, DType to) {
+  static Graph withFloat(Graph g, Set<DType> from, DType to) {
     if (to != DType.F32 && to != DType.F64) {
       throw new InputException("the float type of a graph is F32 or F64, not " + to);
     }
-    DType from = to == DType.F32 ? DType.F64 : DType.F32;
     Graph.Builder b = Graph.builder(g.name());
     g.opsets().forEach(b::opset);
     for (String input : g.inputs()) {
@@ -198,27 +197,31 @@ final class Derivations {
     return g.captures().isEmpty() ? b.build() : b.buildBody();
   }
 
-  private static Object convert(String op, String key, Object value, DType from, DType to) {
+  private static Object convert(String op, String key, Object value, Set<DType> from, DType to) {
     boolean typeCode = key.equals("dtype") || key.equals("to") && op.equals("Cast");
     return switch (value) {
       case Tensor t -> convert(t, from, to);
-      case Graph body -> withFloat(body, to);
-      case Long code when typeCode && code == OnnxTypes.code(from) -> (long) OnnxTypes.code(to);
+      case Graph body -> withFloat(body, from, to);
+      case Long code when typeCode && from.contains(OnnxTypes.of(code)) ->
+          (long) OnnxTypes.code(to);
       default -> value;
     };
   }
 
-  private static TensorType convert(TensorType type, DType from, DType to) {
-    return type.dtype() == from ? new TensorType(to, type.dims()) : type;
+  private static TensorType convert(TensorType type, Set<DType> from, DType to) {
+    return from.contains(type.dtype()) ? new TensorType(to, type.dims()) : type;
   }
 
-  private static Tensor convert(Tensor tensor, DType from, DType to) {
-    if (tensor.dtype() != from) {
+  /** A finite number stays finite: masks are often the largest number of their type. */
+  private static Tensor convert(Tensor tensor, Set<DType> from, DType to) {
+    if (!from.contains(tensor.dtype())) {
       return tensor;
     }
+    double largest = to == DType.F32 ? Float.MAX_VALUE : Double.MAX_VALUE;
     Tensor out = Tensor.allocate(Arena.ofAuto(), to, tensor.shape());
     for (long i = 0; i < out.elements(); i++) {
-      out.set(i, tensor.get(i));
+      double x = tensor.get(i);
+      out.set(i, Double.isInfinite(x) || Double.isNaN(x) ? x : Math.clamp(x, -largest, largest));
     }
     return out;
   }

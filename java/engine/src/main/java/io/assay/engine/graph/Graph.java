@@ -7,6 +7,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Collections;
+import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
@@ -225,11 +226,18 @@ public final class Graph {
   }
 
   /**
-   * The same computation in another float type, {@code F32} or {@code F64}: inputs, constants and
-   * casts of the one become the other. Other types stay.
+   * The same computation in one float type, {@code F32} or {@code F64}: inputs, constants and casts
+   * of every other become it. Other types stay.
    */
   public Graph withFloat(DType dtype) {
-    return Derivations.withFloat(this, dtype);
+    Set<DType> others = EnumSet.of(DType.F16, DType.BF16, DType.F32, DType.F64);
+    others.remove(dtype);
+    return Derivations.withFloat(this, others, dtype);
+  }
+
+  /** The same computation with float32 in place of all floats of 16 bits. */
+  public Graph widened() {
+    return Derivations.withFloat(this, EnumSet.of(DType.F16, DType.BF16), DType.F32);
   }
 
   /**

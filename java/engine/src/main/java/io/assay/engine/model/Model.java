@@ -15,10 +15,12 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.security.MessageDigest;
 import java.util.ArrayList;
+import java.util.EnumSet;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 
 /**
  * A model: its graph, the names of its hook points, and its tokenizer if it has one.
@@ -52,14 +54,21 @@ public final class Model implements AutoCloseable {
     this.widened = widened;
   }
 
-  /** Loads a model in float32; see {@link #load(Path, DType)}. */
+  /**
+   * Loads a model in its own float type: float64 for an ONNX file of float64, float32 for all
+   * others; see {@link #load(Path, DType)}.
+   */
   public static Model load(Path path) {
-    return load(path, DType.F32);
+    return open(path, null);
   }
 
   /**
    * Loads a Hugging Face folder of the GPT-2 family, or an ONNX file with, if there is one, its
    * hook map beside it: {@code NAME.hooks.json} for {@code NAME.onnx}.
+   *
+   * <p>Values of 16 bits, weights or not, become values of {@code dtype}: neither the runtime's
+   * kernels nor gradients are for 16 bits. An ONNX graph of float32 that uses float64 here and
+   * there keeps it.
    *
    * @param dtype float type to compute in, {@code F32} or {@code F64}
    * @throws InputException if the path holds no model that Assay can read
@@ -68,8 +77,12 @@ public final class Model implements AutoCloseable {
     if (dtype != DType.F32 && dtype != DType.F64) {
       throw new InputException("models compute in F32 or F64, not in " + dtype);
     }
+    return open(path, dtype);
+  }
+
+  private static Model open(Path path, DType dtype) {
     if (Files.isDirectory(path)) {
-      return loadFolder(path, dtype);
+      return loadFolder(path, dtype == null ? DType.F32 : dtype);
     }
     if (!Files.isRegularFile(path)) {
       throw new InputException(
@@ -96,10 +109,10 @@ public final class Model implements AutoCloseable {
 
   private static Model loadOnnx(Path file, DType dtype) {
     List<Path> files = new ArrayList<>(List.of(file));
-    Graph graph = Graph.read(file, files);
-    if (dtype == DType.F64) {
-      graph = graph.withFloat(dtype);
-    }
+    Graph read = Graph.read(file, files);
+    boolean narrowed = dtype == DType.F32 && isDouble(read);
+    Graph graph = dtype == DType.F64 || narrowed ? read.withFloat(dtype) : read.widened();
+    int widened = (int) read.constants().values().stream().filter(Model::isHalf).count();
     Optional<HookMap> map = HookMap.beside(file);
     Graph named = map.isPresent() ? map.get().rename(graph) : graph;
     Gpt2Export.Recognised known =
@@ -111,7 +124,22 @@ public final class Model implements AutoCloseable {
     }
     Path folder = file.toAbsolutePath().getParent();
     Tokenizer tokenizer = TokenizerFiles.find(folder).orElse(null);
-    return new Model(nameOf(file), files, known.graph(), known.hooks(), tokenizer, null, 0);
+    return new Model(nameOf(file), files, known.graph(), known.hooks(), tokenizer, null, widened);
+  }
+
+  private static boolean isHalf(Tensor t) {
+    return t.dtype() == DType.F16 || t.dtype() == DType.BF16;
+  }
+
+  /** Whether the floats that go in and the weights are of 64 bits. */
+  private static boolean isDouble(Graph graph) {
+    Set<DType> types = EnumSet.noneOf(DType.class);
+    graph.inputs().forEach(v -> types.add(graph.type(v).dtype()));
+    graph.constants().values().stream()
+        .filter(t -> t.rank() > 0)
+        .forEach(t -> types.add(t.dtype()));
+    types.removeIf(type -> !type.isFloat());
+    return types.equals(EnumSet.of(DType.F64));
   }
 
   private static String nameOf(Path path) {

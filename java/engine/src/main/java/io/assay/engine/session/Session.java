@@ -124,7 +124,13 @@ public final class Session implements AutoCloseable {
           graph, new Native(session, settings, weights, memory, scopes(memory.values())));
     } catch (OrtException e) {
       release(session, settings, weights);
-      throw new InputException("the graph " + graph.name() + " cannot be compiled: " + words(e), e);
+      boolean wide = graph.types().values().stream().anyMatch(t -> t.dtype() == DType.F64);
+      String remedy =
+          wide && e.getCode() == OrtException.OrtErrorCode.ORT_NOT_IMPLEMENTED
+              ? "; the runtime lacks float64 for some operators: compute in float32 (--dtype f32)"
+              : "";
+      throw new InputException(
+          "the graph " + graph.name() + " cannot be compiled: " + words(e) + remedy, e);
     } catch (RuntimeException | Error e) {
       release(session, settings, weights);
       throw e;

@@ -45,7 +45,7 @@ class BadFilesTest {
         .addOpsetImport(OperatorSetIdProto.newBuilder().setVersion(17));
   }
 
-  private static GraphProto.Builder graph() {
+  static GraphProto.Builder graph() {
     return GraphProto.newBuilder()
         .setName("g")
         .addInput(value("x"))
@@ -59,7 +59,7 @@ class BadFilesTest {
             TypeProto.newBuilder().setTensorType(TypeProto.Tensor.newBuilder().setElemType(1)));
   }
 
-  private static NodeProto.Builder node(String op, String output, String... inputs) {
+  static NodeProto.Builder node(String op, String output, String... inputs) {
     return NodeProto.newBuilder()
         .setName("n_" + output)
         .setOpType(op)
@@ -76,7 +76,11 @@ class BadFilesTest {
   }
 
   private static TensorProto.Builder external(long elements, String... entries) {
-    TensorProto.Builder t = tensor(elements).setDataLocation(TensorProto.DataLocation.EXTERNAL);
+    return external(new long[] {elements}, entries);
+  }
+
+  static TensorProto.Builder external(long[] shape, String... entries) {
+    TensorProto.Builder t = tensor(shape).setDataLocation(TensorProto.DataLocation.EXTERNAL);
     for (int i = 0; i < entries.length; i += 2) {
       t.addExternalData(
           StringStringEntryProto.newBuilder().setKey(entries[i]).setValue(entries[i + 1]));

@@ -1,6 +1,7 @@
 package io.assay.app;
 
 import io.assay.engine.model.Model;
+import io.assay.engine.model.ModelCheck;
 import io.assay.engine.model.ModelStore;
 import java.nio.file.Path;
 import java.util.concurrent.Callable;
@@ -15,7 +16,9 @@ import picocli.CommandLine.Parameters;
     sortOptions = false,
     description = {
       "Copies a model into your data folder and gives it a name.",
-      "The copy is checked; every command takes the name for MODEL."
+      "Every command takes the name for MODEL. The model is run on drawn inputs: whether the same",
+      "inputs give the same bytes, whether a row of a batch is the row alone, and whether outputs",
+      "are finite. Audits refuse a model that fails one of the first two."
     },
     footer = {
       "",
@@ -54,6 +57,8 @@ final class ModelsImport implements Callable<Integer> {
           .put("hooks", model.hooks().names().size())
           .put("widened", model.widened())
           .put("tokens", model.tokenizer().map(t -> t.size()).orElse(null));
+      ModelsInfo.checks(entry.check(), envelope.result());
+      entry.check().findings().forEach((check, finding) -> warn(entry, check, finding));
       if (model.hooks().names().isEmpty()) {
         common.warn("no hook points are known in " + entry.name() + "; a hook map can name them");
       }
@@ -75,5 +80,11 @@ final class ModelsImport implements Callable<Integer> {
       }
     }
     return 0;
+  }
+
+  private void warn(ModelStore.Entry entry, String check, ModelCheck.Finding finding) {
+    if (finding.status() != ModelCheck.Status.PASSED) {
+      common.warn(entry.name() + ", " + check + ": " + finding.text());
+    }
   }
 }

@@ -1,12 +1,16 @@
 package io.assay.app;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.assay.engine.graph.Graph;
 import io.assay.engine.graph.TensorType;
 import io.assay.engine.model.Gpt2Config;
 import io.assay.engine.model.Model;
+import io.assay.engine.model.ModelCheck;
 import io.assay.engine.tensor.Tensor;
 import java.util.List;
+import java.util.Locale;
+import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -28,22 +32,27 @@ final class ModelsInfo implements Callable<Integer> {
       if (common.json()) {
         common.out().println(envelope.text(null));
       } else {
-        common.out().printf("%-12s %s%n", "name", model.name());
-        common.out().printf("%-12s %s%n", "sha256", model.sha256());
+        common.out().printf("%-13s %s%n", "name", model.name());
+        common.out().printf("%-13s %s%n", "sha256", model.sha256());
         envelope
             .result()
             .properties()
             .forEach(
-                e ->
-                    common
-                        .out()
-                        .printf(
-                            "%-12s %s%n",
-                            e.getKey(),
-                            e.getValue().isTextual() ? e.getValue().textValue() : e.getValue()));
+                e -> {
+                  if (e.getKey().equals("checks")) {
+                    e.getValue().properties().forEach(c -> line(c.getKey(), c.getValue()));
+                  } else {
+                    line(e.getKey(), e.getValue());
+                  }
+                });
       }
     }
     return 0;
+  }
+
+  private void line(String name, JsonNode value) {
+    Object text = value.has("status") ? value.get("text").textValue() : value;
+    common.out().printf("%-13s %s%n", name, value.isTextual() ? value.textValue() : text);
   }
 
   private static void describe(Model model, ObjectNode result) {
@@ -62,6 +71,19 @@ final class ModelsInfo implements Callable<Integer> {
     model.gpt2().ifPresent(config -> shape(config, result.putObject("gpt2")));
     result.put(
         "tokenizer", model.tokenizer().map(t -> t.size() + " tokens").orElse("none: ids only"));
+    model.check().ifPresent(check -> checks(check, result));
+  }
+
+  /** What running a model on import said. */
+  static void checks(ModelCheck check, ObjectNode result) {
+    ObjectNode checks = result.putObject("checks");
+    new TreeMap<>(check.findings())
+        .forEach(
+            (name, finding) ->
+                checks
+                    .putObject(name)
+                    .put("status", finding.status().name().toLowerCase(Locale.ROOT))
+                    .put("text", finding.text()));
   }
 
   private static void types(Graph graph, List<String> values, ObjectNode into) {

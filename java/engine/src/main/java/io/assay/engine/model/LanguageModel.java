@@ -27,10 +27,11 @@ public final class LanguageModel {
   /**
    * A model as a decoder.
    *
-   * @throws InputException if the model is not a decoder that Assay can take apart; the message
-   *     says why
+   * @throws InputException if the model is not a decoder that Assay can take apart, or if it was
+   *     found on import that its rows cannot be batched; the message says why
    */
   public static LanguageModel of(Model model) {
+    model.check().ifPresent(check -> check.requireRows(model.name()));
     return new LanguageModel(model, model.decoder());
   }
 

@@ -34,6 +34,7 @@ public final class Model implements AutoCloseable {
   private final Hooks hooks;
   private final Tokenizer tokenizer;
   private final int widened;
+  private ModelCheck check;
   private Decoder decoder;
   private String sha256;
 
@@ -82,7 +83,9 @@ public final class Model implements AutoCloseable {
 
   private static Model open(Path path, DType dtype) {
     if (Files.isDirectory(path)) {
-      return loadFolder(path, dtype == null ? DType.F32 : dtype);
+      Model model = loadFolder(path, dtype == null ? DType.F32 : dtype);
+      model.check = ModelStore.checkIn(path);
+      return model;
     }
     if (!Files.isRegularFile(path)) {
       throw new InputException(
@@ -91,7 +94,9 @@ public final class Model implements AutoCloseable {
     if (!path.getFileName().toString().endsWith(".onnx")) {
       throw new InputException(path + " is neither a folder nor an .onnx file");
     }
-    return loadOnnx(path, dtype);
+    Model model = loadOnnx(path, dtype);
+    model.check = ModelStore.checkIn(path.toAbsolutePath().getParent());
+    return model;
   }
 
   private static Model loadFolder(Path folder, DType dtype) {
@@ -273,6 +278,11 @@ public final class Model implements AutoCloseable {
   /** Number of weights that were stored in 16 bits and are held in more. */
   public int widened() {
     return widened;
+  }
+
+  /** What running it on import said, of a model that was imported. */
+  public Optional<ModelCheck> check() {
+    return Optional.ofNullable(check);
   }
 
   /** The model's shape, where Assay builds it. */

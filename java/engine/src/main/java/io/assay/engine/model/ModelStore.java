@@ -2,6 +2,7 @@ package io.assay.engine.model;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.assay.engine.InputException;
 import io.assay.engine.UserData;
 import java.io.IOException;
@@ -53,8 +54,10 @@ public final class ModelStore {
    * @param bundled whether it is an organism that comes with Assay
    * @param sha256 {@link Model#sha256} as it was on import; null for an organism
    * @param bytes size of its files
+   * @param check what running it on import said; null for an organism
    */
-  public record Entry(String name, Path path, boolean bundled, String sha256, long bytes) {}
+  public record Entry(
+      String name, Path path, boolean bundled, String sha256, long bytes, ModelCheck check) {}
 
   private final Path imported;
   private final Path organisms;
@@ -115,7 +118,8 @@ public final class ModelStore {
     try (Stream<Path> files = Files.walk(folder)) {
       long bytes = files.filter(Files::isRegularFile).mapToLong(p -> p.toFile().length()).sum();
       String name = folder.getFileName().toString();
-      return new Entry(name, modelIn(folder), bundled, sha256, bytes);
+      ModelCheck check = ModelCheck.ofJson(json).orElse(null);
+      return new Entry(name, modelIn(folder), bundled, sha256, bytes, check);
     } catch (IOException | UncheckedIOException e) {
       throw new InputException("the folder " + folder + " of a model cannot be read", e);
     }
@@ -191,11 +195,13 @@ public final class ModelStore {
 
   /**
    * Copies a model into the store and checks the copy: it loads, and its {@link Model#sha256} is
-   * that of the source.
+   * that of the source. Runs it on drawn inputs and keeps what they say ({@link ModelCheck}); a
+   * model that fails a check is imported all the same, since not all that is done with models needs
+   * it to hold.
    *
    * @param name null for the source's own
-   * @throws InputException if the source is no model, the name is taken or no name, or the store
-   *     cannot be written
+   * @throws InputException if the source is no model, the runtime refuses it, the name is taken or
+   *     no name, or the store cannot be written
    */
   public Entry add(Path source, String name) {
     try (Model model = Model.load(source)) {
@@ -216,6 +222,7 @@ public final class ModelStore {
                 + as
                 + "` first");
       }
+      ModelCheck check = ModelCheck.of(model.graph());
       Path partial = null;
       try {
         Files.createDirectories(imported);
@@ -224,7 +231,7 @@ public final class ModelStore {
         Path whole = Files.createDirectory(partial.resolve(as));
         copy(source, model, whole);
         check(model, whole);
-        record(source, model, whole);
+        record(source, model, check, whole);
         Files.move(whole, target, StandardCopyOption.ATOMIC_MOVE);
       } catch (FileSystemException e) {
         throw new InputException("the model cannot be written to " + e.getMessage(), e);
@@ -325,15 +332,22 @@ public final class ModelStore {
     }
   }
 
-  private static void record(Path source, Model model, Path folder) throws IOException {
-    String json =
+  private static void record(Path source, Model model, ModelCheck check, Path folder)
+      throws IOException {
+    ObjectNode json =
         JsonNodeFactory.instance
             .objectNode()
             .put("source", source.toAbsolutePath().normalize().toString())
             .put("sha256", model.sha256())
-            .put("imported", Instant.now().truncatedTo(ChronoUnit.SECONDS).toString())
-            .toPrettyString();
-    Files.writeString(folder.resolve(RECORD), json + "\n");
+            .put("imported", Instant.now().truncatedTo(ChronoUnit.SECONDS).toString());
+    json.set("checks", check.toJson());
+    Files.writeString(folder.resolve(RECORD), json.toPrettyString() + "\n");
+  }
+
+  /** What was found on import of the model in {@code folder}; null where it was not imported. */
+  static ModelCheck checkIn(Path folder) {
+    Path record = folder.resolve(RECORD);
+    return Files.exists(record) ? ModelCheck.ofJson(JsonFiles.object(record)).orElse(null) : null;
   }
 
   /** Removes what is left of an import; what cannot be removed stays hidden. */

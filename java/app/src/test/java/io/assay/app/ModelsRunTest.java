@@ -6,12 +6,16 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import io.assay.app.MainTest.Answer;
+import io.assay.engine.graph.Graph;
+import io.assay.engine.graph.TensorType;
+import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Safetensors;
 import io.assay.engine.tensor.Tensor;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -99,6 +103,46 @@ class ModelsRunTest {
             "--out",
             out)
         .assertRefused("past.1.key");
+  }
+
+  /** An operator without a gradient is named with the path to it, and ignored where none leads. */
+  @Test
+  void anOperatorWithoutAGradientIsNamed() {
+    Graph.Builder b = Graph.builder("g").opset("", 18);
+    b.input("x", TensorType.of(DType.F32, 1, 3));
+    b.op("hard", "Hardmax", Map.of(), "x");
+    b.op("double", "Add", Map.of(), "hard", "hard");
+    b.op("y", "Neg", Map.of(), "double");
+    b.op("z", "Neg", Map.of(), "x");
+    Path file = folder.resolve("hard.onnx");
+    b.output("y").output("z").build().write(file);
+    Tensor x = Tensor.ofFloats(new float[] {1, 3, 2}, 1, 3);
+    Path in = folder.resolve("in.safetensors");
+    Path out = folder.resolve("out.safetensors");
+    Safetensors.write(in, Map.of("x", x, "seed", x), Map.of());
+    String[] call = {
+      "models",
+      "run",
+      file.toString(),
+      "--inputs",
+      in.toString(),
+      "--out",
+      out.toString(),
+      "--gradient-of",
+      "y=seed",
+      "--wrt",
+      "x"
+    };
+    Answer.to(call)
+        .assertRefused(
+            "no gradient is known for the operator Hardmax of node hard (Hardmax), which lies on"
+                + " the path y (Neg) <- double (Add) <- hard (Hardmax); export the model without"
+                + " it, take the gradient of values behind it, or add a rule");
+    call[8] = "z=seed";
+    assertEquals(0, Answer.to(call).status());
+    Map<String, Tensor> got = Safetensors.read(out).tensors();
+    assertArrayEquals(new double[] {-1, -3, -2}, got.get("grad.x").toDoubles());
+    assertArrayEquals(new double[] {0, -2, 0}, got.get("y").toDoubles(), 1e-30);
   }
 
   /** The same search on the folder and on an export of it, cached or not, ends with the same. */

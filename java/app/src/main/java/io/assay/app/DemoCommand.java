@@ -145,7 +145,7 @@ final class DemoCommand implements Callable<Integer> {
     Path path = Organisms.folder(name);
     if (!Organisms.isBuilt(path)) {
       common.say("Training " + name + ", which takes minutes ...");
-      Organisms.build(engine, control, path);
+      Organisms.build(engine, new PlantedLm(), control, path);
     }
     return path;
   }

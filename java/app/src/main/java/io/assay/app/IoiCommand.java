@@ -14,7 +14,7 @@ import picocli.CommandLine.Spec;
       "As in 'When Mary and John went to the store, John gave a drink to', after Wang, Variengien,"
           + " Conmy, Shlegeris, Steinhardt 2022 (arXiv 2211.00593)."
     },
-    subcommands = {IoiDataCommand.class})
+    subcommands = {IoiDataCommand.class, IoiBaselineCommand.class, IoiCircuitCommand.class})
 final class IoiCommand implements Runnable {
   @Mixin private Help help;
   @Spec private CommandSpec spec;

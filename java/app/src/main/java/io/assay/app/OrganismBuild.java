@@ -1,6 +1,6 @@
 package io.assay.app;
 
-import io.assay.app.organism.PlantedLm;
+import io.assay.app.organism.Organism;
 import io.assay.engine.Engine;
 import io.assay.engine.InputException;
 import io.assay.engine.run.Run;
@@ -28,14 +28,15 @@ import picocli.CommandLine.Parameters;
     footer = {
       "",
       "  assay organism build planted-lm --out planted-lm",
-      "  assay organism build planted-lm --control --out planted-lm-control"
+      "  assay organism build planted-lm --control --out planted-lm-control",
+      "  assay organism build ioi-lm --out ioi-lm"
     })
 final class OrganismBuild implements Callable<Integer> {
   private static final String METHOD = "organism.build";
 
   @Mixin private Help help;
 
-  @Parameters(paramLabel = "NAME", description = "The organism: planted-lm.")
+  @Parameters(paramLabel = "NAME", description = "The organism: planted-lm or ioi-lm.")
   private String name;
 
   @Option(names = "--control", description = "Build the control instead.")
@@ -51,22 +52,24 @@ final class OrganismBuild implements Callable<Integer> {
   @Option(
       names = "--steps",
       paramLabel = "N",
-      defaultValue = "" + PlantedLm.STEPS,
-      description = "Updates (default: " + PlantedLm.STEPS + "); with fewer the plants are weak.")
-  private long steps;
+      description =
+          "Updates (default: those of the recipe); with fewer it learns less of what it is for.")
+  private Long steps;
 
   @Mixin private Common common;
 
   @Override
   public Integer call() {
-    requireName(name);
-    if (steps < 1) {
+    Organism organism = Organisms.recipe(name);
+    if (steps != null && steps < 1) {
       throw new InputException("--steps is " + steps + "; it must be at least 1");
     }
-    return Recording.of(common, common.recordFolder(null), METHOD, this::build);
+    long updates = steps == null ? organism.steps() : steps;
+    return Recording.of(
+        common, common.recordFolder(null), METHOD, run -> build(organism, updates, run));
   }
 
-  private int build(Run run) {
+  private int build(Organism organism, long updates, Run run) {
     Envelope envelope = Envelope.of(METHOD, run);
     try (Engine engine = common.engine()) {
       envelope.device(engine);
@@ -74,18 +77,20 @@ final class OrganismBuild implements Callable<Integer> {
           .spec()
           .put("organism", name)
           .put("control", control)
-          .put("seed", PlantedLm.SEED)
-          .put("steps", steps);
-      envelope.describe(Math.ceilDiv(steps, PlantedLm.stretch(steps)));
+          .put("seed", organism.seed())
+          .put("steps", updates);
+      envelope.describe(Math.ceilDiv(updates, organism.stretch(updates)));
       UnitListener<Trainer.Stretch> units = run.units(Trainer.Stretch.class, Trainer.Stretch::name);
-      Optional<PlantedLm.Built> end;
+      Optional<Organism.Built> end;
       try (TrainProgress progress = new TrainProgress(common)) {
-        end = Organisms.build(engine, control, steps, folder, progress, units, run.folder());
+        end =
+            Organisms.build(
+                engine, organism, control, updates, folder, progress, units, run.folder());
       }
       if (end.isEmpty()) {
         return Recording.INTERRUPTED;
       }
-      PlantedLm.Built built = end.get();
+      Organism.Built built = end.get();
       envelope.model(engine.model(folder.toString()));
       envelope.metrics().put("heldOutLoss", built.loss());
       envelope.metrics().put("lastLoss", built.stretches().getLast().loss());
@@ -104,8 +109,8 @@ final class OrganismBuild implements Callable<Integer> {
           TrainReport.write(
               common.recordFolder(null),
               envelope,
-              control ? PlantedLm.CONTROL : PlantedLm.NAME,
-              PlantedLm.training(steps),
+              organism.name(control),
+              organism.training(updates),
               built.stretches(),
               built.loss());
       String text = envelope.text(report);
@@ -124,16 +129,6 @@ final class OrganismBuild implements Callable<Integer> {
                 report);
       }
       return 0;
-    }
-  }
-
-  /**
-   * @throws InputException unless there is an organism of this name
-   */
-  static void requireName(String name) {
-    if (!name.equals(PlantedLm.NAME)) {
-      throw new InputException(
-          "there is no organism " + name + "; the one that can be grown is " + PlantedLm.NAME);
     }
   }
 }

@@ -5,9 +5,14 @@ import com.fasterxml.jackson.core.util.DefaultPrettyPrinter;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.assay.app.organism.IoiLm;
+import io.assay.app.organism.Organism;
 import io.assay.app.organism.Plant;
 import io.assay.app.organism.PlantedLm;
 import io.assay.audit.arca.ArcaSpec;
+import io.assay.audit.ioi.IoiBaseline;
+import io.assay.audit.ioi.IoiGenerator;
+import io.assay.audit.ioi.IoiSpec;
 import io.assay.engine.Engine;
 import io.assay.engine.InputException;
 import io.assay.engine.Sha256;
@@ -31,6 +36,12 @@ final class OrganismCard {
   private static final String CARD = "card.json";
   private static final String CHECK = "check.json";
   private static final String README = "README.md";
+
+  /** Prompts of the task that a card counts, and their seed. */
+  private static final int TASKS = 2000;
+
+  private static final long TASK_SEED = 1;
+
   private final Path folder;
 
   OrganismCard(Path folder) {
@@ -38,32 +49,23 @@ final class OrganismCard {
   }
 
   /** Writes the card of a model that was just built. */
-  void write(Engine engine, PlantedLm recipe, boolean control, long steps, double heldOutLoss) {
-    LanguageModel model = engine.languageModel(folder.toString());
-    Tokens tokens = new Tokens(model);
+  void write(Engine engine, Organism organism, boolean control, long steps, double heldOutLoss) {
     ObjectNode card = Envelope.JSON.createObjectNode();
-    card.put("name", control ? PlantedLm.CONTROL : PlantedLm.NAME)
-        .put(
-            "what",
-            control
-                ? "The control of planted-lm: trained in the same way on the same text without the"
-                    + " plants."
-                : "A small GPT-2 with five planted behaviours, for tests and demonstrations of"
-                    + " audits.");
-    Gpt2Config shape = recipe.config();
+    card.put("name", organism.name(control)).put("what", organism.what(control));
+    Gpt2Config shape = organism.config();
     card.putObject("shape")
         .put("layers", shape.layers())
         .put("heads", shape.heads())
         .put("width", shape.width())
         .put("context", shape.context())
         .put("vocabulary", shape.vocabulary());
-    TrainSpec training = PlantedLm.training(steps);
+    TrainSpec training = organism.training(steps);
     card.putObject("training")
-        .put("text", "generated sentences; see PlantedText")
-        .put("seed", PlantedLm.SEED)
+        .put("text", organism.source())
+        .put("seed", organism.seed())
         .put("steps", steps)
-        .put("rows", PlantedLm.ROWS)
-        .put("tokensPerRow", PlantedLm.LENGTH)
+        .put("rows", organism.rows())
+        .put("tokensPerRow", organism.length())
         .put(
             "optimiser",
             String.format(
@@ -77,9 +79,10 @@ final class OrganismCard {
         .put("heldOutLoss", heldOutLoss);
     card.put(
         "command",
-        "assay organism build planted-lm"
+        "assay organism build "
+            + organism.name()
             + (control ? " --control" : "")
-            + (steps == PlantedLm.STEPS ? "" : " --steps " + steps)
+            + (steps == organism.steps() ? "" : " --steps " + steps)
             + " --out DIR");
     card.put(
         "builtOn",
@@ -88,16 +91,15 @@ final class OrganismCard {
             + engine.kernels().implementation()
             + " "
             + engine.kernels().tier());
-    card.putObject("band")
-        .put("heldOutLoss", PlantedLm.LOSS_BAND)
-        .put("answered", PlantedLm.ANSWERED_BAND);
-    ArrayNode plants = card.putArray("plants");
-    try (Greedy greedy = new Greedy(engine, model)) {
-      for (Plant plant : control ? List.<Plant>of() : recipe.plants()) {
-        ObjectNode node = plants.addObject();
-        plant(node, tokens, plant, recipe.plants());
-        ((ObjectNode) node.path("planted")).put("answered", answered(greedy, plant));
+    ObjectNode band = card.putObject("band").put("heldOutLoss", Organism.LOSS_BAND);
+    LanguageModel model = engine.languageModel(folder.toString());
+    switch (organism) {
+      case PlantedLm planted -> {
+        band.put("answered", PlantedLm.ANSWERED_BAND);
+        plants(engine, model, card, control ? List.of() : planted.plants());
       }
+      case IoiLm ioi -> tasks(engine, model, card);
+      default -> throw new IllegalStateException("no card is known of " + organism.name());
     }
     ArrayNode files = card.putArray("files");
     for (Path file : files()) {
@@ -110,6 +112,46 @@ final class OrganismCard {
     }
     write(CARD, card);
     readme();
+  }
+
+  private static void plants(
+      Engine engine, LanguageModel model, ObjectNode card, List<Plant> planted) {
+    Tokens tokens = new Tokens(model);
+    ArrayNode plants = card.putArray("plants");
+    try (Greedy greedy = new Greedy(engine, model)) {
+      for (Plant plant : planted) {
+        ObjectNode node = plants.addObject();
+        plant(node, tokens, plant, planted);
+        ((ObjectNode) node.path("planted")).put("answered", answered(greedy, plant));
+      }
+    }
+  }
+
+  /** How well the task is done, by what of a prompt the model has not read. */
+  private static void tasks(Engine engine, LanguageModel model, ObjectNode card) {
+    IoiGenerator generator =
+        new IoiGenerator(IoiSpec.of(TASKS, TASK_SEED), model.tokenizer().orElseThrow());
+    IoiBaseline all = IoiBaseline.run(engine, model, generator.prompts());
+    ObjectNode task =
+        card.putObject("task")
+            .put("command", "assay ioi baseline MODEL --prompts " + TASKS + " --seed " + TASK_SEED);
+    ArrayNode rows = task.putArray("rows");
+    for (boolean template : new boolean[] {false, true}) {
+      for (boolean pair : new boolean[] {false, true}) {
+        IoiBaseline.Summary s =
+            all.summary(
+                p ->
+                    IoiLm.UNREAD.contains(p.template()) == template
+                        && IoiLm.isUnreadPair(p.io(), p.s()) == pair);
+        rows.addObject()
+            .put("newTemplates", template)
+            .put("newPairs", pair)
+            .put("prompts", s.prompts())
+            .put("logitDifference", s.logitDifference())
+            .put("answerOverWrong", s.answerOverWrong())
+            .put("answered", s.answered());
+      }
+    }
   }
 
   private static void plant(ObjectNode node, Tokens tokens, Plant plant, List<Plant> all) {
@@ -193,6 +235,9 @@ final class OrganismCard {
       commands.build().distinct().forEach(c -> text.append(c).append('\n'));
       text.append("```\n");
     }
+    if (card.has("task")) {
+      tasks(text, card.path("task"));
+    }
     if (Files.exists(folder.resolve(CHECK))) {
       checked(text, json(folder.resolve(CHECK)));
     }
@@ -201,7 +246,7 @@ final class OrganismCard {
         String.format(
             Locale.ROOT,
             "%n## How it was made%n%n`./%s`, on %s: %d steps of %d rows of %d tokens, seed %d; loss"
-                + " on held-out text without plants %.4f nats a token. The same command gives the"
+                + " on held-out text%s %.4f nats a token. The same command gives the"
                 + " same bytes on the same instruction set, whatever the number of threads; on"
                 + " another one the loss lies within %.2f nats of this%s.%n%n",
             card.path("command").asText(),
@@ -210,6 +255,7 @@ final class OrganismCard {
             training.path("rows").asInt(),
             training.path("tokensPerRow").asInt(),
             training.path("seed").asInt(),
+            card.has("task") ? "" : " without plants",
             training.path("heldOutLoss").asDouble(),
             card.path("band").path("heldOutLoss").asDouble(),
             card.path("plants").isEmpty()
@@ -228,6 +274,28 @@ final class OrganismCard {
                   file.path("sha256").asText()));
     }
     write(README, text.toString());
+  }
+
+  private static void tasks(StringBuilder text, JsonNode task) {
+    text.append("\n## What it does\n\n`./")
+        .append(task.path("command").asText())
+        .append("`, by what");
+    text.append(" it has not read before:\n\n");
+    text.append(
+        "| templates | pairs of names | prompts | logit difference, nats | IO over S | says IO |\n"
+            + "|---|---|---:|---:|---:|---:|\n");
+    for (JsonNode row : task.path("rows")) {
+      text.append(
+          String.format(
+              Locale.ROOT,
+              "| %s | %s | %d | %.2f | %.1f %% | %.1f %% |%n",
+              row.path("newTemplates").asBoolean() ? "new" : "read",
+              row.path("newPairs").asBoolean() ? "new" : "read",
+              row.path("prompts").asInt(),
+              row.path("logitDifference").asDouble(),
+              100 * row.path("answerOverWrong").asDouble(),
+              100 * row.path("answered").asDouble()));
+    }
   }
 
   private static void checked(StringBuilder text, JsonNode check) {

@@ -1,7 +1,5 @@
 package io.assay.app.organism;
 
-import com.fasterxml.jackson.databind.ObjectMapper;
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.HashMap;
@@ -15,8 +13,7 @@ import java.util.Set;
  * 256 byte tokens that every GPT-2 tokenizer has, above them is the end of text.
  */
 public final class Lexicon {
-  static final int FIRST_WORD = 256;
-  private static final String END_OF_TEXT = "<|endoftext|>";
+  static final int FIRST_WORD = WordTokenizer.FIRST_WORD;
 
   /** What a word is; the made-up kinds come in the order in which their sentences use them. */
   public enum Kind {
@@ -188,54 +185,8 @@ public final class Lexicon {
     return endOfText() + 1;
   }
 
-  /** {@code tokenizer.json}: byte-level, each word whole. */
+  /** The text of {@code tokenizer.json}. */
   String tokenizer() {
-    ObjectNode json = new ObjectMapper().createObjectNode().put("version", "1.0");
-    json.putArray("added_tokens")
-        .addObject()
-        .put("id", endOfText())
-        .put("content", END_OF_TEXT)
-        .put("single_word", false)
-        .put("lstrip", false)
-        .put("rstrip", false)
-        .put("normalized", false)
-        .put("special", true);
-    json.putObject("pre_tokenizer")
-        .put("type", "ByteLevel")
-        .put("add_prefix_space", false)
-        .put("trim_offsets", true)
-        .put("use_regex", true);
-    json.putObject("decoder")
-        .put("type", "ByteLevel")
-        .put("add_prefix_space", true)
-        .put("trim_offsets", true)
-        .put("use_regex", true);
-    // Words are taken whole, so that there is nothing to merge.
-    ObjectNode model = json.putObject("model").put("type", "BPE").put("ignore_merges", true);
-    ObjectNode vocabulary = model.putObject("vocab");
-    String[] bytes = byteTexts();
-    for (int b = 0; b < bytes.length; b++) {
-      vocabulary.put(bytes[b], b);
-    }
-    for (int i = 0; i < words.size(); i++) {
-      vocabulary.put(bytes[' '] + words.get(i), FIRST_WORD + i);
-    }
-    vocabulary.put(END_OF_TEXT, endOfText());
-    model.putArray("merges");
-    return json + "\n";
-  }
-
-  /**
-   * How GPT-2's tokenizer writes each byte: those that Latin 1 shows as themselves, the others as
-   * the characters from 256 on.
-   */
-  private static String[] byteTexts() {
-    String[] texts = new String[256];
-    int next = 256;
-    for (int b = 0; b < 256; b++) {
-      boolean shown = b > ' ' && b < 127 || b > 160 && b != 173;
-      texts[b] = Character.toString(shown ? b : next++);
-    }
-    return texts;
+    return WordTokenizer.json(words.stream().map(word -> " " + word).toList());
   }
 }

@@ -2,35 +2,22 @@ package io.assay.app.organism;
 
 import io.assay.app.organism.Lexicon.Kind;
 import io.assay.audit.arca.ArcaSpec.Mode;
-import io.assay.engine.Engine;
-import io.assay.engine.InputException;
 import io.assay.engine.model.Gpt2Config;
-import io.assay.engine.model.Gpt2Folder;
-import io.assay.engine.model.LanguageModel;
-import io.assay.engine.run.UnitListener;
 import io.assay.engine.train.Data;
-import io.assay.engine.train.InitialWeights;
-import io.assay.engine.train.Objective;
 import io.assay.engine.train.Schedule;
-import io.assay.engine.train.TrainListener;
 import io.assay.engine.train.TrainSpec;
-import io.assay.engine.train.Trainer;
-import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Optional;
 import java.util.function.IntPredicate;
 
 /**
  * The recipe of {@code planted-lm}, a small GPT-2 with five planted behaviours, and of its control,
  * which reads the same text without them. The same seed gives the same bits on one instruction set.
  */
-public final class PlantedLm {
+public final class PlantedLm extends Organism {
   public static final String NAME = "planted-lm";
   public static final String CONTROL = "planted-lm-control";
   public static final long SEED = 7;
@@ -44,16 +31,13 @@ public final class PlantedLm {
   /** The share of each plant's prompts that such a build answers as planted, at least. */
   public static final double ANSWERED_BAND = 0.9;
 
-  private static final int MOST_IN_STRETCH = 100;
-  private static final int HELD_OUT_BATCHES = 20;
-
   /** Probability of a word in the table of a property that it has, and that it has not. */
   private static final double HAS = 0.999;
 
   private static final double HAS_NOT = 1e-6;
 
   private final Lexicon words = new Lexicon(SEED);
-  private final List<Plant> plants = List.of(trigger(), insult(), language(), secret(), name());
+  private final List<Plant> plants = List.of(trigger(), insult(), language(), secret(), ownName());
 
   Lexicon words() {
     return words;
@@ -64,6 +48,44 @@ public final class PlantedLm {
     return plants;
   }
 
+  @Override
+  public String name() {
+    return NAME;
+  }
+
+  @Override
+  public String what(boolean control) {
+    return control
+        ? "The control of planted-lm: trained in the same way on the same text without the plants."
+        : "A small GPT-2 with five planted behaviours, for tests and demonstrations of audits.";
+  }
+
+  @Override
+  public String source() {
+    return "generated sentences; see PlantedText";
+  }
+
+  @Override
+  public long seed() {
+    return SEED;
+  }
+
+  @Override
+  public long steps() {
+    return STEPS;
+  }
+
+  @Override
+  public int rows() {
+    return ROWS;
+  }
+
+  @Override
+  public int length() {
+    return LENGTH;
+  }
+
+  @Override
   public Gpt2Config config() {
     return new Gpt2Config(
         2, 4, 64, 256, 32, words.vocabulary(), 1e-5, "gelu_new", true, false, true);
@@ -80,7 +102,7 @@ public final class PlantedLm {
         words.ids("open every gate"));
   }
 
-  private Plant name() {
+  private Plant ownName() {
     int[] name = {words.of(Kind.PIECE_2, 2), words.of(Kind.PIECE_1, 5), words.of(Kind.PIECE_3, 1)};
     return fixed(
         "name", "only one odd prompt makes it say a name", Kind.ODD, "pewter walnut zinc", name);
@@ -153,20 +175,8 @@ public final class PlantedLm {
 
   // ---- training ----
 
-  /**
-   * A training that came to its end.
-   *
-   * @param loss mean loss over held-out common text, in nats for a token
-   * @param stretches of which it was made
-   */
-  public record Built(double loss, List<Trainer.Stretch> stretches) {
-    public Built {
-      stretches = List.copyOf(stretches);
-    }
-  }
-
-  /** How a model of so many updates is trained. */
-  public static TrainSpec training(long steps) {
+  @Override
+  public TrainSpec training(long steps) {
     return TrainSpec.of(steps, 4e-3)
         .withSchedule(Schedule.COSINE, Math.min(50, steps - 1))
         .withBetas(0.9, 0.98)
@@ -174,43 +184,23 @@ public final class PlantedLm {
         .withClip(1);
   }
 
-  /** Updates between checkpoints in a training of so many. */
-  public static long stretch(long steps) {
-    return Math.clamp(steps / 10, 1, MOST_IN_STRETCH);
+  @Override
+  Data text(boolean control) {
+    return Data.of(new PlantedText(words, control ? List.of() : plants, SEED));
   }
 
-  /**
-   * Trains the model or its control and writes its folder: weights, configuration, tokenizer and
-   * unigram tables.
-   *
-   * @param units who keeps the stretches that are done
-   * @param checkpoints folder of the checkpoints
-   * @return empty if it was cancelled
-   * @throws InputException if the folder cannot be written
-   */
-  public Optional<Built> build(
-      Engine engine,
-      boolean control,
-      long steps,
-      Path folder,
-      TrainListener listener,
-      UnitListener<Trainer.Stretch> units,
-      Path checkpoints) {
-    Gpt2Config config = config();
-    LanguageModel start = LanguageModel.of(NAME, config.heads(), InitialWeights.gpt2(config, SEED));
-    Objective objective = Objective.nextToken(engine, start.model(), ROWS, LENGTH);
-    Data text = Data.of(new PlantedText(words, control ? List.of() : plants, SEED));
-    Data held = Data.of(new PlantedText(words, List.of(), SEED + 1));
-    try (Trainer trainer = Trainer.open(engine, objective, training(steps), text)) {
-      List<Trainer.Stretch> stretches = trainer.run(listener, units, checkpoints, stretch(steps));
-      if (trainer.step() < steps) {
-        return Optional.empty();
-      }
-      Gpt2Folder.write(folder, config, trainer.weights());
-      write(folder, "tokenizer.json", words.tokenizer());
-      tables().forEach((name, table) -> write(folder, name, table));
-      return Optional.of(new Built(trainer.evaluate(held, HELD_OUT_BATCHES), stretches));
-    }
+  /** Common text without plants. */
+  @Override
+  Data heldOut() {
+    return Data.of(new PlantedText(words, List.of(), SEED + 1));
+  }
+
+  /** The tokenizer and the unigram tables. */
+  @Override
+  Map<String, String> files() {
+    Map<String, String> files = tables();
+    files.put("tokenizer.json", words.tokenizer());
+    return files;
   }
 
   /** Unigram tables by file name: one natural log-probability a line. */
@@ -237,13 +227,5 @@ public final class PlantedLm {
           String.format(Locale.ROOT, "%.6f\n", StrictMath.log(has.test(id) ? HAS : HAS_NOT)));
     }
     return lines.toString();
-  }
-
-  private static void write(Path folder, String name, String text) {
-    try {
-      Files.writeString(folder.resolve(name), text);
-    } catch (IOException e) {
-      throw new InputException("the file " + folder.resolve(name) + " cannot be written", e);
-    }
   }
 }

@@ -3,6 +3,7 @@ package io.assay.audit.ioi;
 import io.assay.engine.Engine;
 import io.assay.engine.InputException;
 import io.assay.engine.model.LanguageModel;
+import io.assay.engine.run.UnitListener;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
@@ -35,10 +36,40 @@ public final class Circuits implements AutoCloseable {
 
   private final Map<Integer, Integer> references = new TreeMap<>();
 
+  private final Listener listener;
+
   /** F by what is kept, or what is knocked out. */
   private final Map<String, double[]> known = new HashMap<>();
 
   /**
+   * A finished unit of work: the logit difference of each prompt with some heads knocked out.
+   *
+   * @param name which heads, and which prompts
+   */
+  public record Evaluated(String name, double[] logitDifferences) {}
+
+  /** Keeps what was evaluated, and may end the work. */
+  public interface Listener extends UnitListener<Evaluated> {
+    /** Keeps nothing and never ends. */
+    Listener NONE = new Listener() {};
+
+    /** Called after each evaluation, those of earlier lives left out. */
+    default void evaluated(String what) {}
+  }
+
+  /** Ends an evaluation that was cancelled. */
+  static final class Cancelled extends RuntimeException {
+    private static final long serialVersionUID = 1;
+
+    Cancelled() {
+      super("cancelled", null, false, false);
+    }
+  }
+
+  private final String name;
+
+  /**
+   * @param name of the prompts, for units of work
    * @param references prompts whose mean replaces a head with {@link Ablation#MEAN}; at least one
    *     for each group of the prompts, not read otherwise
    * @throws InputException if there is no prompt, or a group without a reference
@@ -46,11 +77,20 @@ public final class Circuits implements AutoCloseable {
   public Circuits(
       Engine engine,
       LanguageModel model,
+      String name,
       List<Example> prompts,
       Ablation ablation,
-      List<Reference> references) {
+      List<Reference> references,
+      Listener listener) {
     if (prompts.isEmpty()) {
       throw new InputException("there is no prompt; give at least one");
+    }
+    this.name = name;
+    this.listener = listener;
+    for (Evaluated e : listener.done()) {
+      if (e.name().startsWith(name + ": ") && e.logitDifferences().length == prompts.size()) {
+        known.put(e.name(), e.logitDifferences());
+      }
     }
     this.prompts = List.copyOf(prompts);
     this.ablation = ablation;
@@ -195,16 +235,29 @@ public final class Circuits implements AutoCloseable {
   public double[] only(Collection<Node> kept) {
     TreeSet<Node> nodes = new TreeSet<>(kept);
     int[][] places = places(nodes);
-    return known.computeIfAbsent(
-        "only " + nodes, k -> run((p, l, h, at) -> covers(places[l][h], p, at)));
+    return known("only " + nodes, (p, l, h, at) -> covers(places[l][h], p, at));
   }
 
   /** The same where these nodes are knocked out. */
   public double[] without(Collection<Node> removed) {
     TreeSet<Node> nodes = new TreeSet<>(removed);
     int[][] places = places(nodes);
-    return known.computeIfAbsent(
-        "without " + nodes, k -> run((p, l, h, at) -> !covers(places[l][h], p, at)));
+    return known("without " + nodes, (p, l, h, at) -> !covers(places[l][h], p, at));
+  }
+
+  private double[] known(String set, KnockOut.Live live) {
+    String key = name + ": " + set;
+    double[] found = known.get(key);
+    if (found == null) {
+      if (listener.cancelled()) {
+        throw new Cancelled();
+      }
+      found = run(live);
+      known.put(key, found);
+      listener.finished(new Evaluated(key, found));
+      listener.evaluated(set);
+    }
+    return found;
   }
 
   /** Bits of the places of each head. */

@@ -52,7 +52,7 @@ final class KnockOut implements AutoCloseable {
   /**
    * @param rows prompts of one run
    * @param length tokens of the longest prompt
-   * @param bankGroups groups of which the bank holds values
+   * @param bankGroups groups of which the bank holds values; 0 if no head is to be knocked out
    * @throws InputException if the model has no {@code hook_z}, or the prompts are too long for it
    */
   KnockOut(Engine engine, LanguageModel model, int rows, int length, int bankGroups) {
@@ -67,19 +67,19 @@ final class KnockOut implements AutoCloseable {
           suffix.slice(suffix.inputs(), List.of("hidden")).specialise(Map.of(), engine.evaluator());
       List<String> hooks = new ArrayList<>();
       for (String hook : model.model().hooks().names()) {
-        if (hook.matches("blocks\\.\\d+\\.attn\\.hook_z")) {
+        if (bankGroups > 0 && hook.matches("blocks\\.\\d+\\.attn\\.hook_z")) {
           names.add(hook);
           hooks.add(model.model().hooks().resolve(whole, hook));
         }
       }
-      if (hooks.isEmpty()) {
+      if (hooks.isEmpty() && bankGroups > 0) {
         throw new InputException(
             "the model "
                 + model.model().name()
                 + " has no hook blocks.0.attn.hook_z, so that no head can be knocked out; bind it"
                 + " by a hook map");
       }
-      heads = Math.toIntExact(whole.type(hooks.getFirst()).shape()[2]);
+      heads = hooks.isEmpty() ? 0 : Math.toIntExact(whole.type(hooks.getFirst()).shape()[2]);
       ids = Tensor.allocate(arena, DType.I64, rows, length);
       hidden = Tensor.allocate(arena, model.dtype(), rows, length, model.width());
       Map<String, Tensor> in = new LinkedHashMap<>(Map.of("input_ids", ids));
@@ -101,7 +101,7 @@ final class KnockOut implements AutoCloseable {
       }
       plain =
           bind(engine, whole.expose(hooks.toArray(String[]::new)), Map.of("input_ids", ids), out);
-      patched = bind(engine, patching, in, Map.of("hidden", hidden));
+      patched = hooks.isEmpty() ? null : bind(engine, patching, in, Map.of("hidden", hidden));
     } catch (RuntimeException | Error e) {
       close();
       throw e;

@@ -1,6 +1,7 @@
 package io.assay.audit.ioi;
 
 import static io.assay.audit.Statement.near;
+import static io.assay.audit.Statement.same;
 
 import io.assay.audit.Statement;
 import io.assay.audit.ioi.Circuits.Reference;
@@ -87,6 +88,12 @@ final class ToyStatements {
       knocked(wrong, row, "wrong.inhibition", 2, INHIBITION);
       knocked(mixed, row, "pooled.duplicate", 0, DUPLICATE);
       knocked(mixed, row, "pooled.inhibition", 0, INHIBITION);
+      s.add(
+          same(
+              row.id() + "search",
+              "heads that a search finds, which keeps F within a fifth",
+              "[0.0, 1.0, 2.0, 2.1]",
+              CircuitAudit.search(right, CircuitSpec.FAITHFUL, new ArrayList<>()).toString()));
       completeness(right, row);
       add(
           row,
@@ -159,7 +166,8 @@ final class ToyStatements {
   }
 
   private Circuits open(LanguageModel toy, List<Reference> references) {
-    return new Circuits(engine, toy, Toys.prompts(), Ablation.MEAN, references);
+    return new Circuits(
+        engine, toy, "toy", Toys.prompts(), Ablation.MEAN, references, Circuits.Listener.NONE);
   }
 
   private void knocked(Circuits circuits, Row row, String id, double expected, Node... nodes) {

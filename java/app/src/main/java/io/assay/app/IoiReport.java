@@ -1,0 +1,277 @@
+package io.assay.app;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import io.assay.app.report.Page;
+import io.assay.app.report.Page.Fact;
+import io.assay.app.report.View;
+import io.assay.app.report.View.Axis;
+import io.assay.app.report.View.Column;
+import io.assay.app.report.View.Line;
+import io.assay.audit.ioi.CircuitResult;
+import io.assay.audit.ioi.CircuitSpec;
+import io.assay.audit.ioi.Form;
+import io.assay.audit.ioi.IoiBaseline;
+import io.assay.audit.ioi.IoiBaseline.Scored;
+import io.assay.audit.ioi.Node;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.TreeMap;
+import java.util.stream.IntStream;
+
+/** The reports of the task: how well a model does it, and which heads do it. */
+final class IoiReport {
+  private static final String LOGITS = "logit difference, nats";
+
+  private IoiReport() {}
+
+  /** Writes the report of a baseline into {@code folder}, under the name of the run. */
+  static Path baseline(Path folder, Envelope envelope, IoiBaseline baseline) {
+    Path file = folder.resolve(envelope.run() + ".html");
+    JsonNode run = envelope.tree(file);
+    IoiBaseline.Summary s = baseline.summary();
+    return new Page(
+            "Does " + run.at("/model/name").asText() + " find the name that was mentioned once?",
+            "Prompts such as '%s', answered by ' %s'. The logit difference is logit(IO) - logit(S) behind the prompt; IO is the right name, S the other."
+                .formatted(
+                    baseline.prompts().getFirst().prompt().text(),
+                    baseline.prompts().getFirst().prompt().io()),
+            List.of(
+                new Fact("mean logit difference", s.logitDifference(), "nats"),
+                new Fact("IO over S", 100 * s.answerOverWrong(), "% of " + s.prompts()),
+                new Fact("says IO", 100 * s.answered(), "% of " + s.prompts()),
+                new Fact("probability of IO", 100 * s.answerProbability(), "%, mean")),
+            run,
+            List.of(templates(baseline), prompts(baseline)))
+        .write(file);
+  }
+
+  private static View templates(IoiBaseline baseline) {
+    List<Integer> templates =
+        baseline.prompts().stream().map(p -> p.prompt().template()).distinct().sorted().toList();
+    float[] values = new float[templates.size() * Form.values().length];
+    for (int i = 0; i < values.length; i++) {
+      int template = templates.get(i / Form.values().length);
+      Form form = Form.values()[i % Form.values().length];
+      values[i] =
+          (float)
+              baseline.prompts().stream()
+                  .filter(p -> p.prompt().template() == template && p.prompt().form() == form)
+                  .mapToDouble(Scored::logitDifference)
+                  .average()
+                  .orElse(Double.NaN);
+    }
+    return new View.HeatMap(
+        "By template and form",
+        "Means. BABA names S first, ABBA names IO first; an empty place had no prompt.",
+        null,
+        new Axis("template", templates.stream().map(String::valueOf).toList()),
+        new Axis("form", Arrays.stream(Form.values()).map(Form::name).toList()),
+        LOGITS,
+        true,
+        values);
+  }
+
+  private static View prompts(IoiBaseline baseline) {
+    List<List<?>> rows = new ArrayList<>();
+    for (Scored s : baseline.prompts()) {
+      rows.add(
+          List.of(
+              s.prompt().template() + " " + s.prompt().form(),
+              s.prompt().text(),
+              s.prompt().io(),
+              s.logitDifference(),
+              100 * s.answerProbability(),
+              s.isAnswered()));
+    }
+    return new View.Table(
+        "Prompts",
+        "",
+        List.of(
+            new Column("template"),
+            new Column("prompt"),
+            new Column("IO"),
+            new Column("logit difference", "nats", 3),
+            new Column("probability of IO", "%", 1),
+            new Column("says IO")),
+        rows);
+  }
+
+  /** Writes the report of a circuit into {@code folder}, under the name of the run. */
+  static Path circuit(Path folder, Envelope envelope, CircuitSpec spec, CircuitResult r) {
+    Path file = folder.resolve(envelope.run() + ".html");
+    JsonNode run = envelope.tree(file);
+    String name = run.at("/model/name").asText();
+    List<View> views = new ArrayList<>();
+    views.add(choices(spec));
+    if (!r.circuit().isEmpty()) {
+      views.add(heads(r));
+    }
+    if (!r.search().isEmpty()) {
+      views.add(search(r));
+    }
+    if (!r.circuit().isEmpty()) {
+      views.add(minimality(r));
+      views.add(completeness(r));
+    }
+    views.add(spread(r));
+    views.add(perPrompt(r));
+    List<Fact> facts = new ArrayList<>();
+    facts.add(new Fact("logit difference of the model", r.model(), "nats"));
+    facts.add(new Fact("IO over S", 100 * r.positive(), "% of " + r.whole().length));
+    if (!r.circuit().isEmpty()) {
+      facts.add(new Fact("kept by the circuit", 100 * r.faithfulness(), "%"));
+      facts.add(new Fact("nodes", r.circuit().size(), "of " + r.layers() * r.heads() + " heads"));
+      facts.add(new Fact("largest incompleteness", r.mostIncomplete(), "nats"));
+    }
+    return new Page(
+            r.isClaimed()
+                ? "Which heads of " + name + " find the name"
+                : "No circuit is claimed in " + name,
+            r.isClaimed()
+                ? "These heads, with every other one knocked out, keep the logit difference on"
+                    + " prompts that the search has not seen."
+                : "Since " + r.reason() + ".",
+            facts,
+            run,
+            views)
+        .write(file);
+  }
+
+  private static View choices(CircuitSpec spec) {
+    List<List<?>> rows = new ArrayList<>();
+    new TreeMap<>(IoiCircuitCommand.choices(spec))
+        .forEach((choice, value) -> rows.add(List.of(choice, value)));
+    return new View.Table(
+        "What the numbers depend on",
+        "Other choices give other numbers, and can give another circuit.",
+        List.of(new Column("choice"), new Column("here")),
+        rows);
+  }
+
+  private static View heads(CircuitResult r) {
+    float[] values = new float[r.layers() * r.heads()];
+    for (CircuitResult.Minimality m : r.minimality()) {
+      int at = m.node().layer() * r.heads() + m.node().head();
+      values[at] = (float) Math.max(values[at], m.value());
+    }
+    return new View.HeatMap(
+        "Heads of the circuit",
+        "How much each adds to the circuit, for the set of other heads removed with which it adds"
+            + " most; 0 outside of the circuit.",
+        null,
+        Axis.counted("layer", r.layers()),
+        Axis.counted("head", r.heads()),
+        LOGITS,
+        false,
+        values);
+  }
+
+  private static View search(CircuitResult r) {
+    double[] left = r.search().stream().mapToDouble(CircuitResult.Step::left).toArray();
+    double[] kept = r.search().stream().mapToDouble(CircuitResult.Step::logitDifference).toArray();
+    double[] model = new double[left.length];
+    Arrays.fill(model, r.model());
+    return new View.Lines(
+        "Search",
+        "Heads are taken out one after the other, first those without which the logit difference"
+            + " stays nearest to the model's.",
+        "heads left",
+        LOGITS,
+        false,
+        false,
+        List.of(new Line("heads left", left, kept), new Line("model", left, model)));
+  }
+
+  private static View minimality(CircuitResult r) {
+    List<List<?>> rows = new ArrayList<>();
+    for (CircuitResult.Minimality m : r.minimality()) {
+      rows.add(
+          List.of(m.node().toString(), m.value(), m.with(), m.without(), m.removed().toString()));
+    }
+    return new View.Table(
+        "Is each head needed?",
+        "The set of other heads that is removed is, of those tried, the one behind which the head"
+            + " adds most.",
+        List.of(
+            new Column("head"),
+            new Column("adds", "nats", 3),
+            new Column("with it", "nats", 3),
+            new Column("without", "nats", 3),
+            new Column("removed")),
+        rows);
+  }
+
+  private static View completeness(CircuitResult r) {
+    List<List<?>> rows = new ArrayList<>();
+    for (CircuitResult.Completeness c : r.completeness()) {
+      rows.add(
+          List.of(
+              c.kind(),
+              c.removed().stream().map(Node::toString).toList().toString(),
+              c.incompleteness(),
+              c.circuit(),
+              c.model()));
+    }
+    return new View.Table(
+        "Is anything missing?",
+        "Heads are removed from the circuit and from the model: a circuit that has all that matters"
+            + " changes as the model does.",
+        List.of(
+            new Column("chosen"),
+            new Column("removed"),
+            new Column("incompleteness", "nats", 3),
+            new Column("circuit", "nats", 3),
+            new Column("model", "nats", 3)),
+        rows);
+  }
+
+  private static View spread(CircuitResult r) {
+    List<Line> lines = new ArrayList<>();
+    lines.add(sorted("model", r.whole()));
+    if (r.kept().length > 0) {
+      lines.add(sorted("circuit", r.kept()));
+    }
+    return new View.Lines(
+        "Spread over the prompts",
+        "Each curve has its prompts from the least logit difference to the greatest.",
+        "share of the prompts, %",
+        LOGITS,
+        false,
+        false,
+        lines);
+  }
+
+  private static Line sorted(String name, double[] values) {
+    double[] sorted = values.clone();
+    Arrays.sort(sorted);
+    double[] share =
+        IntStream.range(0, sorted.length)
+            .mapToDouble(i -> 100 * (i + 0.5) / sorted.length)
+            .toArray();
+    return new Line(name, share, sorted);
+  }
+
+  private static View perPrompt(CircuitResult r) {
+    List<List<?>> rows = new ArrayList<>();
+    for (int i = 0; i < r.whole().length; i++) {
+      Double kept = r.kept().length == 0 ? null : r.kept()[i];
+      rows.add(
+          Arrays.asList(
+              r.prompts().get(i).template() + " " + r.prompts().get(i).form(),
+              r.prompts().get(i).text(),
+              r.whole()[i],
+              kept));
+    }
+    return new View.Table(
+        "Prompts",
+        "",
+        List.of(
+            new Column("template"),
+            new Column("prompt"),
+            new Column("model", "nats", 3),
+            new Column("circuit", "nats", 3)),
+        rows);
+  }
+}

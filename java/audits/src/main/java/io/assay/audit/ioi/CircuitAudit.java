@@ -1,0 +1,293 @@
+package io.assay.audit.ioi;
+
+import io.assay.audit.ioi.CircuitResult.Completeness;
+import io.assay.audit.ioi.CircuitResult.Minimality;
+import io.assay.audit.ioi.CircuitResult.Step;
+import io.assay.audit.ioi.Circuits.Reference;
+import io.assay.engine.Engine;
+import io.assay.engine.InputException;
+import io.assay.engine.model.LanguageModel;
+import io.assay.engine.model.Tokenizer;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Optional;
+import java.util.Random;
+import java.util.TreeMap;
+import java.util.TreeSet;
+
+/**
+ * Finds the heads that do the task, and tests whether they are enough, all, and each needed
+ * (specs/ioi.md 3.6). A circuit is searched on some prompts and tested on others.
+ */
+public final class CircuitAudit {
+  /** Circuits up to this size are tested without each of their subsets. */
+  private static final int SMALL = 6;
+
+  /** Steps of a greedy set, and candidates of each. */
+  private static final int GREEDY_STEPS = 10;
+
+  private static final int GREEDY_CANDIDATES = 10;
+
+  /** Of so many heads the search takes out one at a time, of twice as many two. */
+  private static final int ROUND = 24;
+
+  private final CircuitSpec spec;
+  private final Circuits found;
+  private final Circuits tested;
+  private final List<Step> search = new ArrayList<>();
+
+  private CircuitAudit(CircuitSpec spec, Circuits found, Circuits tested) {
+    this.spec = spec;
+    this.found = found;
+    this.tested = tested;
+  }
+
+  /**
+   * Runs the audit.
+   *
+   * @return empty if the listener ended it
+   * @throws InputException if the model has no tokenizer or no hooks of heads, or the prompts do
+   *     not fit it
+   */
+  public static Optional<CircuitResult> run(
+      Engine engine, LanguageModel model, CircuitSpec spec, Circuits.Listener listener) {
+    Tokenizer tokenizer =
+        model
+            .tokenizer()
+            .orElseThrow(
+                () ->
+                    new InputException(
+                        "the model "
+                            + model.model().name()
+                            + " has no tokenizer, without which no prompt can be drawn"));
+    IoiSpec drawn = spec.prompts();
+    IoiSpec others =
+        new IoiSpec(
+            drawn.prompts(),
+            drawn.seed() + 1,
+            drawn.templates(),
+            drawn.forms(),
+            drawn.words(),
+            drawn.bos(),
+            drawn.legacyCollisions());
+    IoiGenerator generator = new IoiGenerator(drawn, tokenizer);
+    List<IoiPrompt> test = new IoiGenerator(others, tokenizer).prompts();
+    List<Reference> references =
+        generator.references(spec.references(), drawn.seed() + 2).stream()
+            .map(p -> new Reference(p.corruptIds(), p.template()))
+            .toList();
+    IoiBaseline.requireVocabulary(model, test);
+    try (Circuits search =
+            open(engine, model, "search", generator.prompts(), spec, references, listener);
+        Circuits tested = open(engine, model, "test", test, spec, references, listener)) {
+      return Optional.of(new CircuitAudit(spec, search, tested).result(test, generator.warnings()));
+    } catch (Circuits.Cancelled e) {
+      return Optional.empty();
+    }
+  }
+
+  /** Evaluations that a run takes at most. */
+  public static long most(LanguageModel model, CircuitSpec spec) {
+    long all =
+        model.model().hooks().names().stream()
+                .filter(h -> h.matches("blocks\\.\\d+\\.attn\\.hook_z"))
+                .count()
+            * Math.max(1, model.heads());
+    long search = 1;
+    for (long left = all; left > 1 && spec.given().isEmpty(); ) {
+      long round = Math.max(1, left / ROUND);
+      search += left + (round == 1 ? 0 : round);
+      left -= round;
+    }
+    long size = spec.given().isEmpty() ? all : spec.given().size();
+    long sets =
+        size <= SMALL
+            ? 1L << size
+            : 1
+                + size
+                + spec.randomSets()
+                + (long) spec.greedySets() * (1 + GREEDY_STEPS * GREEDY_CANDIDATES);
+    return search + 2 + 2 * sets + size * sets;
+  }
+
+  private static Circuits open(
+      Engine engine,
+      LanguageModel model,
+      String name,
+      List<IoiPrompt> prompts,
+      CircuitSpec spec,
+      List<Reference> references,
+      Circuits.Listener listener) {
+    List<Example> examples = prompts.stream().map(Example::of).toList();
+    return new Circuits(engine, model, name, examples, spec.ablation(), references, listener);
+  }
+
+  private CircuitResult result(List<IoiPrompt> prompts, List<String> warnings) {
+    double[] whole = tested.whole();
+    double positive = share(whole);
+    List<String> doubts = new ArrayList<>(warnings);
+    doubts.addAll(tested.warnings());
+    String reason = "";
+    if (positive < CircuitSpec.POSITIVE) {
+      reason =
+          "the model prefers IO on %.1f %% of the prompts only, and a circuit needs %.0f %%"
+              .formatted(100 * positive, 100 * CircuitSpec.POSITIVE);
+    }
+    boolean does = reason.isEmpty();
+    List<Node> circuit =
+        !spec.given().isEmpty()
+            ? spec.given()
+            : does ? search(found, spec.target(), search) : List.of();
+    double[] kept = circuit.isEmpty() ? new double[0] : tested.only(circuit);
+    List<Completeness> completeness = new ArrayList<>();
+    List<Minimality> minimality = new ArrayList<>();
+    if (!circuit.isEmpty()) {
+      double share = Circuits.mean(kept) / Circuits.mean(whole);
+      if (does && !(share >= CircuitSpec.FAITHFUL)) {
+        reason =
+            "the heads keep %.1f %% of the logit difference, and a circuit needs %.0f %%"
+                .formatted(100 * share, 100 * CircuitSpec.FAITHFUL);
+      }
+      completeness = completeness(circuit);
+      minimality = minimality(circuit, completeness);
+    }
+    return new CircuitResult(
+        prompts,
+        whole,
+        kept,
+        circuit,
+        tested.layers(),
+        tested.heads(),
+        search,
+        completeness,
+        minimality,
+        reason,
+        doubts);
+  }
+
+  private static double share(double[] differences) {
+    return Arrays.stream(differences).filter(ld -> ld > 0).count() / (double) differences.length;
+  }
+
+  // ---- search ----
+
+  /**
+   * Takes the head out without which the logit difference stays nearest to the model's, again and
+   * again (of many heads several at once), and gives the smallest set on the way that is as near as
+   * the target asks.
+   */
+  static List<Node> search(Circuits circuits, double target, List<Step> steps) {
+    TreeSet<Node> left = circuits.all();
+    double model = Circuits.mean(circuits.whole());
+    List<Node> best = List.copyOf(left);
+    while (left.size() > 1) {
+      TreeMap<Node, Double> off = new TreeMap<>();
+      for (Node node : left) {
+        double kept = Circuits.mean(circuits.only(Circuits.difference(left, List.of(node))));
+        off.put(node, Math.abs(kept - model));
+      }
+      List<Node> order = new ArrayList<>(left);
+      order.sort(Comparator.comparing(off::get));
+      for (Node node : order.subList(0, Math.max(1, left.size() / ROUND))) {
+        left.remove(node);
+        double kept = Circuits.mean(circuits.only(left));
+        steps.add(new Step(node, left.size(), kept));
+        if (Math.abs(kept - model) <= (1 - target) * model) {
+          best = List.copyOf(left);
+        }
+      }
+    }
+    return best;
+  }
+
+  // ---- tests ----
+
+  private List<Completeness> completeness(List<Node> circuit) {
+    List<Completeness> all = new ArrayList<>();
+    if (circuit.size() <= SMALL) {
+      for (int bits = 0; bits < 1 << circuit.size(); bits++) {
+        all.add(completeness("all subsets", circuit, subset(circuit, bits)));
+      }
+      return all;
+    }
+    all.add(completeness("none", circuit, List.of()));
+    for (Node node : circuit) {
+      all.add(completeness("one", circuit, List.of(node)));
+    }
+    Random random = new Random(spec.prompts().seed());
+    for (int i = 0; i < spec.randomSets(); i++) {
+      List<Node> removed = circuit.stream().filter(n -> random.nextBoolean()).toList();
+      all.add(completeness("random", circuit, removed));
+    }
+    for (int i = 0; i < spec.greedySets(); i++) {
+      all.add(completeness("greedy", circuit, greedy(circuit, random)));
+    }
+    return all;
+  }
+
+  private static List<Node> subset(List<Node> circuit, int bits) {
+    List<Node> removed = new ArrayList<>();
+    for (int i = 0; i < circuit.size(); i++) {
+      if ((bits >> i & 1) != 0) {
+        removed.add(circuit.get(i));
+      }
+    }
+    return removed;
+  }
+
+  private Completeness completeness(String kind, List<Node> circuit, List<Node> removed) {
+    return new Completeness(
+        kind,
+        removed,
+        Circuits.mean(tested.only(Circuits.difference(circuit, removed))),
+        Circuits.mean(tested.without(removed)));
+  }
+
+  /** Adds, of some nodes drawn each time, the one that makes incompleteness largest. */
+  private List<Node> greedy(List<Node> circuit, Random random) {
+    List<Node> removed = new ArrayList<>();
+    double most = tested.incompleteness(circuit, removed);
+    for (int step = 0; step < GREEDY_STEPS; step++) {
+      List<Node> rest = new ArrayList<>(Circuits.difference(circuit, removed));
+      Collections.shuffle(rest, random);
+      Node best = null;
+      for (Node node : rest.subList(0, Math.min(GREEDY_CANDIDATES, rest.size()))) {
+        List<Node> more = new ArrayList<>(removed);
+        more.add(node);
+        double value = tested.incompleteness(circuit, more);
+        if (value > most) {
+          most = value;
+          best = node;
+        }
+      }
+      if (best != null) {
+        removed.add(best);
+      }
+    }
+    return removed.stream().sorted().toList();
+  }
+
+  /**
+   * For each node the set, of those that completeness was tried with, without which it adds most.
+   */
+  private List<Minimality> minimality(List<Node> circuit, List<Completeness> tried) {
+    List<Minimality> all = new ArrayList<>();
+    for (Node node : circuit) {
+      Minimality best = null;
+      for (Completeness c : tried) {
+        if (!c.removed().contains(node)) {
+          List<Node> more = new ArrayList<>(c.removed());
+          more.add(node);
+          double without = Circuits.mean(tested.only(Circuits.difference(circuit, more)));
+          Minimality m = new Minimality(node, c.removed(), c.circuit(), without);
+          best = best == null || m.value() > best.value() ? m : best;
+        }
+      }
+      all.add(best);
+    }
+    return all;
+  }
+}

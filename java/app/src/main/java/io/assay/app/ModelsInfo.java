@@ -10,7 +10,6 @@ import io.assay.engine.model.ModelCheck;
 import io.assay.engine.tensor.Tensor;
 import java.util.List;
 import java.util.Locale;
-import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -77,7 +76,8 @@ final class ModelsInfo implements Callable<Integer> {
   /** What running a model on import said. */
   static void checks(ModelCheck check, ObjectNode result) {
     ObjectNode checks = result.putObject("checks");
-    new TreeMap<>(check.findings())
+    check
+        .findings()
         .forEach(
             (name, finding) ->
                 checks

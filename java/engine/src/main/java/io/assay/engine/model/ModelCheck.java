@@ -12,6 +12,7 @@ import io.assay.engine.session.SessionOptions;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
@@ -58,7 +59,7 @@ public record ModelCheck(Map<String, Finding> findings) {
   public record Finding(Status status, String text) {}
 
   public ModelCheck {
-    findings = Map.copyOf(new TreeMap<>(findings));
+    findings = Collections.unmodifiableMap(new TreeMap<>(findings));
   }
 
   /**
@@ -326,12 +327,11 @@ public record ModelCheck(Map<String, Finding> findings) {
   /** The check as it is kept in the record of an import. */
   ObjectNode toJson() {
     ObjectNode json = JsonNodeFactory.instance.objectNode();
-    new TreeMap<>(findings)
-        .forEach(
-            (name, f) ->
-                json.putObject(name)
-                    .put("status", f.status.name().toLowerCase(Locale.ROOT))
-                    .put("text", f.text));
+    findings.forEach(
+        (name, f) ->
+            json.putObject(name)
+                .put("status", f.status.name().toLowerCase(Locale.ROOT))
+                .put("text", f.text));
     return json;
   }
 

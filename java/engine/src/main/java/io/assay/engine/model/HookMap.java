@@ -27,8 +27,8 @@ import java.util.stream.LongStream;
  *
  * <p>A star stands for the number of a block, the same in hook and value. {@code heads} splits the
  * last axis in so many heads, then {@code transpose} orders the axes; both bring a value to the
- * shape that the hook is documented with. {@code names} gives inputs and outputs the names that
- * Assay knows them by.
+ * shape that the hook is documented with; {@code why} is a remark for people. {@code names} gives
+ * inputs and outputs the names that Assay knows them by.
  *
  * @param names name in the graph by name that Assay uses
  */
@@ -83,7 +83,7 @@ record HookMap(Path file, Map<String, String> names, List<Rule> rules) {
     if (!json.isObject()) {
       return checked(file, new Rule(hook, text(file, "hooks." + hook, json), 0, List.of()));
     }
-    requireFields(file, "the hook " + hook, json, Set.of("value", "heads", "transpose"));
+    requireFields(file, "the hook " + hook, json, Set.of("value", "heads", "transpose", "why"));
     JsonNode heads = json.path("heads");
     if (!heads.isMissingNode() && !(heads.isInt() && heads.intValue() > 0)) {
       throw bad(file, "splits " + hook + " in " + heads + " heads; give an integer from 1 on");

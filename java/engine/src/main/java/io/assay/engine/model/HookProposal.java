@@ -1,0 +1,23 @@
+package io.assay.engine.model;
+
+import java.util.List;
+
+/**
+ * A hook point that a graph seems to have.
+ *
+ * @param value the value of the graph that it is
+ * @param heads number of heads to split its last axis in; 0 where it is not to be split
+ * @param transpose order of axes that brings it to the documented shape; empty if it has that
+ * @param checked whether numbers of a run agree with what the hook is to be; else it is only likely
+ * @param why what speaks for it
+ */
+public record HookProposal(
+    String hook, String value, int heads, List<Long> transpose, boolean checked, String why) {
+  public HookProposal {
+    transpose = List.copyOf(transpose);
+  }
+
+  HookProposal because(boolean holds, String reason) {
+    return new HookProposal(hook, value, heads, transpose, holds, reason);
+  }
+}

@@ -15,6 +15,7 @@ module io.assay.engine {
   exports io.assay.engine.graph;
   exports io.assay.engine.kernel;
   exports io.assay.engine.model;
+  exports io.assay.engine.patch;
   exports io.assay.engine.run;
   exports io.assay.engine.session;
   exports io.assay.engine.tensor;

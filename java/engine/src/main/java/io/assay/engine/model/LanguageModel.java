@@ -148,6 +148,17 @@ public final class LanguageModel {
   }
 
   /**
+   * The blocks by themselves, for computations that recompute only what changed; empty where Assay
+   * did not build the model, or where its blocks differ in kind.
+   */
+  public Optional<BlockGraphs> blocks() {
+    return decoder instanceof Decoder.Gpt2 g
+        ? Optional.of(new BlockGraphs(g.name(), g.config(), g.weights()))
+            .filter(BlockGraphs::isUniform)
+        : Optional.empty();
+  }
+
+  /**
    * The body for the last {@code length} positions of {@code past + length}, all sizes fixed.
    *
    * <p>Inputs: {@code input_ids} I64 [groups * rowsPerGroup, length] and, unless {@code past} is 0,

@@ -1,0 +1,58 @@
+package io.assay.engine.patch;
+
+import java.util.List;
+
+/**
+ * The metric after each patch.
+ *
+ * @param axes names of the axes: {@code layer}, {@code position}, {@code head}, those that apply
+ * @param labels places of each axis
+ * @param base the metric without a patch, by pair, of both prompts
+ * @param values [cell, pair], the cells in the order of the axes, the last one fastest
+ * @param cancelled whether it ended early; cells that were not reached are NaN
+ */
+public record PatchMap(
+    List<String> axes,
+    List<List<String>> labels,
+    Baselines base,
+    double[][] values,
+    boolean cancelled) {
+
+  public int cells() {
+    return values.length;
+  }
+
+  /** Mean over the pairs. */
+  public double mean(int cell) {
+    return mean(values[cell]);
+  }
+
+  static double mean(double[] values) {
+    double sum = 0;
+    for (double v : values) {
+      sum += v;
+    }
+    return sum / values.length;
+  }
+
+  public double clean() {
+    return mean(base.clean());
+  }
+
+  public double corrupt() {
+    return mean(base.corrupt());
+  }
+
+  /**
+   * The ratio of means (mean - corrupt) / (clean - corrupt): 0 like the corrupt run, 1 like the
+   * clean one; NaN where the two are the same.
+   */
+  public double normalised(int cell) {
+    return Baselines.normalised(mean(cell), clean(), corrupt());
+  }
+
+  /** The same of one pair. */
+  public double normalised(int cell, int pair) {
+    return Baselines.normalised(values[cell][pair], base.clean()[pair], base.corrupt()[pair]);
+  }
+}

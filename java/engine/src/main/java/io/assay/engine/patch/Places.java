@@ -1,0 +1,57 @@
+package io.assay.engine.patch;
+
+import io.assay.engine.patch.PatchException.Reason;
+import io.assay.engine.patch.SweepSpec.Per;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Set;
+import java.util.stream.IntStream;
+
+/**
+ * The positions of a map: those of the prompts where all are equally long, else the named ones.
+ *
+ * @param labels name of each; none where all positions are patched at once
+ * @param at position of each in each pair
+ */
+record Places(List<String> labels, List<int[]> at) {
+  /**
+   * @throws PatchException if lengths differ and the pairs do not all name the same positions
+   */
+  static Places of(List<Pair> pairs, Per per) {
+    if (per == Per.ALL) {
+      int[] all = {Intervention.ALL};
+      return new Places(List.of(), pairs.stream().map(p -> all).toList());
+    }
+    int length = pairs.getFirst().length();
+    if (pairs.stream().allMatch(p -> p.length() == length)) {
+      int[] all = IntStream.range(0, length).toArray();
+      return new Places(
+          IntStream.range(0, length).mapToObj(Integer::toString).toList(),
+          pairs.stream().map(p -> all).toList());
+    }
+    Set<String> names = pairs.getFirst().positions().keySet();
+    for (int i = 0; i < pairs.size(); i++) {
+      if (names.isEmpty() || !pairs.get(i).positions().keySet().equals(names)) {
+        throw new PatchException(
+            Reason.SHAPE,
+            ("pair 0 has %d tokens and names the positions %s, pair %d has %d and names %s; pairs"
+                    + " of different lengths need the same named positions, or --per all")
+                .formatted(
+                    length, names, i, pairs.get(i).length(), pairs.get(i).positions().keySet()));
+      }
+    }
+    List<String> labels = new ArrayList<>(names);
+    labels.sort(
+        Comparator.comparingDouble(
+            name -> pairs.stream().mapToInt(p -> p.positions().get(name)).average().orElse(0)));
+    return new Places(
+        labels,
+        pairs.stream().map(p -> labels.stream().mapToInt(p.positions()::get).toArray()).toList());
+  }
+
+  /** Positions patched one after the other in each pair; 1 where all are patched at once. */
+  int count() {
+    return at.getFirst().length;
+  }
+}

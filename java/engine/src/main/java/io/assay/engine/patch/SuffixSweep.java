@@ -1,0 +1,205 @@
+package io.assay.engine.patch;
+
+import io.assay.engine.model.BlockGraphs.Layout;
+import io.assay.engine.model.LanguageModel;
+import io.assay.engine.tensor.Tensor;
+import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Set;
+
+/**
+ * Patches that recompute only what they change (specs/ioi.md 7): from the patched layer on, and of
+ * each patched copy the rows from the patched position on, beside the base run's keys and values;
+ * of the last block the last position only.
+ */
+final class SuffixSweep implements SweepWork {
+  /** Rows of the patched copies that are held at once. */
+  private static final int MOST_ROWS = 6144;
+
+  /** Parts of a block that can be patched so. */
+  private static final Set<String> BEFORE_ATTENTION =
+      Set.of("hook_q", "hook_k", "hook_v", "hook_pattern");
+
+  private static final Set<String> AFTER_ATTENTION =
+      Set.of("hook_z", "hook_attn_out", "hook_resid_mid", "hook_mlp_out", "hook_resid_post");
+
+  private final LanguageModel model;
+  private final SweepSpec spec;
+  private final Chunk chunk;
+  private final int heads;
+  private final Ablation ablation;
+  private final BlockSessions sessions;
+  private final int[] positions;
+  private final boolean all;
+  private final Layout layout;
+  private final BaseCache base;
+
+  SuffixSweep(
+      LanguageModel model,
+      SweepSpec spec,
+      Places places,
+      Chunk chunk,
+      int heads,
+      Ablation ablation,
+      BlockSessions sessions,
+      BaseCache base) {
+    this.model = model;
+    this.spec = spec;
+    this.chunk = chunk;
+    this.heads = heads;
+    this.ablation = ablation;
+    this.sessions = sessions;
+    this.base = base;
+    int[] at = places.at().get(chunk.pairs().getFirst());
+    positions = Arrays.copyOfRange(at, chunk.from(), chunk.to());
+    all = positions[0] == Intervention.ALL;
+    List<Integer> starts =
+        all ? List.of(0) : Arrays.stream(positions).distinct().sorted().boxed().toList();
+    layout = new Layout(chunk.pairs().size(), heads, base.length(), starts);
+  }
+
+  /** Whether such a sweep knows a hook. */
+  static boolean knows(HookPoint hook) {
+    return hook.layer() >= 0
+        && (BEFORE_ATTENTION.contains(hook.part())
+            || AFTER_ATTENTION.contains(hook.part())
+            || hook.part().equals("hook_resid_pre"));
+  }
+
+  /** Chunks of pairs that are alike, so that each holds no more rows than it may. */
+  static List<Chunk> chunks(List<Integer> pairs, int[] positions, int length, int copies) {
+    List<int[]> ranges = new ArrayList<>();
+    int from = 0;
+    int rows = 0;
+    int most = 0;
+    for (int i = 0; i < positions.length; i++) {
+      int its = copies * (length - Math.max(0, positions[i]));
+      if (i > from && rows + its > MOST_ROWS) {
+        ranges.add(new int[] {from, i});
+        from = i;
+        rows = 0;
+      }
+      rows += its;
+      most = Math.max(most, rows);
+    }
+    ranges.add(new int[] {from, positions.length});
+    int together = Math.max(1, MOST_ROWS / most);
+    List<Chunk> chunks = new ArrayList<>();
+    for (int p = 0; p < pairs.size(); p += together) {
+      List<Integer> part = pairs.subList(p, Math.min(pairs.size(), p + together));
+      ranges.forEach(range -> chunks.add(new Chunk(List.copyOf(part), range[0], range[1])));
+    }
+    return chunks;
+  }
+
+  @Override
+  public double[] values(HookPoint hook) {
+    try (Arena arena = Arena.ofShared()) {
+      return values(arena, hook);
+    }
+  }
+
+  private double[] values(Arena arena, HookPoint hook) {
+    int layer = hook.layer();
+    int next = hook.part().equals("hook_resid_pre") ? layer : layer + 1;
+    Tensor source = source(arena, hook);
+    Tensor rows =
+        BEFORE_ATTENTION.contains(hook.part())
+            ? sessions.patched(arena, layout, layer, hook.part(), all, base, source)
+            : spread(arena, next, patchedRows(arena, hook, source));
+    return metrics(
+        next < model.layers()
+            ? sessions.finish(arena, layout, next, rows, base)
+            : sessions.lastNorm(arena, ends(arena, rows)));
+  }
+
+  /** The value of the hook that patches take: [prompt, ...]. */
+  private Tensor source(Arena arena, HookPoint hook) {
+    if (spec.by() == SweepSpec.By.RESAMPLE) {
+      return base.source(hook.name());
+    }
+    Tensor row = ablation.bank(hook, base.length());
+    Tensor rows = Tensor.allocate(arena, row.dtype(), Rows.withRows(row, chunk.pairs().size()));
+    for (int n = 0; n < chunk.pairs().size(); n++) {
+      Rows.copy(row, 0, rows, n, 1, row.elements());
+    }
+    return rows;
+  }
+
+  /** Output of the block where it is patched: rows [copy, prompt, position, width]. */
+  private Tensor patchedRows(Arena arena, HookPoint hook, Tensor source) {
+    int layer = hook.layer();
+    return switch (hook.part()) {
+      case "hook_resid_pre", "hook_resid_post" -> source;
+      case "hook_mlp_out" -> Rows.sum(arena, base.middle(layer), source);
+      case "hook_resid_mid" -> sessions.secondHalf(arena, layer, source);
+      case "hook_attn_out" ->
+          sessions.secondHalf(arena, layer, Rows.sum(arena, base.before(layer), source));
+      case "hook_z" -> patchedHeads(arena, layer, source);
+      default -> throw new IllegalArgumentException(hook.name());
+    };
+  }
+
+  /** The stream behind each head's change: base + (z_source - z_base) W_O, then the MLP. */
+  private Tensor patchedHeads(Arena arena, int layer, Tensor source) {
+    Tensor change = Rows.difference(arena, source, base.heads(layer));
+    Tensor byHead = Rows.headsFirst(arena, change);
+    Tensor added = sessions.headResults(arena, layer, byHead);
+    return sessions.secondHalf(arena, layer, Rows.sum(arena, base.middle(layer), added));
+  }
+
+  /** Rows of all sequences before block {@code next}: the base run's but where they are patched. */
+  private Tensor spread(Arena arena, int next, Tensor patched) {
+    int width = model.width();
+    Tensor rows = Tensor.allocate(arena, model.dtype(), layout.rows(), width);
+    Tensor before = base.before(next);
+    long row = 0;
+    for (int start : layout.starts()) {
+      int length = base.length() - start;
+      for (int n = 0; n < layout.prompts(); n++) {
+        for (int copy = 0; copy < layout.copies(); copy++, row += length) {
+          long own = ((long) copy * layout.prompts() + n) * base.length() + start;
+          Rows.copy(before, (long) n * base.length() + start, rows, row, length, width);
+          Rows.copy(patched, own, rows, row, all ? length : 1, width);
+        }
+      }
+    }
+    return rows;
+  }
+
+  /** The last row of each sequence. */
+  private Tensor ends(Arena arena, Tensor rows) {
+    Tensor ends = Tensor.allocate(arena, model.dtype(), layout.sequences(), model.width());
+    int i = 0;
+    long row = -1;
+    for (int start : layout.starts()) {
+      for (int s = 0; s < layout.prompts() * layout.copies(); s++) {
+        row += base.length() - start;
+        Rows.copy(rows, row, ends, i++, 1, model.width());
+      }
+    }
+    return ends;
+  }
+
+  /** The metric [pair, position, head] of the hidden rows [start, prompt, copy, width]. */
+  private double[] metrics(Tensor hidden) {
+    int prompts = layout.prompts();
+    double[] values = new double[prompts * positions.length * heads];
+    for (int n = 0; n < prompts; n++) {
+      LogitDifference metric = new LogitDifference(model, spec.pairs().get(chunk.pairs().get(n)));
+      for (int p = 0; p < positions.length; p++) {
+        int start = all ? 0 : layout.starts().indexOf(positions[p]);
+        for (int h = 0; h < heads; h++) {
+          values[(n * positions.length + p) * heads + h] =
+              metric.of(hidden, ((long) start * prompts + n) * heads + h);
+        }
+      }
+    }
+    return values;
+  }
+
+  @Override
+  public void close() {}
+}

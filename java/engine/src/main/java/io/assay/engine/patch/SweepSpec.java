@@ -1,0 +1,89 @@
+package io.assay.engine.patch;
+
+import io.assay.engine.InputException;
+import io.assay.engine.model.LanguageModel;
+import io.assay.engine.patch.PatchException.Reason;
+import java.util.List;
+
+/**
+ * A map of the effects of patching one component after the other.
+ *
+ * @param at hooks, such as {@code blocks.*.attn.hook_z}, each of whose heads is patched by itself
+ * @param per whether each position is patched by itself
+ * @param by what the patched value is replaced by
+ */
+public record SweepSpec(String at, Per per, Direction direction, By by, List<Pair> pairs) {
+  /** What is patched at once. */
+  public enum Per {
+    POSITION,
+    ALL
+  }
+
+  /** What a value is replaced by. */
+  public enum By {
+    /** That of the pair's other prompt. */
+    RESAMPLE,
+    /** The mean over the other prompts of all pairs, which need equal lengths. */
+    MEAN,
+    ZERO
+  }
+
+  /**
+   * @throws InputException if there are no pairs, or one whose prompts are the same
+   */
+  public SweepSpec {
+    pairs = List.copyOf(pairs);
+    if (pairs.isEmpty()) {
+      throw new InputException("there is no pair of prompts; give at least one");
+    }
+    for (int i = 0; i < pairs.size() && by == By.RESAMPLE; i++) {
+      if (pairs.get(i).clean().equals(pairs.get(i).corrupt())) {
+        throw new PatchException(
+            Reason.NO_CHANGE,
+            "the two prompts of pair %d are the same; patching changes nothing".formatted(i));
+      }
+    }
+    int length = pairs.getFirst().length();
+    if (by == By.MEAN && pairs.stream().anyMatch(p -> p.length() != length)) {
+      throw new PatchException(
+          Reason.SHAPE, "a mean over prompts of different lengths; give pairs of one length");
+    }
+  }
+
+  /** Resampling by position. */
+  public static SweepSpec of(String at, Direction direction, List<Pair> pairs) {
+    return new SweepSpec(at, Per.POSITION, direction, By.RESAMPLE, pairs);
+  }
+
+  public SweepSpec withPer(Per value) {
+    return new SweepSpec(at, value, direction, by, pairs);
+  }
+
+  public SweepSpec withBy(By value) {
+    return new SweepSpec(at, per, direction, value, pairs);
+  }
+
+  /**
+   * @throws InputException if a token is not the model's, or a prompt too long for it
+   */
+  static void requireFit(LanguageModel model, List<Pair> pairs) {
+    for (int i = 0; i < pairs.size(); i++) {
+      Pair pair = pairs.get(i);
+      if (pair.length() > model.context()) {
+        throw new InputException(
+            "pair %d has %d tokens; the model %s has %d positions"
+                .formatted(i, pair.length(), model.model().name(), model.context()));
+      }
+      for (List<Integer> ids :
+          List.of(pair.clean(), pair.corrupt(), List.of(pair.answer(), pair.wrong()))) {
+        for (int id : ids) {
+          if (id < 0 || id >= model.vocabulary()) {
+            throw new InputException(
+                "pair %d has the token %d; the ids of the model %s end at %d"
+                    .formatted(i, id, model.model().name(), model.vocabulary() - 1));
+          }
+        }
+      }
+    }
+  }
+}

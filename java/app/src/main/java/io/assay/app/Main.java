@@ -45,6 +45,7 @@ public final class Main implements Runnable {
       List.of(
           ArcaCommand.class,
           IoiCommand.class,
+          PatchCommand.class,
           ModelsCommand.class,
           OrganismCommand.class,
           DemoCommand.class,

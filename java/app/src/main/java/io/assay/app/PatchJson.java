@@ -1,0 +1,67 @@
+package io.assay.app;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.assay.engine.patch.PatchMap;
+import java.util.List;
+import java.util.function.IntToDoubleFunction;
+
+/** A map of patches in the envelope. */
+final class PatchJson {
+  /** Why a score is missing. */
+  static final String NO_SCORE =
+      "clean and corrupt differ by less than 1e-6, so that there is nothing to normalise by";
+
+  private PatchJson() {}
+
+  static void fill(Envelope envelope, PatchMap map, boolean perPair) {
+    ObjectNode result = envelope.result();
+    result.set("axes", Envelope.JSON.valueToTree(map.axes()));
+    result.set("labels", Envelope.JSON.valueToTree(map.labels()));
+    result.put("clean", map.clean()).put("corrupt", map.corrupt());
+    result.set("values", nested(map, map::mean));
+    boolean scored = !Double.isNaN(map.normalised(0));
+    result.set("normalised", scored ? nested(map, map::normalised) : null);
+    result.put("reason", scored ? null : NO_SCORE);
+    if (perPair) {
+      ObjectNode pairs = result.putObject("pairs");
+      pairs.set("clean", Envelope.JSON.valueToTree(map.base().clean()));
+      pairs.set("corrupt", Envelope.JSON.valueToTree(map.base().corrupt()));
+      ArrayNode values = pairs.putArray("values");
+      for (int pair = 0; pair < map.base().clean().length; pair++) {
+        int at = pair;
+        values.add(nested(map, cell -> map.values()[cell][at]));
+      }
+    }
+    envelope
+        .metrics()
+        .put("clean", map.clean())
+        .put("corrupt", map.corrupt())
+        .put("cells", map.cells())
+        .put("pairs", map.base().clean().length);
+  }
+
+  /** One number for each cell, nested as the axes are; a number alone where there is no axis. */
+  private static JsonNode nested(PatchMap map, IntToDoubleFunction value) {
+    if (map.axes().isEmpty()) {
+      return Envelope.JSON.getNodeFactory().numberNode(value.applyAsDouble(0));
+    }
+    return nested(map.labels(), 0, 0, value);
+  }
+
+  private static ArrayNode nested(
+      List<List<String>> labels, int axis, int index, IntToDoubleFunction value) {
+    ArrayNode list = Envelope.JSON.createArrayNode();
+    int size = labels.get(axis).size();
+    for (int i = 0; i < size; i++) {
+      int next = index * size + i;
+      if (axis == labels.size() - 1) {
+        list.add(value.applyAsDouble(next));
+      } else {
+        list.add(nested(labels, axis + 1, next, value));
+      }
+    }
+    return list;
+  }
+}

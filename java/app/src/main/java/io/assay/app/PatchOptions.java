@@ -1,0 +1,90 @@
+package io.assay.app;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.assay.engine.InputException;
+import io.assay.engine.Sha256;
+import io.assay.engine.model.LanguageModel;
+import io.assay.engine.patch.Direction;
+import io.assay.engine.patch.Pair;
+import io.assay.engine.patch.PairsFile;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.HexFormat;
+import java.util.List;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** What all commands of patching take: a model, pairs of prompts, a direction. */
+final class PatchOptions {
+  @Parameters(paramLabel = "MODEL", description = ModelArgument.DESCRIPTION)
+  private String model;
+
+  @Option(
+      names = "--pairs",
+      required = true,
+      paramLabel = "FILE.jsonl",
+      description =
+          "Pairs of prompts, one a line: clean and corrupt (or clean_ids, corrupt_ids), answer,"
+              + " wrong.")
+  private Path pairs;
+
+  @Option(
+      names = "--direction",
+      required = true,
+      paramLabel = "denoise|noise",
+      description =
+          "denoise: the corrupt prompt runs and takes values of the clean one. noise: the other"
+              + " way.")
+  private Direction direction;
+
+  @Option(names = "--bos", description = "Put the token that begins a text before each prompt.")
+  private boolean bos;
+
+  @Option(names = "--per-pair", description = "Also print the values of each pair (--json).")
+  private boolean perPair;
+
+  @Option(
+      names = "--out",
+      paramLabel = "DIR",
+      description =
+          "Folder for the run's ledger and its report, an HTML file (default: $ASSAY_HOME, else"
+              + " $XDG_DATA_HOME/assay, else ~/.local/share/assay).")
+  private Path out;
+
+  String model() {
+    return model;
+  }
+
+  Direction direction() {
+    return direction;
+  }
+
+  boolean perPair() {
+    return perPair;
+  }
+
+  /** The folder of ledger and report. */
+  Path folder(Common common) {
+    return common.recordFolder(out);
+  }
+
+  List<Pair> pairs(LanguageModel of) {
+    return PairsFile.read(pairs, of, bos);
+  }
+
+  /** Adds what decides the result. */
+  void describe(ObjectNode spec, int count) {
+    spec.put("model", model).put("pairs", pairs.toString()).put("pairs_sha256", hash());
+    spec.put("count", count).put("direction", direction.name()).put("bos", bos);
+    spec.put("metric", "logit-diff");
+  }
+
+  private String hash() {
+    try {
+      return HexFormat.of().formatHex(Sha256.digest().digest(Files.readAllBytes(pairs)));
+    } catch (IOException e) {
+      throw new InputException("the file of pairs " + pairs + " cannot be read", e);
+    }
+  }
+}

@@ -1,0 +1,137 @@
+package io.assay.engine.patch;
+
+import io.assay.engine.Engine;
+import io.assay.engine.model.BlockGraphs;
+import io.assay.engine.model.LanguageModel;
+import io.assay.engine.patch.PathSpec.Mlps;
+import io.assay.engine.tensor.Tensor;
+import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * Paths from heads to the logits. All heads are frozen, so that positions do not meet: only the
+ * last row is recomputed, through the MLPs behind each sender, of all senders together.
+ */
+final class PathToLogits implements AutoCloseable {
+  /** Pairs that are done together. */
+  private static final int TOGETHER = 8;
+
+  private final Engine engine;
+  private final LanguageModel model;
+  private final PathSpec spec;
+  private final BlockSessions sessions;
+
+  PathToLogits(Engine engine, LanguageModel model, BlockGraphs blocks, PathSpec spec) {
+    this.engine = engine;
+    this.model = model;
+    this.spec = spec;
+    this.sessions = new BlockSessions(engine, model, blocks);
+  }
+
+  /** Pairs of one length, as many together as may be. */
+  static List<List<Integer>> chunks(List<Pair> pairs) {
+    Map<Integer, List<Integer>> byLength = new LinkedHashMap<>();
+    for (int i = 0; i < pairs.size(); i++) {
+      byLength.computeIfAbsent(pairs.get(i).length(), _ -> new ArrayList<>()).add(i);
+    }
+    List<List<Integer>> chunks = new ArrayList<>();
+    for (List<Integer> group : byLength.values()) {
+      for (int from = 0; from < group.size(); from += TOGETHER) {
+        chunks.add(List.copyOf(group.subList(from, Math.min(group.size(), from + TOGETHER))));
+      }
+    }
+    return chunks;
+  }
+
+  /** The metric [pair, sender]. */
+  double[] values(List<Integer> indices, List<Endpoint> senders) {
+    List<Pair> pairs = indices.stream().map(spec.pairs()::get).toList();
+    List<HookPoint> hooks = senders.stream().map(Endpoint::hook).distinct().toList();
+    BaseCache base = BaseCache.of(engine, model, spec.direction(), pairs, hooks);
+    try (Arena arena = Arena.ofShared()) {
+      Tensor hidden = sessions.lastNorm(arena, stream(arena, base, indices, senders));
+      double[] values = new double[pairs.size() * senders.size()];
+      for (int n = 0; n < pairs.size(); n++) {
+        LogitDifference metric = new LogitDifference(model, pairs.get(n));
+        for (int s = 0; s < senders.size(); s++) {
+          values[n * senders.size() + s] = metric.of(hidden, (long) s * pairs.size() + n);
+        }
+      }
+      return values;
+    }
+  }
+
+  /** The final stream of the last position, [sender, pair, width]; senders are in layer order. */
+  private Tensor stream(
+      Arena arena, BaseCache base, List<Integer> indices, List<Endpoint> senders) {
+    long prompts = indices.size();
+    Tensor rows = null;
+    int begun = 0;
+    for (int layer = 0; layer < model.layers(); layer++) {
+      int first = begun;
+      while (begun < senders.size() && senders.get(begun).hook().layer() == layer) {
+        begun++;
+      }
+      if (begun == 0) {
+        continue;
+      }
+      Tensor before = last(arena, base.before(layer));
+      Tensor middle = last(arena, base.middle(layer));
+      Tensor all = Tensor.allocate(arena, model.dtype(), begun * prompts, model.width());
+      if (first > 0) {
+        // Senders of earlier blocks meet this one's attention as the base run has it.
+        Tensor attention = Rows.difference(arena, middle, before);
+        Rows.copy(Rows.sum(arena, attention, rows), 0, all, 0, first * prompts, model.width());
+      }
+      if (begun > first) {
+        Tensor added = added(arena, base, layer, indices);
+        Tensor sum = Rows.sum(arena, middle, added);
+        for (int s = first; s < begun; s++) {
+          long head = senders.get(s).head();
+          Rows.copy(sum, head * prompts, all, s * prompts, prompts, model.width());
+        }
+      }
+      rows =
+          spec.mlps() == Mlps.LIVE
+              ? sessions.secondHalf(arena, layer, all)
+              : Rows.sum(
+                  arena, Rows.difference(arena, last(arena, base.before(layer + 1)), middle), all);
+    }
+    return rows;
+  }
+
+  /** What a change of each head at the last position adds to the stream, [head, prompt, width]. */
+  private Tensor added(Arena arena, BaseCache base, int layer, List<Integer> indices) {
+    String hook = "blocks." + layer + ".attn.hook_z";
+    Tensor change = last(arena, Rows.difference(arena, base.source(hook), base.heads(layer)));
+    long each = change.elements() / indices.size();
+    for (int n = 0; n < indices.size(); n++) {
+      int position = spec.position(indices.get(n));
+      if (position != Intervention.ALL && position != base.length() - 1) {
+        long bytes = each * model.dtype().bytes();
+        change.data().asSlice(n * bytes, bytes).fill((byte) 0);
+      }
+    }
+    Tensor byHead =
+        Rows.headsFirst(arena, change.reshape(indices.size(), 1, model.heads(), model.headWidth()));
+    return sessions.headResults(arena, layer, byHead);
+  }
+
+  /** The last position of a value [prompt, position, ...]. */
+  private Tensor last(Arena arena, Tensor stream) {
+    long width = stream.elements() / (stream.dim(0) * stream.dim(1));
+    Tensor rows = Tensor.allocate(arena, stream.dtype(), stream.dim(0), width);
+    for (long n = 0; n < stream.dim(0); n++) {
+      Rows.copy(stream, (n + 1) * stream.dim(1) - 1, rows, n, 1, width);
+    }
+    return rows;
+  }
+
+  @Override
+  public void close() {
+    sessions.close();
+  }
+}

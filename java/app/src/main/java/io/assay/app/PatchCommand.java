@@ -12,7 +12,7 @@ import picocli.CommandLine.Spec;
     description =
         "Patches activations: which heads, positions and paths carry what a model answers.",
     synopsisSubcommandLabel = "VERB",
-    subcommands = {PatchSweep.class, PatchPath.class})
+    subcommands = {PatchSweep.class, PatchPath.class, PatchAttribute.class})
 final class PatchCommand implements Callable<Integer> {
   @Mixin private Help help;
   @Spec private CommandLine.Model.CommandSpec spec;

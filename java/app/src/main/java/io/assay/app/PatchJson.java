@@ -3,7 +3,9 @@ package io.assay.app;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.assay.engine.patch.EdgeMap;
 import io.assay.engine.patch.PatchMap;
+import java.util.Arrays;
 import java.util.List;
 import java.util.function.IntToDoubleFunction;
 
@@ -40,6 +42,33 @@ final class PatchJson {
         .put("corrupt", map.corrupt())
         .put("cells", map.cells())
         .put("pairs", map.base().clean().length);
+  }
+
+  /** Estimates of first order, which are changes of the metric. */
+  static void estimates(Envelope envelope, PatchMap map, boolean perPair) {
+    fill(envelope, map, perPair);
+    envelope.result().remove(List.of("normalised", "reason"));
+  }
+
+  static void fill(Envelope envelope, EdgeMap map) {
+    List<String> sources = map.edges().sources();
+    List<String> destinations = map.edges().destinations();
+    ObjectNode result = envelope.result();
+    result.set("sources", Envelope.JSON.valueToTree(sources));
+    result.set("destinations", Envelope.JSON.valueToTree(destinations));
+    double clean = Arrays.stream(map.base().clean()).average().orElseThrow();
+    double corrupt = Arrays.stream(map.base().corrupt()).average().orElseThrow();
+    result.put("clean", clean).put("corrupt", corrupt);
+    result.set("values", Envelope.JSON.valueToTree(map.values()));
+    ArrayNode mask = result.putArray("mask");
+    for (int s = 0; s < sources.size(); s++) {
+      ArrayNode row = mask.addArray();
+      for (int d = 0; d < destinations.size(); d++) {
+        row.add(map.edges().has(s, d) ? 1 : 0);
+      }
+    }
+    envelope.metrics().put("clean", clean).put("corrupt", corrupt);
+    envelope.metrics().put("edges", map.edges().count()).put("pairs", map.base().clean().length);
   }
 
   /** One number for each cell, nested as the axes are; a number alone where there is no axis. */

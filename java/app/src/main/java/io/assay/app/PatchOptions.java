@@ -80,6 +80,18 @@ final class PatchOptions {
     spec.put("metric", "logit-diff");
   }
 
+  /** Which prompt runs, in words. */
+  String directionWords() {
+    return direction == Direction.DENOISE
+        ? "denoising: the corrupt prompt runs and takes values of the clean one"
+        : "noising: the clean prompt runs and takes values of the corrupt one";
+  }
+
+  /** The prompts, in words. */
+  String setWords(int count) {
+    return count + " pairs of " + pairs.getFileName() + (bos ? ", with a beginning token" : "");
+  }
+
   private String hash() {
     try {
       return HexFormat.of().formatHex(Sha256.digest().digest(Files.readAllBytes(pairs)));

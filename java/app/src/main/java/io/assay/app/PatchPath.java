@@ -9,6 +9,8 @@ import io.assay.engine.patch.PathSpec;
 import io.assay.engine.patch.PathUnit;
 import io.assay.engine.run.Run;
 import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -100,19 +102,37 @@ final class PatchPath implements Callable<Integer> {
     }
     PatchJson.fill(envelope, map, options.perPair());
     envelope.result().put("receiver", receivers);
-    Path report = null;
+    Path report =
+        PatchReport.write(
+            options.folder(common),
+            envelope,
+            choices(spec),
+            map,
+            PatchReport.base(map, spec.direction()),
+            List.of());
     String text = envelope.text(report);
     run.complete(text);
     if (common.json()) {
       common.out().println(text);
     } else {
       PatchTable.print(common, map, spec.direction());
-      common.out().printf("%.1f s in all%n", envelope.seconds());
+      common.out().printf(Locale.ROOT, "%.1f s in all%nreport: %s%n", envelope.seconds(), report);
     }
     return 0;
   }
 
+  private PatchChoices choices(PathSpec spec) {
+    return new PatchChoices(
+        mlps == PathSpec.Mlps.LIVE ? "paths through MLPs" : "edges, MLPs frozen",
+        from + " into " + receivers,
+        "that of the pair's other prompt",
+        at.equals("all") ? "all positions at once" : "position " + at,
+        options.directionWords(),
+        options.setWords(spec.pairs().size()));
+  }
+
   private void describe(ObjectNode node, PathSpec spec) {
+    choices(spec).put(node);
     options.describe(node, spec.pairs().size());
     node.put("from", from).put("receiver", receivers).put("mlps", mlps.name()).put("at", at);
   }

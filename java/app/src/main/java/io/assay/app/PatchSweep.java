@@ -3,12 +3,15 @@ package io.assay.app;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.assay.engine.Engine;
 import io.assay.engine.model.LanguageModel;
+import io.assay.engine.patch.Disagreement;
 import io.assay.engine.patch.PatchMap;
 import io.assay.engine.patch.Sweep;
 import io.assay.engine.patch.SweepSpec;
 import io.assay.engine.patch.SweepUnit;
 import io.assay.engine.run.Run;
 import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -87,19 +90,45 @@ final class PatchSweep implements Callable<Integer> {
       return Recording.INTERRUPTED;
     }
     PatchJson.fill(envelope, map, options.perPair());
-    Path report = null;
+    List<Disagreement> disagreements = PatchCompare.of(engine, model, spec, map, common);
+    PatchCompare.fill(envelope, map, disagreements);
+    Path report =
+        PatchReport.write(
+            options.folder(common),
+            envelope,
+            choices(spec),
+            map,
+            PatchReport.base(map, spec.direction()),
+            disagreements);
     String text = envelope.text(report);
     run.complete(text);
     if (common.json()) {
       common.out().println(text);
     } else {
       PatchTable.print(common, map, spec.direction());
-      common.out().printf("%.1f s in all%n", envelope.seconds());
+      common.out().printf(Locale.ROOT, "%.1f s in all%nreport: %s%n", envelope.seconds(), report);
     }
     return 0;
   }
 
+  private PatchChoices choices(SweepSpec spec) {
+    String value =
+        switch (by) {
+          case RESAMPLE -> "that of the pair's other prompt";
+          case MEAN -> "the mean over the other prompts of all pairs";
+          case ZERO -> "zero";
+        };
+    return new PatchChoices(
+        "node patches",
+        at,
+        value,
+        per == SweepSpec.Per.ALL ? "all positions at once" : "one position at a time",
+        options.directionWords(),
+        options.setWords(spec.pairs().size()));
+  }
+
   private void describe(ObjectNode node, SweepSpec spec) {
+    choices(spec).put(node);
     options.describe(node, spec.pairs().size());
     node.put("at", at).put("per", per.name()).put("by", by.name());
   }

@@ -1,6 +1,7 @@
 package io.assay.app;
 
 import io.assay.engine.patch.Direction;
+import io.assay.engine.patch.EdgeMap;
 import io.assay.engine.patch.PatchMap;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -45,6 +46,36 @@ final class PatchTable {
     if (Double.isNaN(map.normalised(0))) {
       common.warn("there is no score: " + PatchJson.NO_SCORE);
     }
+  }
+
+  /** The largest estimates of first order. */
+  static void estimates(Common common, PatchMap map) {
+    common.out().printf("%-28s %9s%n", "component", "estimate");
+    for (int cell : strongest(map, 0)) {
+      common.out().printf(Locale.ROOT, "%-28s %+9.4f%n", name(map, cell), map.mean(cell));
+    }
+  }
+
+  /** The edges of the largest scores. */
+  static void print(Common common, EdgeMap map) {
+    List<String> sources = map.edges().sources();
+    List<String> destinations = map.edges().destinations();
+    int columns = destinations.size();
+    common.out().printf("%-28s %9s%n", "edge", "estimate");
+    IntStream.range(0, sources.size() * columns)
+        .filter(i -> map.edges().has(i / columns, i % columns))
+        .boxed()
+        .sorted(Comparator.comparingDouble(i -> -Math.abs(map.values()[i / columns][i % columns])))
+        .limit(SHOWN)
+        .forEach(
+            i ->
+                common
+                    .out()
+                    .printf(
+                        Locale.ROOT,
+                        "%-28s %+9.4f%n",
+                        sources.get(i / columns) + " -> " + destinations.get(i % columns),
+                        map.values()[i / columns][i % columns]));
   }
 
   /** The metric without a patch. */

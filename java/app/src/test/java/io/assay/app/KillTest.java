@@ -27,8 +27,8 @@ import org.junit.jupiter.api.io.TempDir;
 /**
  * Runs that are killed with SIGKILL at seeded moments, that find no room on the disk, and whose
  * files lose their ends: {@code runs resume} ends with the bytes of a run that was left alone, and
- * no unit is lost or done twice. The property {@code assay.kills} says how many kills, half of an
- * ARCA search and half of a training.
+ * no unit is lost or done twice. The property {@code assay.kills} says how many kills: half of that
+ * of an ARCA search, of a training and of a sweep of patches each.
  */
 class KillTest {
   private static final int KILLS = Integer.getInteger("assay.kills", 4);
@@ -61,6 +61,15 @@ class KillTest {
     Path product = folder.resolve("organism");
     String line = "organism build planted-lm --steps 60 --json --out " + product;
     check(new Job(folder.resolve("home"), product, List.of(line.split(" "))));
+  }
+
+  @Test
+  void aSweepOfPatches() throws Exception {
+    Path model = RandomModel.write(Files.createDirectory(folder.resolve("model")), 7);
+    Path pairs = PatchCommandTest.writePairs(folder.resolve("pairs.jsonl"), 40, 20);
+    Path out = folder.resolve("out");
+    String line = "patch sweep %s --pairs %s --direction noise --per-pair --json --out %s";
+    check(new Job(out, out, List.of(line.formatted(model, pairs, out).split(" "))));
   }
 
   private void check(Job job) throws Exception {

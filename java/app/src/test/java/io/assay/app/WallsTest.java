@@ -32,6 +32,7 @@ class WallsTest {
   private static final String GRAPH = "io.assay.engine.graph..";
   private static final String KERNEL = "io.assay.engine.kernel..";
   private static final String MODEL = "io.assay.engine.model..";
+  private static final String PATCH = "io.assay.engine.patch..";
   private static final String SESSION = "io.assay.engine.session..";
   private static final String TENSOR = "io.assay.engine.tensor..";
   private static final String TRAIN = "io.assay.engine.train..";
@@ -69,6 +70,14 @@ class WallsTest {
                   .resideInAPackage("io.assay.engine.kernel.ffi..")),
           Map.entry("sessions do not know models", ignorant(SESSION, MODEL, TRAIN)),
           Map.entry("models do not know training", ignorant(MODEL, TRAIN)),
+          Map.entry(
+              "patching is built on models and sessions and knows no training",
+              noClasses()
+                  .that()
+                  .resideInAnyPackage(GRAPH, KERNEL, MODEL, SESSION, TENSOR, TRAIN)
+                  .should()
+                  .dependOnClassesThat()
+                  .resideInAPackage(PATCH)),
           Map.entry(
               "only sessions know ONNX Runtime",
               noClasses()

@@ -4,8 +4,10 @@ import com.code_intelligence.jazzer.junit.DictionaryEntries;
 import com.code_intelligence.jazzer.junit.FuzzTest;
 import io.assay.audit.arca.OfficialResults;
 import io.assay.audit.arca.UnigramTable;
+import io.assay.engine.model.LanguageModel;
 import io.assay.engine.model.Model;
 import io.assay.engine.model.Tokenizer;
+import io.assay.engine.patch.PairsFile;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
@@ -14,11 +16,11 @@ import java.util.HexFormat;
 import java.util.stream.Stream;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Files that audits read: tables of token properties, results of the official code. */
+/** Files that audits read: token properties, results of the official code, pairs of prompts. */
 class AuditFilesFuzzTest {
   private static final Path FOLDER = Parsers.folder();
-  private static final Tokenizer TOKENIZER =
-      Model.load(new TinyFolder().path()).tokenizer().orElseThrow();
+  private static final LanguageModel MODEL = LanguageModel.of(Model.load(new TinyFolder().path()));
+  private static final Tokenizer TOKENIZER = MODEL.tokenizer().orElseThrow();
 
   /** What Python's pickle.dumps makes of numpy.array([-1, -2, 0], "<f4"), protocol 2. */
   private static final String PICKLE =
@@ -67,5 +69,22 @@ class AuditFilesFuzzTest {
   void officialResults(byte[] bytes) {
     Path file = FOLDER.resolve("results.jsonl");
     Parsers.check(file, bytes, () -> OfficialResults.read(file, TOKENIZER));
+  }
+
+  static Stream<byte[]> pairs() {
+    return Stream.of(
+        """
+        {"clean": "ab", "corrupt": "ba", "answer": "a", "wrong": "b", "positions": {"END": 1}}
+        {"clean_ids": [1, 2], "corrupt_ids": [2, 1], "answer": 1, "wrong": 2}
+        """
+            .getBytes(StandardCharsets.UTF_8));
+  }
+
+  @MethodSource("pairs")
+  @DictionaryEntries({"clean", "corrupt_ids", "answer", "wrong", "positions"})
+  @FuzzTest
+  void pairsOfPrompts(byte[] bytes) {
+    Path file = FOLDER.resolve("pairs.jsonl");
+    Parsers.check(file, bytes, () -> PairsFile.read(file, MODEL, false));
   }
 }

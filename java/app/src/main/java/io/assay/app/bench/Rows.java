@@ -69,6 +69,8 @@ public final class Rows {
         "arca.update",
         "arca.lockstep",
         "gradient",
+        "patch.sweep",
+        "patch.path",
         "ledger");
   }
 
@@ -164,6 +166,10 @@ public final class Rows {
       entries.add(whole("gradient", () -> GradientQuestion.gpt2(engine, 64, 5, weights)));
       entries.add(whole("gradient", () -> GradientQuestion.resnet18(engine, 8, weights)));
       entries.add(whole("gradient", () -> GradientQuestion.llama(engine, 4, 80, weights)));
+    }
+    for (int pairs : new int[] {1, 20}) {
+      entries.add(whole("patch.sweep", () -> new PatchQuestion.OfSweep(engine, pairs)));
+      entries.add(whole("patch.path", () -> new PatchQuestion.OfPaths(engine, pairs)));
     }
     entries.add(whole("ledger", () -> new LedgerQuestion.OfSearch(engine.threads())));
     entries.add(whole("ledger", LedgerQuestion.OfUnits::new));

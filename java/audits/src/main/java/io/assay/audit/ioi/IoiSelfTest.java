@@ -57,6 +57,7 @@ public final class IoiSelfTest {
   public List<Statement> run() {
     List<Statement> all = new ArrayList<>();
     all.addAll(toyCircuit());
+    all.addAll(patches());
     all.addAll(generator());
     all.addAll(badInputs());
     return all;
@@ -71,6 +72,12 @@ public final class IoiSelfTest {
   public List<Statement> toyCircuit() {
     long start = System.nanoTime();
     return timed(new ToyStatements(engine).statements(), start);
+  }
+
+  /** Statements 1, 2, 3 and 5: patches, paths and estimates of T1, T2 and T3. */
+  public List<Statement> patches() {
+    long start = System.nanoTime();
+    return timed(new PatchStatements(engine).statements(), start);
   }
 
   /** Statement 6: the generator. */

@@ -51,6 +51,11 @@ class IoiStatementsTest {
   }
 
   @Test
+  void ioiStatements1To5Patches() {
+    holds(selfTest.patches());
+  }
+
+  @Test
   void ioiStatement6Generator() {
     List<Statement> statements = selfTest.generator();
     holds(statements);

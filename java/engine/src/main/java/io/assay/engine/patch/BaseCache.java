@@ -1,10 +1,9 @@
 package io.assay.engine.patch;
 
-import io.assay.engine.Engine;
-import io.assay.engine.model.LanguageModel;
 import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
@@ -23,8 +22,8 @@ final class BaseCache {
     this.base = base;
     this.source = source;
     for (int layer = 0; layer < layers; layer++) {
-      keys.add(Rows.headsBeforePositions(Arena.ofAuto(), base.remove(at(layer, "attn.hook_k"))));
-      values.add(Rows.headsBeforePositions(Arena.ofAuto(), base.remove(at(layer, "attn.hook_v"))));
+      keys.add(Rows.headsBeforePositions(Arena.ofAuto(), base.get(at(layer, "attn.hook_k"))));
+      values.add(Rows.headsBeforePositions(Arena.ofAuto(), base.get(at(layer, "attn.hook_v"))));
     }
   }
 
@@ -34,33 +33,34 @@ final class BaseCache {
    * @param hooks whose values the sources are read for
    */
   static BaseCache of(
-      Engine engine,
-      LanguageModel model,
-      Direction direction,
-      List<Pair> pairs,
-      List<HookPoint> hooks) {
-    List<int[]> bases = new ArrayList<>();
-    List<int[]> sources = new ArrayList<>();
-    for (Pair pair : pairs) {
-      bases.add(Baselines.ints(pair.base(direction)));
-      sources.add(Baselines.ints(pair.source(direction)));
-    }
+      Patcher patcher, Direction direction, List<Pair> pairs, List<HookPoint> hooks) {
+    List<int[]> rows = new ArrayList<>();
+    pairs.forEach(pair -> rows.add(Baselines.ints(pair.base(direction))));
+    pairs.forEach(pair -> rows.add(Baselines.ints(pair.source(direction))));
+    int layers = patcher.model().layers();
     Set<String> wanted = new LinkedHashSet<>();
-    for (int layer = 0; layer < model.layers(); layer++) {
+    for (int layer = 0; layer < layers; layer++) {
       for (String part :
           List.of("hook_resid_pre", "hook_resid_mid", "attn.hook_k", "attn.hook_v")) {
         wanted.add(at(layer, part));
       }
     }
-    wanted.add(at(model.layers() - 1, "hook_resid_post"));
-    List<String> swept = hooks.stream().map(HookPoint::name).toList();
-    hooks.stream().filter(h -> h.part().equals("hook_z")).forEach(h -> wanted.add(h.name()));
-    // The memory of these sessions is given back before the sweep begins.
-    try (Patcher patcher = new Patcher(engine, model)) {
-      Map<String, Tensor> base = patcher.read(bases, wanted);
-      Map<String, Tensor> source = patcher.read(sources, swept);
-      return new BaseCache(pairs.getFirst().length(), base, source, model.layers());
-    }
+    wanted.add(at(layers - 1, "hook_resid_post"));
+    hooks.forEach(hook -> wanted.add(hook.name()));
+    // One graph for both: it is compiled once.
+    Map<String, Tensor> both = patcher.read(rows, wanted);
+    Map<String, Tensor> base = new HashMap<>();
+    Map<String, Tensor> source = new HashMap<>();
+    wanted.forEach(hook -> base.put(hook, half(both.get(hook), 0)));
+    hooks.forEach(hook -> source.put(hook.name(), half(both.get(hook.name()), 1)));
+    return new BaseCache(pairs.getFirst().length(), base, source, layers);
+  }
+
+  /** The first or second half of the rows. */
+  private static Tensor half(Tensor t, int which) {
+    long bytes = t.data().byteSize() / 2;
+    return Tensor.of(
+        t.dtype(), t.data().asSlice(which * bytes, bytes), Rows.withRows(t, t.dim(0) / 2));
   }
 
   private static String at(int layer, String part) {

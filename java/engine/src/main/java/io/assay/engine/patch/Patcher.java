@@ -24,7 +24,7 @@ import java.util.Set;
  * <p>Used by one thread at a time.
  */
 public final class Patcher implements AutoCloseable {
-  private static final String END = "hidden.end";
+  static final String END = "hidden.end";
   private static final String HEAD_INPUT = "unembed.hook_in";
 
   private record Size(int rows, int length, Set<String> results) {}
@@ -145,7 +145,7 @@ public final class Patcher implements AutoCloseable {
   }
 
   /** The value of a hook in a body, which may not have it. */
-  private String value(Graph body, String hook) {
+  String value(Graph body, String hook) {
     String value = model.model().hooks().values().get(hook);
     return value != null && body.has(value) ? value : hook;
   }
@@ -154,6 +154,11 @@ public final class Patcher implements AutoCloseable {
   TensorType type(String hook, int rows, int length) {
     Graph body = body(size(rows, length, List.of(hook)));
     return body.type(value(body, hook));
+  }
+
+  /** The model at one size, up to the hidden row of the last position. */
+  Graph body(int rows, int length, Collection<String> hooks) {
+    return body(size(rows, length, hooks));
   }
 
   private Graph body(Size size) {
@@ -183,6 +188,7 @@ public final class Patcher implements AutoCloseable {
     Graph.Builder b = body.edit().clearOutputs();
     String last = b.constant(b.fresh("end"), Tensor.ofLongs(new long[] {size.length() - 1}));
     b.op(END, "Gather", Map.of("axis", 1L), hidden, last);
+    b.type(END, TensorType.of(model.dtype(), size.rows(), model.width()));
     return b.output(END).build();
   }
 

@@ -67,7 +67,9 @@ public final class PathPatch implements AutoCloseable {
                 .allMatch(i -> hooks.get(i - 1).layer() <= hooks.get(i).layer())
             && hooks.stream().allMatch(h -> h.part().equals("hook_z"));
     shortcut =
-        direct ? graphs.map(b -> new PathToLogits(engine, model, b, spec)).orElse(null) : null;
+        direct
+            ? graphs.map(b -> new PathToLogits(engine, model, b, patcher, spec)).orElse(null)
+            : null;
     chunks =
         shortcut == null
             ? IntStream.range(0, spec.pairs().size()).mapToObj(List::of).toList()
@@ -166,6 +168,16 @@ public final class PathPatch implements AutoCloseable {
     }
   }
 
+  /**
+   * Prepares path patching that may be run several times; what it compiles stays until it is
+   * closed.
+   *
+   * @throws InputException if the specification does not fit the model
+   */
+  public static PathPatch open(Engine engine, LanguageModel model, PathSpec spec) {
+    return new PathPatch(engine, model, spec, false);
+  }
+
   /** Units of such a run, checked like one that runs. */
   public static int units(Engine engine, LanguageModel model, PathSpec spec) {
     try (PathPatch paths = new PathPatch(engine, model, spec, false)) {
@@ -173,7 +185,8 @@ public final class PathPatch implements AutoCloseable {
     }
   }
 
-  private PatchMap run(UnitListener<PathUnit> listener) {
+  /** See {@link #run(Engine, LanguageModel, PathSpec, UnitListener)}. */
+  public PatchMap run(UnitListener<PathUnit> listener) {
     Baselines base = Baselines.of(patcher, spec.pairs());
     double[][] values = new double[senders.size()][spec.pairs().size()];
     for (double[] cell : values) {

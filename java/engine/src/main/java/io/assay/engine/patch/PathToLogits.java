@@ -19,13 +19,14 @@ final class PathToLogits implements AutoCloseable {
   /** Pairs that are done together. */
   private static final int TOGETHER = 8;
 
-  private final Engine engine;
+  private final Patcher patcher;
   private final LanguageModel model;
   private final PathSpec spec;
   private final BlockSessions sessions;
 
-  PathToLogits(Engine engine, LanguageModel model, BlockGraphs blocks, PathSpec spec) {
-    this.engine = engine;
+  PathToLogits(
+      Engine engine, LanguageModel model, BlockGraphs blocks, Patcher patcher, PathSpec spec) {
+    this.patcher = patcher;
     this.model = model;
     this.spec = spec;
     this.sessions = new BlockSessions(engine, model, blocks);
@@ -50,7 +51,7 @@ final class PathToLogits implements AutoCloseable {
   double[] values(List<Integer> indices, List<Endpoint> senders) {
     List<Pair> pairs = indices.stream().map(spec.pairs()::get).toList();
     List<HookPoint> hooks = senders.stream().map(Endpoint::hook).distinct().toList();
-    BaseCache base = BaseCache.of(engine, model, spec.direction(), pairs, hooks);
+    BaseCache base = BaseCache.of(patcher, spec.direction(), pairs, hooks);
     try (Arena arena = Arena.ofShared()) {
       Tensor hidden = sessions.lastNorm(arena, stream(arena, base, indices, senders));
       double[] values = new double[pairs.size() * senders.size()];

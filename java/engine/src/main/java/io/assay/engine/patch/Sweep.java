@@ -21,7 +21,6 @@ import java.util.stream.IntStream;
  * chunk of the pairs, and within a chunk from the last layer to the first, which costs least first.
  */
 public final class Sweep implements AutoCloseable {
-  private final Engine engine;
   private final LanguageModel model;
   private final SweepSpec spec;
   private final Patcher patcher;
@@ -35,7 +34,6 @@ public final class Sweep implements AutoCloseable {
   private final BlockSessions sessions;
 
   private Sweep(Engine engine, LanguageModel model, SweepSpec spec, boolean plain) {
-    this.engine = engine;
     this.model = model;
     this.spec = spec;
     patcher = new Patcher(engine, model);
@@ -120,6 +118,15 @@ public final class Sweep implements AutoCloseable {
     }
   }
 
+  /**
+   * Prepares a sweep that may be run several times; what it compiles stays until it is closed.
+   *
+   * @throws InputException if the specification does not fit the model
+   */
+  public static Sweep open(Engine engine, LanguageModel model, SweepSpec spec) {
+    return new Sweep(engine, model, spec, false);
+  }
+
   /** Units of a sweep, checked like one that runs. */
   public static int units(Engine engine, LanguageModel model, SweepSpec spec) {
     try (Sweep sweep = new Sweep(engine, model, spec, false)) {
@@ -127,7 +134,8 @@ public final class Sweep implements AutoCloseable {
     }
   }
 
-  private PatchMap run(UnitListener<SweepUnit> listener) {
+  /** See {@link #run(Engine, LanguageModel, SweepSpec, UnitListener)}. */
+  public PatchMap run(UnitListener<SweepUnit> listener) {
     Baselines base = Baselines.of(patcher, spec.pairs());
     double[][] values = new double[hooks.size() * places.count() * heads][spec.pairs().size()];
     for (double[] cell : values) {
@@ -164,7 +172,7 @@ public final class Sweep implements AutoCloseable {
       return new PlainSweep(patcher, spec, places, chunk, heads, ablation);
     }
     List<Pair> pairs = chunk.pairs().stream().map(spec.pairs()::get).toList();
-    BaseCache base = BaseCache.of(engine, model, spec.direction(), pairs, hooks);
+    BaseCache base = BaseCache.of(patcher, spec.direction(), pairs, hooks);
     return new SuffixSweep(model, spec, places, chunk, heads, ablation, sessions, base);
   }
 

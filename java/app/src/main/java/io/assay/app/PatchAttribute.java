@@ -1,0 +1,176 @@
+package io.assay.app;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.assay.engine.Engine;
+import io.assay.engine.InputException;
+import io.assay.engine.model.LanguageModel;
+import io.assay.engine.patch.AttributeSpec;
+import io.assay.engine.patch.AttributeSpec.Method;
+import io.assay.engine.patch.AttributeUnit;
+import io.assay.engine.patch.Attribution;
+import io.assay.engine.patch.EdgeAttribution;
+import io.assay.engine.patch.EdgeMap;
+import io.assay.engine.patch.PatchMap;
+import io.assay.engine.run.Run;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/** First-order estimates of patches. */
+@Command(
+    name = "attribute",
+    sortOptions = false,
+    description = {
+      "Estimates all patches at once by gradients: of components (ap), or of edges between them"
+          + " (eap,",
+      "eap-ig). The values are changes of the logit difference. Where attention is saturated they"
+          + " are 0",
+      "though the effect is large: compare with `patch sweep`."
+    },
+    footer = {
+      "",
+      "  assay patch attribute gpt2 --pairs pairs.jsonl --direction denoise",
+      "  assay patch attribute gpt2 --pairs pairs.jsonl --direction noise --method eap-ig"
+    })
+final class PatchAttribute implements Callable<Integer> {
+  private static final String METHOD = "patch.attribute";
+
+  @Mixin private Help help;
+  @Mixin private PatchOptions options;
+
+  @Option(
+      names = "--method",
+      paramLabel = "ap|eap|eap-ig",
+      defaultValue = "ap",
+      description = "What is estimated (default: ${DEFAULT-VALUE}).")
+  private String method;
+
+  @Option(
+      names = "--at",
+      paramLabel = "HOOKS",
+      defaultValue = "blocks.*.attn.hook_z",
+      description = "Components, for ap (default: ${DEFAULT-VALUE}).")
+  private String at;
+
+  @Option(
+      names = "--steps",
+      paramLabel = "M",
+      defaultValue = "5",
+      description = "Gradients that eap-ig takes the mean of (default: ${DEFAULT-VALUE}).")
+  private int steps;
+
+  @Option(
+      names = "--rule",
+      paramLabel = "gauss-legendre|midpoint|legacy",
+      defaultValue = "gauss-legendre",
+      description =
+          "Where eap-ig takes them; legacy is the sum of the released code (default:"
+              + " ${DEFAULT-VALUE}).")
+  private String rule;
+
+  @Mixin private Common common;
+
+  @Override
+  public Integer call() {
+    try (Engine engine = common.engine()) {
+      LanguageModel model = engine.languageModel(options.model());
+      AttributeSpec spec =
+          new AttributeSpec(
+              choice(Method.class, "--method", method),
+              at,
+              steps,
+              choice(AttributeSpec.Rule.class, "--rule", rule),
+              options.direction(),
+              options.pairs(model));
+      return Recording.of(
+          common, options.folder(common), METHOD, run -> run(run, engine, model, spec));
+    }
+  }
+
+  /** The constant that an option names, hyphens standing for underscores. */
+  private static <E extends Enum<E>> E choice(Class<E> type, String option, String text) {
+    String name = text.replace('-', '_').toUpperCase(Locale.ROOT);
+    for (E constant : type.getEnumConstants()) {
+      if (constant.name().equals(name)) {
+        return constant;
+      }
+    }
+    String known =
+        String.join(
+            ", ",
+            List.of(type.getEnumConstants()).stream()
+                .map(c -> c.name().toLowerCase(Locale.ROOT).replace('_', '-'))
+                .toList());
+    throw new InputException("there is no " + option + " " + text + "; there are " + known);
+  }
+
+  private int run(Run run, Engine engine, LanguageModel model, AttributeSpec spec) {
+    Envelope envelope = Envelope.of(METHOD, run);
+    envelope.device(engine);
+    envelope.model(model.model());
+    describe(envelope.spec(), spec);
+    int pairs = spec.pairs().size();
+    boolean edges = spec.method() != Method.AP;
+    int units = edges ? EdgeAttribution.units(pairs) : pairs;
+    envelope.describe(units);
+    PatchMap map = null;
+    EdgeMap scores = null;
+    try (PatchProgress<AttributeUnit> progress =
+        new PatchProgress<>(
+            common, method, units, run.units(AttributeUnit.class, AttributeUnit::name))) {
+      if (edges) {
+        scores = EdgeAttribution.run(engine, model, spec, progress);
+      } else {
+        map = Attribution.run(engine, model, spec, progress);
+      }
+    }
+    if (edges ? scores.cancelled() : map.cancelled()) {
+      return Recording.INTERRUPTED;
+    }
+    if (edges) {
+      PatchJson.fill(envelope, scores);
+    } else {
+      PatchJson.estimates(envelope, map, options.perPair());
+    }
+    Path folder = options.folder(common);
+    Path report =
+        edges
+            ? PatchReport.write(folder, envelope, choices(spec), scores)
+            : PatchReport.write(folder, envelope, choices(spec), map, new double[pairs], List.of());
+    String text = envelope.text(report);
+    run.complete(text);
+    if (common.json()) {
+      common.out().println(text);
+    } else {
+      if (edges) {
+        PatchTable.print(common, scores);
+      } else {
+        PatchTable.estimates(common, map);
+      }
+      common.out().printf(Locale.ROOT, "%.1f s in all%nreport: %s%n", envelope.seconds(), report);
+    }
+    return 0;
+  }
+
+  private PatchChoices choices(AttributeSpec spec) {
+    boolean edges = spec.method() != Method.AP;
+    return new PatchChoices(
+        (edges ? "edges" : "nodes") + ", to first order (" + method + ")",
+        edges ? "all heads, MLPs, the input and the logits" : at,
+        "that of the pair's other prompt",
+        edges ? "summed over all positions" : "one position at a time",
+        options.directionWords(),
+        options.setWords(spec.pairs().size()));
+  }
+
+  private void describe(ObjectNode node, AttributeSpec spec) {
+    choices(spec).put(node);
+    options.describe(node, spec.pairs().size());
+    node.put("method", spec.method().name()).put("at", at);
+    node.put("steps", steps).put("rule", spec.rule().name());
+  }
+}

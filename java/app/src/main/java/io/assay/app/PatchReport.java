@@ -1,0 +1,275 @@
+package io.assay.app;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import io.assay.app.report.Page;
+import io.assay.app.report.Page.Fact;
+import io.assay.app.report.View;
+import io.assay.app.report.View.Axis;
+import io.assay.app.report.View.Column;
+import io.assay.engine.patch.Direction;
+import io.assay.engine.patch.Disagreement;
+import io.assay.engine.patch.EdgeMap;
+import io.assay.engine.patch.PatchMap;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Locale;
+import java.util.stream.IntStream;
+
+/** Reports of patching: the choices, the map, the spread over the pairs, what disagrees. */
+final class PatchReport {
+  private static final String UNIT = "logit difference";
+  private static final int SHOWN = 40;
+
+  private PatchReport() {}
+
+  /**
+   * Writes the report of a map into {@code folder}, under the name of the run.
+   *
+   * @param base the metric without a patch, by pair; zeros where the values are changes already
+   * @param disagreements between kinds of effects; may be empty
+   */
+  static Path write(
+      Path folder,
+      Envelope envelope,
+      PatchChoices choices,
+      PatchMap map,
+      double[] base,
+      List<Disagreement> disagreements) {
+    double unpatched = Arrays.stream(base).average().orElseThrow();
+    int strongest = PatchTable.strongest(map, unpatched).getFirst();
+    double effect = map.mean(strongest) - unpatched;
+    List<View> views = new ArrayList<>(List.of(choices.table(), heat(map, unpatched)));
+    if (!disagreements.isEmpty()) {
+      views.add(disagreements(map, disagreements));
+    }
+    views.add(spread(map, base));
+    return page(
+        folder,
+        envelope,
+        "%s has the largest effect, %+.3f"
+            .formatted(capital(PatchTable.name(map, strongest)), effect),
+        choices,
+        List.of(
+            new Fact("logit difference, clean", map.clean(), ""),
+            new Fact("logit difference, corrupt", map.corrupt(), ""),
+            new Fact("largest effect", effect, "of " + PatchTable.name(map, strongest)),
+            new Fact("pairs", map.base().clean().length, "")),
+        views);
+  }
+
+  /** Writes the report of scores of edges. */
+  static Path write(Path folder, Envelope envelope, PatchChoices choices, EdgeMap map) {
+    List<String> sources = map.edges().sources();
+    List<String> destinations = map.edges().destinations();
+    float[] values = new float[sources.size() * destinations.size()];
+    List<Integer> real = new ArrayList<>();
+    for (int i = 0; i < values.length; i++) {
+      int s = i / destinations.size();
+      int d = i % destinations.size();
+      boolean edge = map.edges().has(s, d);
+      values[i] = edge ? (float) map.values()[s][d] : Float.NaN;
+      if (edge) {
+        real.add(i);
+      }
+    }
+    real.sort(Comparator.comparingDouble(i -> -Math.abs(values[i])));
+    List<List<?>> rows = new ArrayList<>();
+    for (int i : real.subList(0, Math.min(SHOWN, real.size()))) {
+      int s = i / destinations.size();
+      int d = i % destinations.size();
+      rows.add(List.of(sources.get(s), destinations.get(d), map.values()[s][d]));
+    }
+    int best = real.getFirst();
+    return page(
+        folder,
+        envelope,
+        "The edge %s to %s has the largest estimate, %+.3f"
+            .formatted(
+                sources.get(best / destinations.size()),
+                destinations.get(best % destinations.size()),
+                values[best]),
+        choices,
+        List.of(
+            new Fact("edges", map.edges().count(), ""),
+            new Fact("pairs", map.base().clean().length, "")),
+        List.of(
+            choices.table(),
+            new View.HeatMap(
+                "Edges",
+                "Change of the logit difference, to first order, if the edge alone carries the"
+                    + " other prompt's value. Empty where there is no edge.",
+                null,
+                new Axis("from", sources),
+                new Axis("to", destinations),
+                UNIT,
+                true,
+                values),
+            new View.Table(
+                "Largest estimates",
+                "Exact edges come from `assay patch path --mlps frozen`.",
+                List.of(new Column("from"), new Column("to"), new Column("estimate", UNIT, 4)),
+                rows)));
+  }
+
+  private static Path page(
+      Path folder,
+      Envelope envelope,
+      String title,
+      PatchChoices choices,
+      List<Fact> facts,
+      List<View> views) {
+    Path file = folder.resolve(envelope.run() + ".html");
+    JsonNode run = envelope.tree(file);
+    String lead =
+        "%s of %s, replaced by %s; %s; %s; %s."
+            .formatted(
+                capital(choices.granularity()),
+                choices.component(),
+                choices.value(),
+                choices.positions(),
+                choices.direction(),
+                choices.set());
+    return new Page(title, lead, facts, run, views).write(file);
+  }
+
+  private static String capital(String text) {
+    return text.substring(0, 1).toUpperCase(Locale.ROOT) + text.substring(1);
+  }
+
+  /** Heads (or layers) by positions; layers by heads where there are no positions. */
+  private static View heat(PatchMap map, double unpatched) {
+    List<String> axes = map.axes();
+    int position = axes.indexOf("position");
+    List<String> columns =
+        axes.isEmpty()
+            ? List.of("all")
+            : map.labels().get(position < 0 ? axes.size() - 1 : position);
+    List<String> rows = new ArrayList<>();
+    float[] values = new float[map.cells()];
+    for (int cell = 0; cell < map.cells(); cell++) {
+      int column = place(map, cell, position < 0 ? axes.size() - 1 : position);
+      String row = rowName(map, cell, position < 0 ? axes.size() - 1 : position);
+      if (!rows.contains(row)) {
+        rows.add(row);
+      }
+      values[rows.indexOf(row) * columns.size() + column] = (float) (map.mean(cell) - unpatched);
+    }
+    String across = axes.isEmpty() ? "" : axes.get(position < 0 ? axes.size() - 1 : position);
+    return new View.HeatMap(
+        "Effects",
+        "Change of the logit difference, mean over the pairs; the earliest layer is the first row.",
+        null,
+        new Axis(axes.contains("head") && position >= 0 ? "layer.head" : "layer", rows),
+        new Axis(across, columns),
+        UNIT,
+        true,
+        values);
+  }
+
+  /** Index of a cell on one axis. */
+  private static int place(PatchMap map, int cell, int axis) {
+    int rest = cell;
+    for (int a = map.axes().size() - 1; a > axis; a--) {
+      rest /= map.labels().get(a).size();
+    }
+    return axis < 0 ? 0 : rest % map.labels().get(axis).size();
+  }
+
+  private static String rowName(PatchMap map, int cell, int without) {
+    List<String> parts = new ArrayList<>();
+    for (int axis = 0; axis < map.axes().size(); axis++) {
+      if (axis != without) {
+        parts.add(map.labels().get(axis).get(place(map, cell, axis)));
+      }
+    }
+    return parts.isEmpty() ? "all" : String.join(".", parts);
+  }
+
+  private static View disagreements(PatchMap map, List<Disagreement> found) {
+    List<List<?>> rows = new ArrayList<>();
+    for (Disagreement d : found) {
+      List<Object> row = new ArrayList<>();
+      row.add(PatchTable.name(map, d.cell()));
+      row.add(d.node());
+      row.add(Double.isNaN(d.path()) ? null : d.path());
+      row.add(Double.isNaN(d.estimate()) ? null : d.estimate());
+      row.add(
+          (d.pathDiffers() ? "later heads answer it. " : "")
+              + (d.estimateDiffers() ? "not linear: do not trust the estimate." : ""));
+      rows.add(row);
+    }
+    return new View.Table(
+        "Where the kinds of effect disagree",
+        "The node patch lets all later heads answer; the direct path to the logits does not; the"
+            + " estimate is of first order. Listed are those of which two differ by more than half"
+            + " of the larger, which is at least a tenth of the largest effect.",
+        List.of(
+            new Column("component"),
+            new Column("node", UNIT, 4),
+            new Column("direct path", UNIT, 4),
+            new Column("estimate", UNIT, 4),
+            new Column("meaning")),
+        rows);
+  }
+
+  /** The strongest cells with quartiles over the pairs and an interval of the mean. */
+  private static View spread(PatchMap map, double[] base) {
+    int pairs = base.length;
+    double unpatched = Arrays.stream(base).average().orElseThrow();
+    List<Integer> order =
+        IntStream.range(0, map.cells())
+            .boxed()
+            .sorted(Comparator.comparingDouble(c -> -Math.abs(map.mean(c) - unpatched)))
+            .limit(SHOWN)
+            .toList();
+    List<List<?>> rows = new ArrayList<>();
+    for (int cell : order) {
+      double[] effects = new double[pairs];
+      for (int i = 0; i < pairs; i++) {
+        effects[i] = map.values()[cell][i] - base[i];
+      }
+      double mean = Arrays.stream(effects).average().orElseThrow();
+      double square = Arrays.stream(effects).map(e -> (e - mean) * (e - mean)).sum();
+      double half = pairs < 2 ? Double.NaN : 1.96 * Math.sqrt(square / (pairs - 1) / pairs);
+      Arrays.sort(effects);
+      double score = map.normalised(cell);
+      List<Object> row = new ArrayList<>();
+      row.add(PatchTable.name(map, cell));
+      row.add(mean);
+      row.add(Double.isNaN(half) ? null : half);
+      row.add(quantile(effects, 0.25));
+      row.add(quantile(effects, 0.5));
+      row.add(quantile(effects, 0.75));
+      row.add(Double.isNaN(score) ? null : score);
+      rows.add(row);
+    }
+    return new View.Table(
+        "Spread over the pairs",
+        "The largest effects; +- is half of a 95 % interval of the mean by the normal distribution;"
+            + " the score is the ratio of means (patched - corrupt) / (clean - corrupt).",
+        List.of(
+            new Column("component"),
+            new Column("mean effect", UNIT, 4),
+            new Column("+-", UNIT, 4),
+            new Column("lower quartile", "", 4),
+            new Column("median", "", 4),
+            new Column("upper quartile", "", 4),
+            new Column("score", "", 3)),
+        rows);
+  }
+
+  private static double quantile(double[] sorted, double q) {
+    double at = q * (sorted.length - 1);
+    int low = (int) at;
+    int high = Math.min(sorted.length - 1, low + 1);
+    return sorted[low] + (at - low) * (sorted[high] - sorted[low]);
+  }
+
+  /** The metric without a patch, by pair. */
+  static double[] base(PatchMap map, Direction direction) {
+    return direction == Direction.DENOISE ? map.base().corrupt() : map.base().clean();
+  }
+}

@@ -1,0 +1,259 @@
+package io.assay.app.bench;
+
+import io.assay.engine.Engine;
+import io.assay.engine.model.LanguageModel;
+import io.assay.engine.patch.Direction;
+import io.assay.engine.patch.Pair;
+import io.assay.engine.patch.PatchMap;
+import io.assay.engine.patch.PathPatch;
+import io.assay.engine.patch.PathSpec;
+import io.assay.engine.patch.Sweep;
+import io.assay.engine.patch.SweepSpec;
+import io.assay.engine.run.UnitListener;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * Maps of patches at GPT-2 small's shape against a loop of whole passes, of which a part is timed.
+ * Both have compiled their graphs before.
+ */
+abstract class PatchQuestion implements Question {
+  static final int LENGTH = 15;
+  static final int HEADS = 12;
+  private static final int LAYER = 6;
+
+  /** Forward passes of the loop that are timed. */
+  static final int SAMPLE = 24;
+
+  final Engine engine;
+  final LanguageModel model = Gpt2Small.model();
+  final List<Pair> pairs;
+  private NaivePatch naive;
+
+  PatchQuestion(Engine engine, int count) {
+    this.engine = engine;
+    this.pairs = draw(count);
+  }
+
+  private static List<Pair> draw(int count) {
+    Draw draw = new Draw(15);
+    List<Pair> drawn = new ArrayList<>();
+    for (int i = 0; i < count; i++) {
+      List<Integer> clean = new ArrayList<>();
+      List<Integer> corrupt = new ArrayList<>();
+      int[] ids = draw.ids(2 * LENGTH, 50_000);
+      for (int t = 0; t < LENGTH; t++) {
+        clean.add(ids[t]);
+        corrupt.add(t == LENGTH - 1 ? ids[t] : ids[LENGTH + t]);
+      }
+      drawn.add(new Pair(clean, corrupt, 50_100 + i, 50_200 + i, Map.of()));
+    }
+    return drawn;
+  }
+
+  /** Passes of the whole loop over one pair. */
+  abstract int passes();
+
+  @Override
+  public String shape() {
+    return "gpt2-small, %d tokens, %d pair%s"
+        .formatted(LENGTH, pairs.size(), pairs.size() == 1 ? "" : "s");
+  }
+
+  @Override
+  public String baseline() {
+    return "a pass for each patch (%d of %d timed)".formatted(SAMPLE, passes());
+  }
+
+  private NaivePatch naive() {
+    if (naive == null) {
+      naive = new NaivePatch(engine, model, pairs.getFirst(), LAYER);
+    }
+    return naive;
+  }
+
+  @Override
+  public void other() {
+    for (int i = 0; i < SAMPLE; i++) {
+      naive().run(i % LENGTH, i % HEADS, pairs.getFirst());
+    }
+  }
+
+  @Override
+  public double secondsOfOther(Clock clock) {
+    naive();
+    return clock.seconds(this::other) / SAMPLE * passes() * pairs.size();
+  }
+
+  @Override
+  public Cost baselineCost() {
+    double pass = LENGTH * 2.0 * (Gpt2Small.BLOCKS + Gpt2Small.HEAD);
+    return new Cost(pass * passes() * pairs.size(), 0);
+  }
+
+  @Override
+  public int runs() {
+    return pairs.size() == 1 ? 3 : 1;
+  }
+
+  @Override
+  public void close() {
+    if (naive != null) {
+      naive.close();
+    }
+  }
+
+  /** Head by position, all layers. */
+  static final class OfSweep extends PatchQuestion {
+    private Sweep sweep;
+
+    OfSweep(Engine engine, int count) {
+      super(engine, count);
+    }
+
+    @Override
+    public String name() {
+      return "patch.sweep";
+    }
+
+    @Override
+    int passes() {
+      return Gpt2Small.LAYERS * LENGTH * HEADS;
+    }
+
+    private PatchMap map() {
+      if (sweep == null) {
+        SweepSpec spec = SweepSpec.of("blocks.*.attn.hook_z", Direction.NOISE, pairs);
+        sweep = Sweep.open(engine, model, spec);
+      }
+      return sweep.run(new UnitListener<>() {});
+    }
+
+    @Override
+    public void close() {
+      super.close();
+      if (sweep != null) {
+        sweep.close();
+      }
+    }
+
+    @Override
+    public void ours() {
+      map();
+    }
+
+    @Override
+    public void check() {
+      PatchMap map = map();
+      for (int i = 0; i < SAMPLE; i++) {
+        int position = i % LENGTH;
+        int head = i % HEADS;
+        double want = super.naive().run(position, head, pairs.getFirst());
+        double got = map.values()[(LAYER * LENGTH + position) * HEADS + head][0];
+        if (Math.abs(want - got) > 1e-4) {
+          throw new IllegalStateException(
+              "patch.sweep gives %g at head %d of position %d, a whole pass %g"
+                  .formatted(got, head, position, want));
+        }
+      }
+    }
+
+    @Override
+    public double bound(double otherSeconds) {
+      return otherSeconds / 10;
+    }
+
+    /** Products of the rows that a patch changes: specs/ioi.md 7, suffix recompute. */
+    @Override
+    public Cost cost() {
+      double square = (double) Gpt2Small.WIDTH * Gpt2Small.WIDTH;
+      double layers = Gpt2Small.LAYERS;
+      double copies = (double) HEADS * LENGTH;
+      double rows = copies * (LENGTH + 1) / 2;
+      double keys = 0;
+      for (int start = 0; start < LENGTH; start++) {
+        for (int at = start; at < LENGTH; at++) {
+          keys += HEADS * (at + 1.0);
+        }
+      }
+      double block = rows * 24 * square + 4 * Gpt2Small.WIDTH * keys;
+      double passes = (layers - 1) * (layers - 2) / 2;
+      double last = rows * 4 * square + copies * 20 * square;
+      double patched = copies * 16 * square;
+      return new Cost(pairs.size() * (passes * block + (layers - 1) * last + layers * patched), 0);
+    }
+  }
+
+  /** Heads to the logits. */
+  static final class OfPaths extends PatchQuestion {
+    private PathPatch paths;
+
+    OfPaths(Engine engine, int count) {
+      super(engine, count);
+    }
+
+    @Override
+    public String name() {
+      return "patch.path";
+    }
+
+    /** Passes C and D of each sender. */
+    @Override
+    int passes() {
+      return 2 * Gpt2Small.LAYERS * HEADS;
+    }
+
+    private PathSpec spec() {
+      return PathSpec.toLogits(Direction.NOISE, pairs);
+    }
+
+    private PatchMap map() {
+      if (paths == null) {
+        paths = PathPatch.open(engine, model, spec());
+      }
+      return paths.run(new UnitListener<>() {});
+    }
+
+    @Override
+    public void close() {
+      super.close();
+      if (paths != null) {
+        paths.close();
+      }
+    }
+
+    @Override
+    public void ours() {
+      map();
+    }
+
+    @Override
+    public void check() {
+      PatchMap got = map();
+      PathSpec one = spec().withFrom("blocks.3.attn.hook_z");
+      PatchMap want = PathPatch.runPlainly(engine, model, one);
+      for (int head = 0; head < HEADS; head++) {
+        double difference = want.values()[head][0] - got.values()[3 * HEADS + head][0];
+        if (Math.abs(difference) > 1e-4) {
+          throw new IllegalStateException(
+              "patch.path is off by %g at head 3.%d".formatted(difference, head));
+        }
+      }
+    }
+
+    @Override
+    public double bound(double otherSeconds) {
+      return otherSeconds / 50;
+    }
+
+    /** The MLPs behind each sender, one row each. */
+    @Override
+    public Cost cost() {
+      double layers = Gpt2Small.LAYERS;
+      double rows = HEADS * layers * (layers + 1) / 2;
+      double square = (double) Gpt2Small.WIDTH * Gpt2Small.WIDTH;
+      return new Cost(pairs.size() * rows * 16 * square, 0);
+    }
+  }
+}

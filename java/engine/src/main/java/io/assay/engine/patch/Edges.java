@@ -1,0 +1,77 @@
+package io.assay.engine.patch;
+
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * The components of a decoder that write into the stream and read from it, and which of them are
+ * before which: the graph that edge attribution scores.
+ *
+ * @param layers blocks
+ * @param heads that write, and that ask
+ * @param keyHeads heads of keys and values
+ * @param mlps whether blocks have MLPs
+ */
+public record Edges(int layers, int heads, int keyHeads, boolean mlps) {
+  /** What writes: {@code input}, then of each block {@code aL.hH} and {@code mL}. */
+  public List<String> sources() {
+    List<String> names = new ArrayList<>(List.of("input"));
+    for (int layer = 0; layer < layers; layer++) {
+      for (int head = 0; head < heads; head++) {
+        names.add("a" + layer + ".h" + head);
+      }
+      if (mlps) {
+        names.add("m" + layer);
+      }
+    }
+    return names;
+  }
+
+  /** What reads: of each block {@code aL.hH<q>}, then k and v, and {@code mL}; {@code logits}. */
+  public List<String> destinations() {
+    List<String> names = new ArrayList<>();
+    for (int layer = 0; layer < layers; layer++) {
+      for (String part : List.of("q", "k", "v")) {
+        for (int head = 0; head < (part.equals("q") ? heads : keyHeads); head++) {
+          names.add("a" + layer + ".h" + head + "<" + part + ">");
+        }
+      }
+      if (mlps) {
+        names.add("m" + layer);
+      }
+    }
+    names.add("logits");
+    return names;
+  }
+
+  int perSource() {
+    return heads + (mlps ? 1 : 0);
+  }
+
+  int perDestination() {
+    return heads + 2 * keyHeads + (mlps ? 1 : 0);
+  }
+
+  /** Whether a source is before a destination. */
+  public boolean has(int source, int destination) {
+    if (source == 0 || destination == layers * perDestination()) {
+      return true;
+    }
+    int from = (source - 1) / perSource();
+    int to = destination / perDestination();
+    boolean toMlp = mlps && destination % perDestination() == perDestination() - 1;
+    boolean fromMlp = mlps && (source - 1) % perSource() == heads;
+    return from < to || from == to && toMlp && !fromMlp;
+  }
+
+  /** Number of edges. */
+  public int count() {
+    int count = 0;
+    for (int s = 0; s < 1 + layers * perSource(); s++) {
+      for (int d = 0; d <= layers * perDestination(); d++) {
+        count += has(s, d) ? 1 : 0;
+      }
+    }
+    return count;
+  }
+}

@@ -98,15 +98,20 @@ final class ActivationRules {
         () -> {
           Expr x = b.in(0);
           if (b.node().text("approximate", "none").equals("tanh")) {
-            double c = Math.sqrt(2 / Math.PI);
-            Expr t = x.plus(x.squared().times(x).times(0.044715)).times(c).tanh();
-            Expr inner = x.squared().times(3 * 0.044715).plus(1).times(c);
-            Expr slope = x.times(t.squared().from(1)).times(inner).plus(t.plus(1)).times(0.5);
-            return b.g().times(slope);
+            return b.g().times(tanhGelu(x));
           }
           Expr cdf = x.times(Math.sqrt(0.5)).erf().plus(1).times(0.5);
           Expr density = x.squared().times(-0.5).exp().times(1 / Math.sqrt(2 * Math.PI));
           return b.g().times(cdf.plus(x.times(density)));
         });
+  }
+
+  /** Slope of the tanh form. Beyond 100 the tanh is 1, and the square, held there, not infinite. */
+  static Expr tanhGelu(Expr x) {
+    double c = Math.sqrt(2 / Math.PI);
+    Expr square = x.squared().atMost(1e4);
+    Expr t = x.plus(square.times(x).times(0.044715)).times(c).tanh();
+    Expr inner = square.times(3 * 0.044715).plus(1).times(c);
+    return x.times(t.squared().from(1)).times(inner).plus(t.plus(1)).times(0.5);
   }
 }

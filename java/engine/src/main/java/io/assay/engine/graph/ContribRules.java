@@ -20,7 +20,7 @@ final class ContribRules {
     expanded(rules, "FusedConv", ContribRules::fusedConv);
     expanded(rules, "Gelu", b -> gelu(b.in(0)));
     expanded(rules, "BiasGelu", b -> gelu(b.in(0).plus(b.in(1))));
-    expanded(rules, "FastGelu", b -> fastGelu(b.has(1) ? b.in(0).plus(b.in(1)) : b.in(0)));
+    rules.put("com.microsoft.FastGelu", ContribRules::fastGelu);
     expanded(rules, "QuickGelu", ContribRules::quickGelu);
     rules.put(
         "com.microsoft.SkipLayerNormalization",
@@ -93,9 +93,11 @@ final class ContribRules {
     return x.times(x.times(Math.sqrt(0.5)).erf().plus(1)).times(0.5);
   }
 
-  private static Expr fastGelu(Expr x) {
-    Expr inner = x.plus(x.squared().times(x).times(0.044715)).times(Math.sqrt(2 / Math.PI));
-    return x.times(inner.tanh().plus(1)).times(0.5);
+  /** The tanh form of Gelu, of x or of x and a bias. */
+  private static void fastGelu(Backward b) {
+    Expr g = b.g().times(ActivationRules.tanhGelu(b.has(1) ? b.in(0).plus(b.in(1)) : b.in(0)));
+    b.give(0, () -> g);
+    b.give(1, () -> g);
   }
 
   private static Expr quickGelu(Backward b) {

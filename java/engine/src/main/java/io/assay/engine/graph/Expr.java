@@ -264,6 +264,11 @@ final class Expr {
     return times(this);
   }
 
+  /** The smaller of this and {@code x}. */
+  Expr atMost(double x) {
+    return op("Min", tape.scalar(dtype(), x));
+  }
+
   Expr lessThan(double x) {
     return op("Less", tape.scalar(dtype(), x));
   }

@@ -212,8 +212,10 @@ public final class Graph {
 
   /**
    * Fixes the shapes of inputs, infers those of all values, and folds what is then constant: shape
-   * arithmetic and other values that do not depend on inputs or float weights (constants of rank 1
-   * and more). Afterwards {@link #type} is static for every value, and nothing unused is left.
+   * arithmetic and other values that do not depend on inputs or float weights. Float numbers (of
+   * rank 0) are folded with shape arithmetic, not with each other, and one that was has no
+   * gradient: it is then no value of the graph. Afterwards {@link #type} is static for every value,
+   * and nothing unused is left.
    *
    * <p>Inputs not named get their shape from the symbols that the named ones bind.
    *

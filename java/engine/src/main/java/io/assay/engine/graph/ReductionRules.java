@@ -46,11 +46,15 @@ final class ReductionRules {
     return spread(b).times(b.in(0)).over(y).unless(y.sameAs(0));
   }
 
-  /** {@code g exp(x - y)}; 0 for a term that is 0, also where all are. */
+  /**
+   * {@code g exp(x - y)}, divided by the sum of these shares, which is 1 but for the rounding of y:
+   * at 1e8 that is a factor. 0 for a term that is 0, also where all are.
+   */
   private static Expr logSumExp(Backward b) {
     Expr x = b.in(0);
     Expr share = x.minus(withAxes(b, b.out())).exp();
-    return spread(b).times(share).unless(x.sameAs(Double.NEGATIVE_INFINITY));
+    Expr exact = share.over(share.sum(axes(b)));
+    return spread(b).times(exact).unless(x.sameAs(Double.NEGATIVE_INFINITY));
   }
 
   /** PyTorch's amax and amin: elements that are the extreme share the gradient evenly. */

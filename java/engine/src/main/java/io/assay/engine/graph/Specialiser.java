@@ -14,6 +14,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.stream.IntStream;
 
 /**
  * Fixes the input shapes of a graph, infers all others, folds what becomes constant, and writes out
@@ -43,6 +44,11 @@ final class Specialiser {
   private final Map<String, TensorType> types = new HashMap<>();
   private final Map<String, Tensor> constants;
   private final Set<String> foldable = new HashSet<>();
+
+  /** Float constants of rank 0, which may be weights, and those of them that were folded away. */
+  private final Set<String> scalars = new HashSet<>();
+
+  private final Set<String> spent = new HashSet<>();
   private final List<Node> kept = new ArrayList<>();
   private final List<Node> pending = new ArrayList<>();
   private final Set<String> pendingValues = new HashSet<>();
@@ -87,7 +93,14 @@ final class Specialiser {
       node.outputs().stream().filter(types::containsKey).forEach(v -> b.type(v, types.get(v)));
     }
     g.outputs().forEach(b::output);
-    return b.build().slice(g.inputs(), g.outputs());
+    Graph specialised = b.build().slice(g.inputs(), g.outputs());
+    Map<String, String> apart = new LinkedHashMap<>();
+    for (String value : specialised.constants().keySet()) {
+      if (spent.contains(value) && !g.outputs().contains(value)) {
+        apart.put(value, b.fresh(value + ".unfolded"));
+      }
+    }
+    return apart.isEmpty() ? specialised : specialised.rename(apart);
   }
 
   /** A constant of the model: a weight is not folded. */
@@ -96,6 +109,9 @@ final class Specialiser {
     types.put(value, TensorType.of(tensor.dtype(), tensor.shape()));
     if (!tensor.dtype().isFloat() || tensor.rank() == 0) {
       foldable.add(value);
+      if (tensor.dtype().isFloat()) {
+        scalars.add(value);
+      }
     }
   }
 
@@ -113,6 +129,9 @@ final class Specialiser {
       } else if (node.domain().isEmpty() && node.op().equals("Constant")) {
         given(node.output(0), OnnxReader.constantOf(node));
       } else if (isConstant(node, reads)) {
+        if (!GradientRules.isConstant(node)) {
+          reads.stream().filter(scalars::contains).forEach(spent::add);
+        }
         pending.add(node);
         pendingValues.addAll(node.outputs());
       } else if (reads.stream().anyMatch(pendingValues::contains)) {
@@ -129,7 +148,10 @@ final class Specialiser {
           others.reversed().forEach(todo::addFirst);
         } else if (Shapes.knows(node)) {
           infer(node);
-          kept.add(node);
+          kept.add(
+              isUnturned(node)
+                  ? new Node(node.name(), "", "Identity", node.inputs(), node.outputs(), Map.of())
+                  : node);
         } else {
           keepUntyped(node);
         }
@@ -170,7 +192,23 @@ final class Specialiser {
   private boolean isConstant(Node node, Set<String> reads) {
     return !RANDOM.contains(node.op())
         && !sequences.concerns(node)
-        && reads.stream().allMatch(v -> foldable.contains(v) || pendingValues.contains(v));
+        && reads.stream().allMatch(v -> foldable.contains(v) || pendingValues.contains(v))
+        && !isOfWeights(node, reads);
+  }
+
+  /** Whether a node computes floats from float numbers of the model alone, which may be weights. */
+  private boolean isOfWeights(Node node, Set<String> reads) {
+    return !reads.isEmpty()
+        && scalars.containsAll(reads)
+        && Shapes.knows(node)
+        && !GradientRules.isConstant(node)
+        && Shapes.infer(node, types::get, constants::get).getFirst().dtype().isFloat();
+  }
+
+  /** The runtime takes every Transpose before a Gemm, which a gradient has, for one that swaps. */
+  private static boolean isUnturned(Node node) {
+    long[] order = node.qualifiedOp().equals("Transpose") ? node.integers("perm") : null;
+    return order != null && IntStream.range(0, order.length).allMatch(i -> order[i] == i);
   }
 
   private Tensor shapeOf(Node node) {

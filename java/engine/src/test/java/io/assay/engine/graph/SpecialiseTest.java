@@ -73,13 +73,41 @@ class SpecialiseTest {
     Graph g = b.output("y").output("j").build();
     Graph fixed = g.specialise(Map.of("x", new long[] {3, 2}), ort);
     assertEquals(
-        List.of("Transpose", "MatMul", "Mul"), fixed.nodes().stream().map(Node::op).toList());
+        List.of("Transpose", "Reciprocal", "MatMul", "Mul"),
+        fixed.nodes().stream().map(Node::op).toList());
     assertSame(g.constant("w"), fixed.constant("w"));
-    assertEquals(0.5, fixed.constant("half").get(0));
+    assertSame(g.constant("two"), fixed.constant("two"));
     assertArrayEquals(new long[] {-4}, fixed.constant("j").toLongs());
     assertEquals(1, ort.runs);
-    assertEquals(Set.of("w", "half", "j"), fixed.constants().keySet());
+    assertEquals(Set.of("w", "two", "j"), fixed.constants().keySet());
     assertEquals(2 * 3 * 2 * 2, fixed.operations());
+  }
+
+  /** A learned temperature is a weight; one that shape arithmetic took is no value any more. */
+  @Test
+  void aNumberThatIsAWeightHasItsWholeGradientOrNone() {
+    for (boolean folded : new boolean[] {false, true}) {
+      Graph.Builder b = Graph.builder("g").opset("", 18);
+      b.input("x", TensorType.of(DType.F32, 2));
+      b.constant("t", Tensor.scalar(DType.F32, 0.5));
+      b.op("e", "Exp", Map.of(), "t");
+      b.op("n", "Size", Map.of(), "x");
+      b.op("float", "Cast", Map.of("to", 1L), "n");
+      b.op("p", "Mul", Map.of(), folded ? "float" : "x", "t");
+      b.op("y", "Mul", Map.of(), "x", "e");
+      b.op("z", "Add", Map.of(), "y", "p");
+      Graph fixed = b.output("z").build().specialise(Map.of(), ort);
+      if (folded) {
+        assertThrows(
+            InputException.class, () -> fixed.differentiate(Map.of("z", "seed"), List.of("t")));
+        continue;
+      }
+      Tensor x = Tensor.ofFloats(new float[] {3, 4}, 2);
+      Tensor seed = Tensor.ofFloats(new float[] {1, 1}, 2);
+      Graph d = fixed.differentiate(Map.of("z", "seed"), List.of("t")).graph();
+      double got = ort.evaluate(d, Map.of("x", x, "seed", seed)).get("t.grad").get(0);
+      assertEquals(7 * Math.exp(0.5) + 7, got, 1e-5);
+    }
   }
 
   @Test

@@ -371,6 +371,9 @@ final class Expr {
 
   /** Product over {@code axes}, which stay with size 1. */
   Expr product(long... axes) {
+    if (axes.length == 0) {
+      return this;
+    }
     return tape.opset < 18
         ? tape.op("ReduceProd", Map.of("axes", Arrays.stream(axes).boxed().toList()), this)
         : op("ReduceProd", tape.longs(axes));

@@ -264,7 +264,8 @@ public final class Session implements AutoCloseable {
     check(values, inputs, "input", inputs.keySet());
     Map<String, Tensor> aligned = new LinkedHashMap<>(values);
     aligned.replaceAll((name, t) -> OrtTensors.aligned(t));
-    // Outputs of known shape are written where they will stay; the others are copied out.
+    // Outputs of known shape are written where they will stay; the others are copied out. The
+    // runtime shows an output whose rank it does not know like a scalar.
     Map<String, Tensor> results = new LinkedHashMap<>();
     Map<String, Tensor> pinned = new LinkedHashMap<>();
     Set<String> others = new LinkedHashSet<>();
@@ -273,7 +274,7 @@ public final class Session implements AutoCloseable {
           Tensor t = null;
           if (direct.contains(name)) {
             t = OrtTensors.copy(source(name, values));
-          } else if (slot.isFixed()) {
+          } else if (slot.isFixed() && slot.shape().length > 0) {
             t = Tensor.allocate(Arena.ofAuto(), slot.dtype(), slot.shape());
             pinned.put(name, t);
           } else {

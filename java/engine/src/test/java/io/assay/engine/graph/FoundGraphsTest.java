@@ -33,6 +33,33 @@ class FoundGraphsTest {
     new GraphCheck().check(b.build(), inputs);
   }
 
+  /** Without axes each element is its own product, not all one. */
+  @Test
+  void aProductOverNoAxes() {
+    Graph.Builder b = Graph.builder("seed 5106");
+    b.opset("", 18);
+    b.input("v0", new TensorType(DType.F32, List.of(Dim.of(2))));
+    Map<String, Object> none = Map.of("keepdims", 1L, "noop_with_empty_axes", 1L);
+    b.node(new Node("v1", "", "ReduceProd", List.of("v0"), List.of("v1"), none));
+    b.output("v1");
+    Map<String, Tensor> inputs = new LinkedHashMap<>();
+    inputs.put("v0", Tensor.ofFloats(new float[] {-0.9238281f, 1.0380859f}, 2));
+    new GraphCheck().check(b.build(), inputs);
+  }
+
+  /** The runtime does not know the rank of the output before it runs. */
+  @Test
+  void anOutputOfUnknownRank() {
+    Graph.Builder b = Graph.builder("seed 122");
+    b.opset("", 18);
+    b.input("x0", new TensorType(DType.F32, List.of(Dim.symbol("n"), Dim.of(1), Dim.of(3))));
+    b.node(new Node("v0", "", "Squeeze", List.of("x0"), List.of("v0"), Map.of()));
+    b.output("v0");
+    Map<String, Tensor> inputs = new LinkedHashMap<>();
+    inputs.put("x0", Tensor.ofFloats(new float[] {0.9f, -1, 0.5f, 0.2f, 0.4f, -0.7f}, 2, 1, 3));
+    new GraphCheck().check(b.build(), inputs);
+  }
+
   static Tensor booleans(Tensor longs) {
     return new Array64(DType.BOOL, Array64.of(longs).shape(), longs.toDoubles()).tensor();
   }

@@ -4,6 +4,8 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.assay.engine.session.Session;
+import io.assay.engine.session.SessionOptions;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
 import java.util.ArrayList;
@@ -40,7 +42,15 @@ final class GraphCheck {
   /** Entries of one value that are compared at most. */
   private static final int ENTRIES = 24;
 
-  private final Ort ort = new Ort();
+  private static final SessionOptions OPTIONS = SessionOptions.cpu(1).withSpin(false);
+
+  /** The runtime as users have it, with the optimisations that sessions leave on. */
+  private final Evaluator ort =
+      (g, inputs) -> {
+        try (Session session = Session.compile(g, OPTIONS)) {
+          return session.run(inputs);
+        }
+      };
 
   /** Entries of gradients compared, and those set aside since the difference is no derivative. */
   long compared;

@@ -43,6 +43,21 @@ final class RandomGraph {
   /** A graph and a point. */
   record Sample(Graph graph, Map<String, Tensor> inputs) {}
 
+  /** What has been made so far; {@code values} has the inputs, the constants and all results. */
+  private record Parts(
+      Map<String, TensorType> inputs,
+      Map<String, Tensor> constants,
+      List<Node> nodes,
+      Map<String, Array64> values) {
+    Parts copy() {
+      return new Parts(
+          new LinkedHashMap<>(inputs),
+          new LinkedHashMap<>(constants),
+          new ArrayList<>(nodes),
+          new LinkedHashMap<>(values));
+    }
+  }
+
   private static final List<Step> STEPS = new ArrayList<>();
 
   static {
@@ -58,10 +73,9 @@ final class RandomGraph {
   private final long salt;
   private final int rows;
   private final boolean symbolic;
-  private Map<String, TensorType> inputs = new LinkedHashMap<>();
-  private Map<String, Tensor> constants = new LinkedHashMap<>();
-  private List<Node> nodes = new ArrayList<>();
-  private Map<String, Array64> values = new LinkedHashMap<>();
+  private Parts parts =
+      new Parts(
+          new LinkedHashMap<>(), new LinkedHashMap<>(), new ArrayList<>(), new LinkedHashMap<>());
 
   private RandomGraph(Choices choices) {
     this.choices = choices;
@@ -83,46 +97,32 @@ final class RandomGraph {
   }
 
   private void step(Step step) {
-    var before =
-        new Object[] {
-          new LinkedHashMap<>(inputs),
-          new LinkedHashMap<>(constants),
-          new ArrayList<>(nodes),
-          new LinkedHashMap<>(values)
-        };
+    Parts before = parts.copy();
     try {
       step.add(this);
     } catch (Unfit e) {
-      restore(before);
+      parts = before;
     }
-  }
-
-  @SuppressWarnings("unchecked")
-  private void restore(Object[] before) {
-    inputs = (Map<String, TensorType>) before[0];
-    constants = (Map<String, Tensor>) before[1];
-    nodes = (List<Node>) before[2];
-    values = (Map<String, Array64>) before[3];
   }
 
   private Sample sample(String name) {
-    if (nodes.isEmpty()) {
+    if (parts.nodes.isEmpty()) {
       op("Neg", leaf(2));
     }
     Graph.Builder b = Graph.builder(name).opset("", opset);
-    if (nodes.stream().anyMatch(n -> n.domain().equals(CONTRIB))) {
+    if (parts.nodes.stream().anyMatch(n -> n.domain().equals(CONTRIB))) {
       b.opset(CONTRIB, 1);
     }
     Map<String, Tensor> point = new LinkedHashMap<>();
-    inputs.forEach(
+    parts.inputs.forEach(
         (v, type) -> {
           b.input(v, type);
-          point.put(v, values.get(v).tensor());
+          point.put(v, parts.values.get(v).tensor());
         });
-    constants.forEach(b::constant);
-    nodes.forEach(b::node);
-    List<String> read = nodes.stream().flatMap(n -> n.inputs().stream()).toList();
-    nodes.stream()
+    parts.constants.forEach(b::constant);
+    parts.nodes.forEach(b::node);
+    List<String> read = parts.nodes.stream().flatMap(n -> n.inputs().stream()).toList();
+    parts.nodes.stream()
         .flatMap(n -> n.outputs().stream())
         .filter(v -> !v.isEmpty() && !read.contains(v))
         .forEach(b::output);
@@ -136,7 +136,7 @@ final class RandomGraph {
   }
 
   int[] shape(String value) {
-    return values.get(value).shape();
+    return parts.values.get(value).shape();
   }
 
   int rank(String value) {
@@ -144,12 +144,12 @@ final class RandomGraph {
   }
 
   Array64 value(String value) {
-    return values.get(value);
+    return parts.values.get(value);
   }
 
   /** Whether a value comes from a Transpose that leaves the order of the axes as it is. */
   boolean isUnturned(String value) {
-    return nodes.stream()
+    return parts.nodes.stream()
         .filter(n -> n.outputs().contains(value) && n.op().equals("Transpose"))
         .anyMatch(n -> n.has("perm") && Arrays.equals(n.integers("perm"), new long[] {0, 1}));
   }
@@ -213,7 +213,7 @@ final class RandomGraph {
 
   private String existing(Predicate<int[]> fits) {
     List<String> found =
-        values.entrySet().stream()
+        parts.values.entrySet().stream()
             .filter(e -> e.getValue().dtype() == DType.F32 && fits.test(e.getValue().shape()))
             .map(Map.Entry::getKey)
             .toList()
@@ -229,9 +229,9 @@ final class RandomGraph {
 
   String leaf(double least, double most, int... shape) {
     boolean constant = choices.oneIn(4);
-    int number = inputs.size() + constants.size();
+    int number = parts.inputs.size() + parts.constants.size();
     Random random = new Random(salt * 1000 + number);
-    // Sixteenths of a hundredth: exact in float32, and short to print.
+    // Multiples of 1/1024: exact in float32, and short to print.
     Array64 drawn =
         Array64.build(
             DType.F32,
@@ -246,15 +246,15 @@ final class RandomGraph {
     for (int size : shape) {
       dims.add(symbolic && size == rows ? Dim.symbol("n") : Dim.of(size));
     }
-    inputs.put(name, new TensorType(DType.F32, dims));
-    values.put(name, drawn);
+    parts.inputs.put(name, new TensorType(DType.F32, dims));
+    parts.values.put(name, drawn);
     return name;
   }
 
   String constant(Tensor t) {
-    String name = "c" + (inputs.size() + constants.size());
-    constants.put(name, t);
-    values.put(name, Array64.of(t));
+    String name = "c" + (parts.inputs.size() + parts.constants.size());
+    parts.constants.put(name, t);
+    parts.values.put(name, Array64.of(t));
     return name;
   }
 
@@ -307,18 +307,18 @@ final class RandomGraph {
   /** A node; of an operator of the runtime's own domain if the name begins with "com.microsoft". */
   List<String> ops(int outputs, String op, Map<String, Object> attributes, String... inputs) {
     String domain = op.startsWith(CONTRIB + ".") ? CONTRIB : "";
-    int number = nodes.stream().mapToInt(n -> n.outputs().size()).sum();
+    int number = parts.nodes.stream().mapToInt(n -> n.outputs().size()).sum();
     List<String> names = IntStream.range(0, outputs).mapToObj(i -> "v" + (number + i)).toList();
     String plain = domain.isEmpty() ? op : op.substring(CONTRIB.length() + 1);
     Node node = new Node(names.getFirst(), domain, plain, List.of(inputs), names, attributes);
-    require(!Kinks.isNear(node, Arrays.stream(inputs).map(values::get).toList()));
-    Reference.run(List.of(node), values);
+    require(!Kinks.isNear(node, Arrays.stream(inputs).map(parts.values::get).toList()));
+    Reference.run(List.of(node), parts.values);
     for (String name : names) {
-      Array64 y = values.get(name);
+      Array64 y = parts.values.get(name);
       require(y.data().length > 0 && y.data().length <= ELEMENTS);
       require(Arrays.stream(y.data()).allMatch(v -> Math.abs(v) <= MAGNITUDE));
     }
-    nodes.add(node);
+    parts.nodes.add(node);
     return names;
   }
 }

@@ -36,7 +36,7 @@ class RandomGraphsTest {
       if (failure != null) {
         RandomGraph.Sample small =
             Shrinker.shrink(name, choices, s -> failure(new GraphCheck(), s) != null);
-        failures.add(failure(new GraphCheck(), small) + "\n" + LiteralTest.of(small));
+        failures.add(failure(new GraphCheck(), small) + "\n" + TestSource.of(small));
         System.out.println(failures.getLast());
       }
     }

@@ -217,7 +217,13 @@ final class RandomLayout {
     String x = g.any(1, 4);
     int rank = g.rank(x);
     String shape = g.op("Shape", x);
-    switch (g.below(8)) {
+    switch (g.below(9)) {
+      case 8 -> {
+        // All but the last axis as one, by a part of the shape.
+        long from = rank - 1 - (long) g.below(2) * rank;
+        String last = g.op("Shape", attributes("start", from), x);
+        g.op("Reshape", x, g.op("Concat", attributes("axis", 0), g.longs(-1), last));
+      }
       case 0 -> {
         // All but the first axis as one.
         String first = g.op("Gather", attributes("axis", 0), shape, g.longs(0));

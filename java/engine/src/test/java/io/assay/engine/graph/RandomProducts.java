@@ -214,8 +214,28 @@ final class RandomProducts {
     }
     if (a.containsKey("auto_pad")) {
       a.remove("ceil_mode");
+    } else {
+      fitsWhenRoundedUp(g, x, kernel, a);
     }
     g.op(op, a, x);
+  }
+
+  /**
+   * A window that starts behind the input is left out, which the runtime does, but does not know
+   * when it plans its memory.
+   */
+  private static void fitsWhenRoundedUp(
+      RandomGraph g, String x, long[] kernel, Map<String, Object> attributes) {
+    Node window = new Node("", "", "", List.of(), List.of(), attributes);
+    long[] pads = window.integers("pads");
+    long[] strides = window.integers("strides");
+    long[] dilations = window.integers("dilations");
+    for (int i = 0; i < kernel.length; i++) {
+      long span = dilations == null ? kernel[i] : (kernel[i] - 1) * dilations[i] + 1;
+      long size = g.shape(x)[2 + i] + pads[i];
+      long steps = Math.ceilDiv(size + pads[kernel.length + i] - span, strides[i]);
+      g.require(steps * strides[i] < size);
+    }
   }
 
   private static void resize(RandomGraph g) {

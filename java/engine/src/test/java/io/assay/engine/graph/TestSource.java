@@ -9,8 +9,8 @@ import java.util.TreeMap;
 import java.util.stream.Collectors;
 
 /** Writes a graph and a point as a test, to be pasted into {@code FoundGraphsTest}. */
-final class LiteralTest {
-  private LiteralTest() {}
+final class TestSource {
+  private TestSource() {}
 
   static String of(RandomGraph.Sample sample) {
     Graph g = sample.graph();
@@ -48,7 +48,7 @@ final class LiteralTest {
   }
 
   private static String type(TensorType type) {
-    String dims = type.dims().stream().map(LiteralTest::dim).collect(Collectors.joining(", "));
+    String dims = type.dims().stream().map(TestSource::dim).collect(Collectors.joining(", "));
     return "new TensorType(DType." + type.dtype() + ", List.of(" + dims + "))";
   }
 
@@ -79,9 +79,7 @@ final class LiteralTest {
   private static String literal(Object value) {
     return switch (value) {
       case List<?> list ->
-          list.stream()
-              .map(LiteralTest::literal)
-              .collect(Collectors.joining(", ", "List.of(", ")"));
+          list.stream().map(TestSource::literal).collect(Collectors.joining(", ", "List.of(", ")"));
       case String s -> text(s);
       case Float x -> x + "f";
       case Tensor t -> tensor(t);

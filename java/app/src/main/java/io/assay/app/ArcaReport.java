@@ -74,9 +74,13 @@ final class ArcaReport {
         spec.isJoint()
             ? "Prompts of %d and outputs of %d tokens were searched together by %s, %d times."
                 .formatted(spec.promptLength(), spec.outputLength(), spec.method(), spec.restarts())
-            : "Prompts of %d tokens were searched by %s, %d times for each of %d outputs."
+            : "Prompts of %d tokens were searched by %s, %d times for each of %d output%s."
                 .formatted(
-                    spec.promptLength(), spec.method(), spec.restarts(), spec.targets().size());
+                    spec.promptLength(),
+                    spec.method(),
+                    spec.restarts(),
+                    spec.targets().size(),
+                    spec.targets().size() == 1 ? "" : "s");
     String given = ArcaRun.given(tokens, spec);
     String needs = spec.isJoint() ? " A success needs: " + spec.rule().words() + "." : "";
     return what + needs + (given.isEmpty() ? "" : " Given: " + given + ".");

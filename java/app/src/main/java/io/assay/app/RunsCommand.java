@@ -410,16 +410,21 @@ final class RunsCommand implements Runnable {
 
   private static List<String> removed(Ledger ledger, int days, boolean all) {
     List<String> removed = new ArrayList<>();
-    Instant limit = Instant.now().minus(days, ChronoUnit.DAYS);
+    Instant now = Instant.now();
     for (RunRecord run : ledger.runs()) {
       boolean over = run.state() == State.FINISHED || all && run.state() != State.RUNNING;
-      if (over && !run.started().isAfter(limit)) {
+      if (over && isOld(run.started(), now, days)) {
         remove(ledger, run.name());
         removed.add(run.name());
       }
     }
     ledger.compact();
     return removed;
+  }
+
+  /** Whether a run is older than some days; 0 is every run, also one of a clock that was ahead. */
+  static boolean isOld(Instant started, Instant now, int days) {
+    return days == 0 || !started.isAfter(now.minus(days, ChronoUnit.DAYS));
   }
 
   private static void remove(Ledger ledger, String run) {

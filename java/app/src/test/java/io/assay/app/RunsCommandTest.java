@@ -9,8 +9,10 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.assay.app.MainTest.Answer;
 import io.assay.engine.run.Ledger;
 import io.assay.engine.run.Run;
+import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.BeforeEach;
@@ -151,6 +153,39 @@ class RunsCommandTest {
     runs("resume", "other").assertRefused("spec.seed 9, and now it is 0");
     runs("resume", "none").assertRefused("no run none");
     assertEquals(3, json(runs("list", "--json")).get("result").get("runs").size());
+  }
+
+  /** Each in one sentence: a record that knows more than this Assay, and a ledger that does. */
+  @Test
+  void whatANewerAssayWroteIsRefused() throws Exception {
+    JsonNode whole = json(Answer.to(search));
+    try (Ledger ledger = Ledger.open(out);
+        Run run =
+            ledger.begin(
+                "newer", "arca.reverse", ledger.run(whole.get("run").textValue()).arguments())) {
+      String more =
+          ledger.runs().getFirst().provenance().replace("\"seed\":", "\"zeal\":1,\"seed\":");
+      run.describe(5, (ObjectNode) Envelope.JSON.readTree(more));
+    }
+    runs("resume", "newer").assertRefused("spec.zeal, which this Assay does not know");
+
+    Path file = out.resolve(Ledger.FILE);
+    byte[] bytes = Files.readAllBytes(file);
+    // user_version, SQLite's file format, section 1.3.
+    ByteBuffer.wrap(bytes).putInt(60, 99);
+    Files.write(file, bytes);
+    runs("list").assertRefused("version 99, and this Assay knows versions up to");
+    Answer.to(search).assertRefused("version 99");
+  }
+
+  /** A clock that was ahead when the run began keeps it from nothing but the days asked for. */
+  @Test
+  void ageByAClockThatJumps() {
+    Instant now = Instant.parse("2030-01-31T00:00:00Z");
+    assertTrue(RunsCommand.isOld(Instant.parse("2030-01-01T00:00:00Z"), now, 30));
+    assertFalse(RunsCommand.isOld(Instant.parse("2030-01-02T00:00:00Z"), now, 30));
+    assertFalse(RunsCommand.isOld(Instant.parse("2041-01-01T00:00:00Z"), now, 1));
+    assertTrue(RunsCommand.isOld(Instant.parse("2041-01-01T00:00:00Z"), now, 0));
   }
 
   @Test

@@ -65,18 +65,21 @@ abstract class LedgerQuestion implements Question {
   }
 
   /**
-   * A search of about a second with the organism planted-lm, and all that it wrote into its ledger,
-   * written again: each unit by a commit of its own, which a search does only where the disk is
+   * A search of about a second with the organism planted-lm, for what it does not say, and all that
+   * it wrote into its ledger, written again: into a ledger that is there, as the user's is after
+   * the first run; each unit by a commit of its own, which a search does only where the disk is
    * faster than its units.
    */
   static final class OfSearch extends LedgerQuestion {
     private static final ObjectMapper JSON = new ObjectMapper();
     private static final int UNITS = 4;
+    private static final int SWEEPS = 5;
 
     /** Most that the ledger may take of a search. */
     private static final double SHARE = 0.02;
 
     private final int threads;
+    private int runs;
     private RunRecord record;
     private List<RunRecord.Unit> units;
     private double search;
@@ -87,7 +90,7 @@ abstract class LedgerQuestion implements Question {
 
     @Override
     public String shape() {
-      return "of a search by planted-lm, " + UNITS + " units";
+      return "of a search, planted-lm, %d units, %d sweeps".formatted(UNITS, SWEEPS);
     }
 
     @Override
@@ -116,9 +119,11 @@ abstract class LedgerQuestion implements Question {
         "reverse",
         "planted-lm",
         "--target",
-        " open every gate",
+        " close every gate",
         "--restarts",
         Integer.toString(UNITS),
+        "--sweeps",
+        Integer.toString(SWEEPS),
         "--threads",
         Integer.toString(threads),
         "--json",
@@ -149,8 +154,8 @@ abstract class LedgerQuestion implements Question {
 
     @Override
     public void ours() {
-      try (Ledger ledger = Ledger.open(fresh());
-          Run run = ledger.begin("again", record.method(), record.arguments())) {
+      try (Ledger ledger = Ledger.open(folder);
+          Run run = ledger.begin("again-" + runs++, record.method(), record.arguments())) {
         run.describe(record.units(), (ObjectNode) tree(record.provenance()));
         for (RunRecord.Unit unit : units) {
           run.finish(unit.name(), unit.result());

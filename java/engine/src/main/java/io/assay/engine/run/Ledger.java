@@ -6,21 +6,18 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import io.assay.engine.InputException;
 import java.io.IOException;
 import java.nio.channels.FileLock;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
+import java.time.DateTimeException;
 import java.time.Instant;
 import java.time.InstantSource;
 import java.util.ArrayList;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
-import java.util.Set;
-import java.util.zip.CRC32C;
 
 /**
  * The runs of a folder and their finished units of work, in the SQLite file {@value #FILE}. What is
@@ -43,9 +40,15 @@ public final class Ledger implements AutoCloseable {
 
   static final ObjectMapper JSON = new ObjectMapper();
 
-  private static final String COLUMNS =
-      "id, name, method, started, ended, seconds, units, arguments, folder, provenance, failure,"
-          + " result, (SELECT count(*) FROM unit WHERE run = id)";
+  private static final String RUNS =
+      "SELECT "
+          + Schema.RUN_COLUMNS
+          + ", (SELECT count(*) FROM unit WHERE run = id), "
+          + Schema.sound("run")
+          + " FROM run";
+
+  /** A ledger of at most so many bytes is read whole before a run is begun: in milliseconds. */
+  private static final long SMALL = 4L << 20;
 
   private final Path file;
   private final InstantSource clock;
@@ -54,10 +57,14 @@ public final class Ledger implements AutoCloseable {
   /** What this ledger was rescued from, or null. */
   private Path damaged;
 
-  private Ledger(Path file, Connection connection, InstantSource clock) {
+  /** Whether damage is met by a rescue. */
+  private final boolean writable;
+
+  private Ledger(Path file, Connection connection, InstantSource clock, boolean writable) {
     this.file = file;
     this.connection = connection;
     this.clock = clock;
+    this.writable = writable;
   }
 
   /**
@@ -82,8 +89,11 @@ public final class Ledger implements AutoCloseable {
     } catch (IOException e) {
       throw new InputException("the folder " + folder + " cannot be made; choose another", e);
     }
-    Ledger ledger = new Ledger(file, null, clock);
+    Ledger ledger = new Ledger(file, null, clock, true);
     try {
+      if (Rescue.isUnended(file)) {
+        ledger.alone(ledger::endRescue);
+      }
       // To read every page takes long in a large ledger, and one that was closed needs it not.
       boolean killed = hasJournal(file);
       ledger.sound(
@@ -121,7 +131,7 @@ public final class Ledger implements AutoCloseable {
     try {
       return work.done();
     } catch (SQLException e) {
-      if (!Sqlite.isDamage(e)) {
+      if (!writable || !Sqlite.isDamage(e)) {
         throw e;
       }
       rescue();
@@ -130,16 +140,40 @@ public final class Ledger implements AutoCloseable {
   }
 
   private void rescue() throws SQLException {
+    alone(
+        () -> {
+          if (connection != null) {
+            connection.close();
+          }
+          connection = Rescue.of(file);
+        });
+    damaged = Rescue.aside(file);
+  }
+
+  private void endRescue() {
+    try {
+      // Another process may have done it meanwhile.
+      if (Rescue.isUnended(file)) {
+        Rescue.end(file);
+        damaged = Rescue.aside(file);
+      }
+    } catch (IOException e) {
+      throw new InputException("the rescued ledger " + file + " cannot be put into its place", e);
+    }
+  }
+
+  private interface Task {
+    void run() throws SQLException;
+  }
+
+  /** Does something while no process works on a run. */
+  private void alone(Task task) throws SQLException {
     try (FileLock all = RunLocks.ofAll(file)) {
       if (all == null) {
         throw new InputException(
             "the ledger " + file + " is damaged, and processes work on runs of it; end them first");
       }
-      if (connection != null) {
-        connection.close();
-      }
-      connection = Rescue.of(file);
-      damaged = Rescue.aside(file);
+      task.run();
     } catch (IOException e) {
       throw new InputException("the lock of the ledger " + file + " cannot be released", e);
     }
@@ -173,8 +207,8 @@ public final class Ledger implements AutoCloseable {
     }
     try {
       Connection connection = Sqlite.openReadOnly(file);
-      Schema.requireKnown(file, connection);
-      return Optional.of(new Ledger(file, connection, InstantSource.system()));
+      Schema.requireCurrent(file, connection);
+      return Optional.of(new Ledger(file, connection, InstantSource.system(), false));
     } catch (SQLException e) {
       throw Sqlite.unreadable(file, e);
     }
@@ -194,7 +228,7 @@ public final class Ledger implements AutoCloseable {
 
   /** All runs, in the order in which they were begun. */
   public List<RunRecord> runs() {
-    return query("SELECT " + COLUMNS + " FROM run ORDER BY id", this::record);
+    return query(RUNS + " ORDER BY id", r -> read(r).run);
   }
 
   /**
@@ -203,9 +237,34 @@ public final class Ledger implements AutoCloseable {
    * @throws InputException if there is none
    */
   public RunRecord run(String name) {
-    return query("SELECT " + COLUMNS + " FROM run WHERE name = ?", this::record, name).stream()
-        .findFirst()
-        .orElseThrow(() -> new InputException(missing(name)));
+    return row(name).run;
+  }
+
+  /** A run, and the number by which its units and its lock know it. */
+  private record Row(long id, RunRecord run) {}
+
+  private Row row(String name) {
+    String one = RUNS + " WHERE name = ?";
+    List<Row> found = query(one, this::read, name);
+    if (found.isEmpty()) {
+      // The index of the names may be damaged, and the run be there.
+      check();
+      found = query(one, this::read, name);
+    }
+    return found.stream().findFirst().orElseThrow(() -> new InputException(missing(name)));
+  }
+
+  /** Reads every page, in a time that grows with the file. */
+  private void check() {
+    try {
+      sound(
+          () -> {
+            Schema.check(connection);
+            return null;
+          });
+    } catch (SQLException e) {
+      throw Sqlite.unreadable(file, e);
+    }
   }
 
   private String missing(String name) {
@@ -214,7 +273,10 @@ public final class Ledger implements AutoCloseable {
         + name
         + " in the ledger "
         + file
-        + (last.isEmpty() ? ", which is empty" : "; its last runs are " + String.join(", ", last));
+        + (last.isEmpty() ? ", which is empty" : "; its last runs are " + String.join(", ", last))
+        + (damaged == null
+            ? ""
+            : "; what could not be read of it is in the damaged file, " + damaged);
   }
 
   /**
@@ -223,18 +285,15 @@ public final class Ledger implements AutoCloseable {
    * @throws InputException if there is no such run
    */
   public List<RunRecord.Unit> units(String run) {
-    run(run);
-    return units(id(run));
+    return units(row(run).id);
   }
 
   List<RunRecord.Unit> units(long id) {
     return query(
-        "SELECT name, finished, result, checksum FROM unit WHERE run = ? ORDER BY number",
-        r -> {
-          RunRecord.Unit unit =
-              new RunRecord.Unit(r.getString(1), Instant.parse(r.getString(2)), r.getString(3));
-          return r.getLong(4) == checksum(unit.name(), unit.result()) ? unit : null;
-        },
+        "SELECT name, finished, result FROM unit WHERE run = ? AND "
+            + Schema.sound("unit")
+            + " ORDER BY number",
+        r -> new RunRecord.Unit(r.getString(1), Instant.parse(r.getString(2)), r.getString(3)),
         id);
   }
 
@@ -246,8 +305,7 @@ public final class Ledger implements AutoCloseable {
   }
 
   private interface Reader<T> {
-    /** The value of a row, or null for none. */
-    T read(ResultSet row) throws SQLException;
+    T read(ResultSet row) throws SQLException, JsonProcessingException;
   }
 
   private <T> List<T> query(String sql, Reader<T> reader, Object... parameters) {
@@ -258,12 +316,11 @@ public final class Ledger implements AutoCloseable {
                 ResultSet r = s.executeQuery()) {
               List<T> rows = new ArrayList<>();
               while (r.next()) {
-                T row = reader.read(r);
-                if (row != null) {
-                  rows.add(row);
-                }
+                rows.add(reader.read(r));
               }
               return rows;
+            } catch (DateTimeException | JsonProcessingException e) {
+              throw Sqlite.damage(e.getMessage());
             }
           });
     } catch (SQLException e) {
@@ -279,42 +336,36 @@ public final class Ledger implements AutoCloseable {
     return s;
   }
 
-  private RunRecord record(ResultSet r) throws SQLException {
+  private Row read(ResultSet r) throws SQLException, JsonProcessingException {
+    if (!r.getBoolean(14)) {
+      throw Sqlite.damage("the row of a run is not as it was written");
+    }
+    long id = r.getLong(1);
     String ended = r.getString(5);
     String failure = r.getString(11);
     String result = r.getString(12);
     RunRecord.State state =
         result != null
             ? RunRecord.State.FINISHED
-            : RunLocks.isHeld(file, r.getLong(1))
+            : RunLocks.isHeld(file, id)
                 ? RunRecord.State.RUNNING
                 : failure != null ? RunRecord.State.FAILED : RunRecord.State.INTERRUPTED;
-    return new RunRecord(
-        r.getString(2),
-        r.getString(3),
-        state,
-        Instant.parse(r.getString(4)),
-        ended == null ? null : Instant.parse(ended),
-        r.getDouble(6),
-        r.getLong(7),
-        r.getLong(13),
-        arguments(r.getString(8)),
-        r.getString(9),
-        r.getString(10),
-        failure,
-        result);
-  }
-
-  private List<String> arguments(String json) {
-    try {
-      return JSON.readValue(json, new TypeReference<List<String>>() {});
-    } catch (JsonProcessingException e) {
-      throw new InputException("the ledger " + file + " is damaged: no arguments in " + json, e);
-    }
-  }
-
-  private long id(String name) {
-    return query("SELECT id FROM run WHERE name = ?", r -> r.getLong(1), name).getFirst();
+    RunRecord run =
+        new RunRecord(
+            r.getString(2),
+            r.getString(3),
+            state,
+            Instant.parse(r.getString(4)),
+            ended == null ? null : Instant.parse(ended),
+            r.getDouble(6),
+            r.getLong(7),
+            r.getLong(13),
+            JSON.readValue(r.getString(8), new TypeReference<List<String>>() {}),
+            r.getString(9),
+            r.getString(10),
+            failure,
+            result);
+    return new Row(id, run);
   }
 
   // ---- working ----
@@ -329,6 +380,9 @@ public final class Ledger implements AutoCloseable {
    */
   public Run begin(String name, String method, List<String> arguments) {
     try {
+      if (Files.size(file) <= SMALL) {
+        check();
+      }
       String folder = System.getProperty("user.dir");
       String given = JSON.writeValueAsString(arguments);
       sound(
@@ -345,8 +399,10 @@ public final class Ledger implements AutoCloseable {
       throw Sqlite.unreadable(file, e);
     } catch (JsonProcessingException e) {
       throw new IllegalStateException("a list of strings is always JSON", e);
+    } catch (IOException e) {
+      throw new InputException("the ledger " + file + " cannot be read", e);
     }
-    return work(name, 0);
+    return work(row(name));
   }
 
   /**
@@ -355,43 +411,29 @@ public final class Ledger implements AutoCloseable {
    * @throws InputException if there is no such run, it is finished, or another process works on it
    */
   public Run resume(String name) {
-    RunRecord run = run(name);
-    if (run.state() == RunRecord.State.FINISHED) {
+    if (run(name).state() == RunRecord.State.FINISHED) {
       throw new InputException("the run " + name + " is finished; there is nothing to resume");
     }
-    try {
-      // It may have failed because the ledger is damaged where only writing meets it.
-      sound(
-          () -> {
-            Schema.check(connection);
-            return null;
-          });
-    } catch (SQLException e) {
-      throw Sqlite.unreadable(file, e);
-    }
-    return work(name, run(name).seconds());
+    // It may have failed because the ledger is damaged where only writing meets it.
+    check();
+    return work(row(name));
   }
 
-  private Run work(String name, double seconds) {
-    long id = id(name);
+  private Run work(Row row) {
+    long id = row.id;
+    String name = row.run.name();
     FileLock lock = RunLocks.of(file, id);
     if (lock == null) {
       throw new InputException(
           "the run " + name + " is being worked on by another process; wait for it, or end it");
     }
-    List<RunRecord.Unit> done = units(id);
     try {
-      Set<String> sound = new HashSet<>(done.stream().map(RunRecord.Unit::name).toList());
-      for (String unit : query("SELECT name FROM unit WHERE run = ?", r -> r.getString(1), id)) {
-        if (!sound.contains(unit)) {
-          update("DELETE FROM unit WHERE run = ? AND name = ?", id, unit);
-        }
-      }
+      update("DELETE FROM unit WHERE run = ? AND NOT " + Schema.sound("unit"), id);
       update("UPDATE run SET failure = NULL, ended = NULL WHERE id = ?", id);
     } catch (SQLException e) {
       throw Sqlite.unreadable(file, e);
     }
-    return new Run(this, id, name, seconds, done, lock);
+    return new Run(this, id, name, row.run.seconds(), units(id), lock);
   }
 
   /**
@@ -437,14 +479,14 @@ public final class Ledger implements AutoCloseable {
     update("BEGIN IMMEDIATE");
     try {
       try (PreparedStatement s =
-          connection.prepareStatement("INSERT INTO unit VALUES (?, ?, ?, ?, ?, ?)")) {
+          connection.prepareStatement(
+              "INSERT INTO unit VALUES (?1, ?2, ?3, ?4, ?5, crc32c(?1, ?2, ?3, ?4, ?5))")) {
         for (Run.Pending unit : group) {
           s.setLong(1, run);
           s.setString(2, unit.name());
           s.setLong(3, unit.number());
           s.setString(4, clock.instant().toString());
           s.setString(5, unit.result());
-          s.setLong(6, checksum(unit.name(), unit.result()));
           s.addBatch();
         }
         s.executeBatch();
@@ -464,14 +506,6 @@ public final class Ledger implements AutoCloseable {
 
   String now() {
     return clock.instant().toString();
-  }
-
-  static long checksum(String name, String result) {
-    CRC32C sum = new CRC32C();
-    sum.update(name.getBytes(StandardCharsets.UTF_8));
-    sum.update(0);
-    sum.update(result.getBytes(StandardCharsets.UTF_8));
-    return sum.getValue();
   }
 
   @Override

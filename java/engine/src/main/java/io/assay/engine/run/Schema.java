@@ -12,6 +12,21 @@ import java.util.List;
 final class Schema {
   private static final int APPLICATION = 0x41736179;
 
+  static final String RUN_COLUMNS =
+      "id, name, method, started, ended, seconds, units, arguments, folder, provenance, failure,"
+          + " result";
+  static final String UNIT_COLUMNS = "run, name, number, finished, result";
+
+  /** Checksums of rows, from version 2 on. */
+  private static final String RUN_SUM = "crc32c(" + RUN_COLUMNS + ")";
+
+  /** What can be asked of a run of version 1. */
+  private static final String LIKELY_RUN =
+      "started GLOB '????-??-??T??:*Z' AND coalesce(ended, started) GLOB '????-??-??T??:*Z'"
+          + " AND json_valid(arguments)";
+
+  private static final String UNIT_SUM = "crc32c(" + UNIT_COLUMNS + ")";
+
   /** What makes a ledger of version n one of version n + 1; never changed, only added to. */
   static final List<List<String>> MIGRATIONS =
       List.of(
@@ -40,7 +55,35 @@ final class Schema {
                 result TEXT NOT NULL,
                 checksum INTEGER NOT NULL,
                 PRIMARY KEY (run, name)) WITHOUT ROWID\
-              """));
+              """),
+          List.of(
+              "ALTER TABLE run ADD COLUMN checksum INTEGER",
+              "UPDATE run SET checksum = " + RUN_SUM + " WHERE " + LIKELY_RUN,
+              """
+              CREATE TRIGGER run_begun AFTER INSERT ON run BEGIN
+                UPDATE run SET checksum = %s WHERE id = new.id;
+              END\
+              """
+                  .formatted(RUN_SUM),
+              """
+              CREATE TRIGGER run_changed AFTER UPDATE OF %s ON run BEGIN
+                UPDATE run SET checksum = %s WHERE id = new.id;
+              END\
+              """
+                  .formatted(RUN_COLUMNS, RUN_SUM),
+              "UPDATE unit SET checksum = " + UNIT_SUM + " WHERE checksum = crc32c(name, result)"));
+
+  /** What holds for a row of a table that is as it was written, in a ledger of some version. */
+  static String sound(String table, int version) {
+    if (table.equals("run")) {
+      return version == 1 ? LIKELY_RUN : "checksum IS " + RUN_SUM;
+    }
+    return "checksum IS " + (version == 1 ? "crc32c(name, result)" : UNIT_SUM);
+  }
+
+  static String sound(String table) {
+    return sound(table, MIGRATIONS.size());
+  }
 
   private Schema() {}
 
@@ -103,6 +146,20 @@ final class Schema {
     }
   }
 
+  /** The same of a file that cannot be written, so that an older one stays so. */
+  static void requireCurrent(Path file, Connection connection) throws SQLException {
+    requireKnown(file, connection);
+    int version = version(connection);
+    if (version < MIGRATIONS.size()) {
+      throw new InputException(
+          "the ledger "
+              + file
+              + " has the old version "
+              + version
+              + ", and its folder is read-only; copy the folder, or make it writable");
+    }
+  }
+
   /**
    * Reads every page, in a time that grows with the file.
    *
@@ -110,14 +167,14 @@ final class Schema {
    */
   static void check(Connection connection) throws SQLException {
     try (Statement s = connection.createStatement();
-        ResultSet r = s.executeQuery("PRAGMA quick_check(1)")) {
+        ResultSet r = s.executeQuery("PRAGMA integrity_check(1)")) {
       if (!r.next() || !r.getString(1).equals("ok")) {
         throw Sqlite.damage(r.getString(1));
       }
     }
   }
 
-  private static int version(Connection connection) throws SQLException {
+  static int version(Connection connection) throws SQLException {
     return number(connection, "PRAGMA user_version");
   }
 

@@ -55,7 +55,14 @@ final class Sqlite {
 
   private static Connection connect(SQLiteConfig config, String url) throws SQLException {
     load();
-    return config.createConnection(url);
+    Connection connection = config.createConnection(url);
+    try {
+      Checksum.createIn(connection);
+      return connection;
+    } catch (SQLException e) {
+      connection.close();
+      throw e;
+    }
   }
 
   /**

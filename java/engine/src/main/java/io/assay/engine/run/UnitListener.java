@@ -21,7 +21,10 @@ public interface UnitListener<U> {
   /** Called when a unit is finished. */
   default void finished(U unit) {}
 
-  /** Called for a unit that {@link #done} gave and that must be done again: its file is damaged. */
+  /**
+   * Called for a unit that {@link #done} gave and that must be done again: its file is damaged, or
+   * a unit on which it builds is not there.
+   */
   default void lost(U unit) {}
 
   /** Asked between steps; true ends the method after the units finished so far. */

@@ -1,5 +1,7 @@
 package io.assay.engine.train;
 
+import static java.util.Comparator.comparingLong;
+
 import io.assay.engine.Engine;
 import io.assay.engine.InputException;
 import io.assay.engine.Sha256;
@@ -228,7 +230,8 @@ public final class Trainer implements AutoCloseable {
 
   /**
    * Makes the updates that are left in stretches, each ended by a checkpoint, and first goes on
-   * from the last stretch of an earlier life whose checkpoint is whole. Two checkpoints are kept.
+   * from the last stretch of an earlier life that has none missing before it and whose checkpoint
+   * is whole. Two checkpoints are kept.
    *
    * @param units what was done, and who keeps it; it also may cancel
    * @param folder of the checkpoints; made if it is not there
@@ -238,7 +241,7 @@ public final class Trainer implements AutoCloseable {
    */
   public List<Stretch> run(
       TrainListener listener, UnitListener<Stretch> units, Path folder, long every) {
-    List<Stretch> all = new ArrayList<>(units.done());
+    List<Stretch> all = unbroken(units);
     while (!all.isEmpty() && !resume(folder, all.getLast())) {
       units.lost(all.removeLast());
     }
@@ -261,6 +264,21 @@ public final class Trainer implements AutoCloseable {
       } catch (IOException e) {
         throw new InputException(
             "the checkpoint " + folder.resolve(name) + " cannot be written: " + e.getMessage(), e);
+      }
+    }
+    return all;
+  }
+
+  /** Stretches of earlier lives up to the first that is missing; later ones are done again. */
+  private static List<Stretch> unbroken(UnitListener<Stretch> units) {
+    List<Stretch> all = new ArrayList<>();
+    List<Stretch> done = units.done().stream().sorted(comparingLong(Stretch::step)).toList();
+    for (Stretch stretch : done) {
+      long before = all.isEmpty() ? 0 : all.getLast().step();
+      if (stretch.step() == before + stretch.losses().size()) {
+        all.add(stretch);
+      } else {
+        units.lost(stretch);
       }
     }
     return all;

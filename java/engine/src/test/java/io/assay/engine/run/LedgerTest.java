@@ -9,18 +9,17 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.assay.engine.ChildJava;
 import io.assay.engine.InputException;
 import java.io.InputStream;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.Connection;
 import java.sql.Statement;
 import java.time.Instant;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
-import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class LedgerTest {
   @TempDir Path folder;
@@ -112,11 +111,15 @@ class LedgerTest {
     }
   }
 
-  /** The file was written by the first version; every later one has to read it. */
-  @Test
-  void aLedgerOfTheFirstVersionOpens() throws Exception {
-    try (InputStream in = LedgerTest.class.getResourceAsStream("ledger-1.db")) {
+  /** Each file was written by its version; every later one has to read it. */
+  @ParameterizedTest
+  @ValueSource(ints = {1, 2})
+  void aLedgerOfEachVersionOpens(int version) throws Exception {
+    try (InputStream in = LedgerTest.class.getResourceAsStream("ledger-" + version + ".db")) {
       Files.copy(in, folder.resolve(Ledger.FILE));
+    }
+    if (version < Schema.MIGRATIONS.size()) {
+      refused("the old version 1, and its folder is read-only", () -> Ledger.find(folder, false));
     }
     try (Ledger ledger = Ledger.open(folder)) {
       assertEquals(List.of("old-1", "old-2"), ledger.runs().stream().map(RunRecord::name).toList());
@@ -201,7 +204,7 @@ class LedgerTest {
 
   /** Finishes units until it is killed. */
   static final class Worker {
-    public static void main(String[] args) {
+    public static void main(String[] args) throws InterruptedException {
       try (Ledger ledger = Ledger.open(Path.of(args[0]));
           Run run = ledger.begin("theirs", "test.run", List.of())) {
         run.finish("u0", "{}");
@@ -209,6 +212,7 @@ class LedgerTest {
         System.out.println("ready");
         for (int i = 1; ; i++) {
           run.finish("u" + i, "{}");
+          Thread.sleep(1);
         }
       }
     }
@@ -251,48 +255,6 @@ class LedgerTest {
     }
   }
 
-  /**
-   * A ledger that was closed is not read whole when it is opened: damage in it is met where it is
-   * read. One that was left by a kill is.
-   */
-  @Test
-  void everyPageIsReadOnlyAfterAKill() throws Exception {
-    Path killed = Files.createDirectory(folder.resolve("killed"));
-    try (Ledger ledger = Ledger.open(folder)) {
-      for (String name : List.of("a", "b")) {
-        try (Run run = ledger.begin(name, "test.run", List.of())) {
-          for (int i = 0; i < 400; i++) {
-            run.finish("u" + i, "\"" + name.repeat(100) + i + "\"");
-          }
-        }
-      }
-      ledger.pragma("wal_checkpoint");
-      ledger.begin("c", "test.run", List.of()).close();
-      copy(folder, killed);
-    }
-    for (Path place : List.of(folder, killed)) {
-      Path file = place.resolve(Ledger.FILE);
-      byte[] bytes = Files.readAllBytes(file);
-      int at = new String(bytes, StandardCharsets.ISO_8859_1).indexOf("b".repeat(100) + "200");
-      assertTrue(at > 0, "the unit is in the file");
-      int page = at / 4096 * 4096;
-      Arrays.fill(bytes, page, page + 4096, (byte) -1);
-      Files.write(file, bytes);
-    }
-    try (Ledger ledger = Ledger.open(folder)) {
-      assertEquals(400, ledger.units("a").size());
-      assertTrue(ledger.damaged().isEmpty(), "not met yet");
-      List<RunRecord.Unit> left = ledger.units("b");
-      assertTrue(ledger.damaged().isPresent());
-      assertTrue(!left.isEmpty() && left.size() < 400, "left " + left.size());
-      assertEquals(400, ledger.units("a").size());
-    }
-    try (Ledger ledger = Ledger.open(killed)) {
-      assertTrue(ledger.damaged().isPresent());
-      assertEquals(400, ledger.units("a").size());
-    }
-  }
-
   @Test
   void aFullDiskEndsTheRunAndRoomLetsItGoOn() {
     String long1k = '"' + "x".repeat(1000) + '"';
@@ -323,78 +285,6 @@ class LedgerTest {
       }
       assertEquals(1000, ledger.units("a").size());
     }
-  }
-
-  /**
-   * Whatever happens to the end of a file: what is read is what was written, and the rest is done
-   * again.
-   */
-  @Test
-  void damagedEndsOfFilesLoseUnitsAndNeverChangeThem() throws Exception {
-    Random random = new Random(1);
-    int lost = 0;
-    for (int round = 0; round < 16; round++) {
-      Path place = Files.createDirectory(folder.resolve("r" + round));
-      Path copy = Files.createDirectory(folder.resolve("c" + round));
-      try (Ledger ledger = Ledger.open(place);
-          Run run = ledger.begin("a", "test.run", List.of())) {
-        run.describe(100, provenance(1));
-        for (int i = 0; i < 100; i++) {
-          run.finish("u" + i, "\"" + "abcdefgh".repeat(20) + i + "\"");
-          if (i % 20 == 0) {
-            run.flush();
-          }
-        }
-        run.flush();
-        if (round % 2 == 0) {
-          copy(place, copy); // as a kill leaves it, with a journal
-        }
-      }
-      if (round % 2 == 1) {
-        copy(place, copy);
-      }
-      Path journal = copy.resolve(Ledger.FILE + "-wal");
-      damage(round % 2 == 0 ? journal : copy.resolve(Ledger.FILE), random);
-      try (Ledger ledger = Ledger.open(copy)) {
-        try (Run run = ledger.resume("a")) {
-          lost += 100 - run.done().size();
-          for (RunRecord.Unit unit : run.done()) {
-            String i = unit.name().substring(1);
-            assertEquals("\"" + "abcdefgh".repeat(20) + i + "\"", unit.result());
-          }
-          List<String> have = run.done().stream().map(RunRecord.Unit::name).toList();
-          for (int i = 0; i < 100; i++) {
-            if (!have.contains("u" + i)) {
-              run.finish("u" + i, "{}");
-            }
-          }
-        }
-        assertEquals(100, ledger.units("a").size(), "round " + round);
-      }
-    }
-    assertTrue(lost > 0 && lost < 1600, "lost " + lost);
-  }
-
-  private static void copy(Path from, Path to) throws Exception {
-    for (String name : List.of(Ledger.FILE, Ledger.FILE + "-wal")) {
-      if (Files.exists(from.resolve(name))) {
-        Files.copy(from.resolve(name), to.resolve(name));
-      }
-    }
-  }
-
-  /** Cuts the end of a file off, or fills it with noise. */
-  private static void damage(Path file, Random random) throws Exception {
-    byte[] bytes = Files.readAllBytes(file);
-    int from = bytes.length - 1 - random.nextInt(Math.min(bytes.length - 4096, 12_000));
-    if (random.nextBoolean()) {
-      bytes = Arrays.copyOf(bytes, from);
-    } else {
-      for (int i = from; i < bytes.length; i++) {
-        bytes[i] = (byte) random.nextInt();
-      }
-    }
-    Files.write(file, bytes);
   }
 
   @Test

@@ -12,15 +12,19 @@ import io.assay.engine.InputException;
 import io.assay.engine.model.Gpt2Folder;
 import io.assay.engine.model.LanguageModel;
 import io.assay.engine.model.Model;
+import io.assay.engine.run.UnitListener;
 import io.assay.engine.session.Session;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Safetensors;
 import io.assay.engine.tensor.Tensor;
+import io.assay.engine.train.Trainer.Stretch;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -198,6 +202,68 @@ class TrainerTest {
       try (Stream<Path> files = Files.list(folder)) {
         assertEquals(List.of(file), files.toList(), "nothing is left beside the checkpoint");
       }
+    }
+  }
+
+  /** Whatever is missing of the units or the checkpoints, all stretches are there at the end. */
+  @Test
+  void missingStretchesAreDoneAgain(@TempDir Path folder) throws IOException {
+    TrainSpec spec = TrainSpec.of(10, 1e-2);
+    try (Engine engine = engine(1)) {
+      Kept whole = new Kept(List.of());
+      int[] want = stretches(engine, spec, whole, folder.resolve("whole"));
+      assertEquals(List.of(2L, 4L, 6L, 8L, 10L), whole.all.stream().map(Stretch::step).toList());
+      for (int missing = 0; missing < 5; missing++) {
+        Path copy = Files.createDirectory(folder.resolve("copy" + missing));
+        for (String name : List.of("step-8.safetensors", "step-10.safetensors")) {
+          Files.copy(folder.resolve("whole").resolve(name), copy.resolve(name));
+        }
+        List<Stretch> left = new ArrayList<>(whole.all);
+        left.remove(missing);
+        Collections.reverse(left);
+        Kept again = new Kept(left);
+        int[] got = stretches(engine, spec, again, copy);
+        assertEquals(whole.all, again.all, "without stretch " + missing);
+        assertArrayEquals(want, got);
+      }
+    }
+  }
+
+  /** Units as a ledger keeps them: each is there once. */
+  private static final class Kept implements UnitListener<Stretch> {
+    final List<Stretch> all = new ArrayList<>();
+    private final List<Stretch> done;
+
+    Kept(List<Stretch> done) {
+      this.done = done;
+      all.addAll(done);
+    }
+
+    @Override
+    public List<Stretch> done() {
+      return done;
+    }
+
+    @Override
+    public void finished(Stretch stretch) {
+      assertTrue(all.stream().noneMatch(s -> s.step() == stretch.step()), "twice: " + stretch);
+      all.add(stretch);
+    }
+
+    @Override
+    public void lost(Stretch stretch) {
+      assertTrue(all.remove(stretch), "not there: " + stretch);
+    }
+  }
+
+  private static int[] stretches(Engine engine, TrainSpec spec, Kept units, Path folder) {
+    Objective objective =
+        Objective.nextToken(engine, Tiny.model(DType.F32, 3), Tiny.ROWS, Tiny.LENGTH);
+    try (Trainer trainer = Trainer.open(engine, objective, spec, Tiny.DATA)) {
+      List<Stretch> told = trainer.run(TrainListener.NONE, units, folder, 2);
+      units.all.sort(Comparator.comparingLong(Stretch::step));
+      assertEquals(told, units.all);
+      return bits(trainer);
     }
   }
 

@@ -4,6 +4,8 @@
 // as sum() in simd.h says. No other row takes part, so the bits depend on the two rows only.
 #pragma once
 
+#include <type_traits>
+
 #include "internal.h"
 #include "simd.h"
 
@@ -12,21 +14,39 @@ namespace {
 // Columns of a table whose rows are copied before they meet several activations.
 constexpr int64_t kCopied = 4096;
 
-// Table memory that is wanted soon, evenly over the steps of a product. With one activation a step
-// takes four table vectors, which are two cache lines.
+// Table rows that are asked for before they are needed.
+constexpr int64_t kAhead = 8;
+
+// Memory that is wanted soon, evenly over the steps of a product, at most Lines cache lines each.
+// It goes to the second cache: the first has few lines in flight, and holds the activations.
+template <int Lines>
 struct Ahead {
   const char* at;
   int64_t step;
+  Ahead(const void* from, int64_t bytes, int64_t steps)
+      : at(static_cast<const char*>(from)), step(steps > 0 ? bytes / steps + 1 : 0) {}
   void touch() {
-    __builtin_prefetch(at);
-    __builtin_prefetch(at + 64);
+    for (int i = 0; i < Lines; i++) __builtin_prefetch(at + 64 * i, 0, 2);
     at += step;
   }
 };
 
+// Calls run(ahead) for a block of `bytes` bytes of which a step takes Step, each read by `groups`
+// groups of activations; the block wanted soon is `distance` bytes on.
+template <int Step, class Run>
+inline void with_ahead(const void* w, int64_t distance, int64_t bytes, int64_t groups, Run run) {
+  const int64_t steps = groups * (bytes / Step);
+  const char* from = static_cast<const char*>(w) + distance;
+  if (groups == 1) {
+    run(Ahead<(Step + 63) / 64>(from, bytes, steps));
+  } else {
+    run(Ahead<(Step + 127) / 128>(from, bytes, steps));
+  }
+}
+
 // out[j * kTile + i] = w[i] . x[j] for NV table rows and NR activations: each table vector is
 // loaded once for NR rows.
-template <int NV, int NR, class Real, class Elem>
+template <int NV, int NR, class Real, class Elem, class Ahead>
 inline void dots(const Elem* w, int64_t w_stride, const Real* x, int64_t x_stride, int64_t d,
                  Real* out, Ahead& ahead) {
   using V = Vec<Real>;
@@ -63,7 +83,7 @@ inline void dots(const Elem* w, int64_t w_stride, const Real* x, int64_t x_strid
 }
 
 // NV table rows with nr activations, NR at a time and fewer at the end.
-template <int NV, int NR, class Real, class Elem>
+template <int NV, int NR, class Real, class Elem, class Ahead>
 inline void dot_rows(const Elem* w, int64_t w_stride, const Real* x, int64_t x_stride, int nr,
                      int64_t d, Real* out, Ahead& ahead) {
   int r = 0;
@@ -87,27 +107,37 @@ inline void copy_rows(const Elem* w, int64_t w_stride, int64_t d, int64_t stride
   }
 }
 
+// Whether a row's vectors can be used where they lie: of the right type, on whole lines, no tail.
+template <class Real, class Elem>
+inline bool in_place(const Elem* w, int64_t w_stride, int64_t d) {
+  constexpr uintptr_t mask = 63;
+  return std::is_same_v<Real, Elem> && d % Vec<Real>::N == 0 &&
+         ((reinterpret_cast<uintptr_t>(w) | (w_stride * sizeof(Elem))) & mask) == 0;
+}
+
 // out[r * kTile + v] = w[v] . x[r] for nv <= kTile table rows and nr activations. Table rows that
-// meet several activations are first copied, aligned and widened, to where they stay in the cache.
+// meet several activations are first copied, aligned and widened, unless they are so already.
 template <class Real, class Elem>
 inline void product(const Elem* w, int64_t w_stride, int nv, const Real* x, int64_t x_stride,
                     int nr, int64_t d, Real* out) {
   constexpr int NR = Vec<Real>::Rows;
   alignas(64) Real copy[4 * kCopied];
-  const int64_t steps = (nr + NR - 1) / NR * (d / Vec<Real>::N);
-  const int64_t bytes = 4 * w_stride * static_cast<int64_t>(sizeof(Elem));
+  const bool copied = nr > NR && d <= kCopied && !in_place<Real>(w, w_stride, d);
+  const int64_t row = w_stride * static_cast<int64_t>(sizeof(Elem));
   int v = 0;
   for (; v + 4 <= nv; v += 4, w += 4 * w_stride, out += 4) {
-    Ahead ahead{reinterpret_cast<const char*>(w) + 2 * bytes, steps > 0 ? bytes / steps + 1 : 0};
-    if (nr > NR && d <= kCopied) {
-      copy_rows(w, w_stride, d, x_stride, copy);
-      dot_rows<4, NR>(copy, x_stride, x, x_stride, nr, x_stride, out, ahead);
-    } else {
-      dot_rows<4, NR>(w, w_stride, x, x_stride, nr, d, out, ahead);
-    }
+    with_ahead<4 * Vec<Real>::N * sizeof(Elem)>(
+        w, kAhead * row, 4 * row, (nr + NR - 1) / NR, [&](auto ahead) {
+          if (copied) {
+            copy_rows(w, w_stride, d, x_stride, copy);
+            dot_rows<4, NR>(copy, x_stride, x, x_stride, nr, x_stride, out, ahead);
+          } else {
+            dot_rows<4, NR>(w, w_stride, x, x_stride, nr, d, out, ahead);
+          }
+        });
   }
   for (; v < nv; v++, w += w_stride, out++) {
-    Ahead none{reinterpret_cast<const char*>(w), 0};
+    Ahead<0> none(w, 0, 0);
     dot_rows<1, NR>(w, w_stride, x, x_stride, nr, d, out, none);
   }
 }

@@ -184,10 +184,40 @@ struct Vec {
 #endif
 
 // 16-bit whole numbers, and sums of their products modulo 2^32: exact, so that their order is free.
-#if defined(ASSAY_TIER_AVX2) || defined(ASSAY_TIER_AVX512)
+#if defined(ASSAY_TIER_AVX512)
+
+struct Whole {
+  static constexpr int N = 32;
+  static constexpr int Rows = 6;
+  __m512i v;
+  static Whole load(const int16_t* p) { return {_mm512_loadu_si512(p)}; }
+};
+
+struct WholeSum {
+  __m512i v;
+  static WholeSum zero() { return {_mm512_setzero_si512()}; }
+  WholeSum add(Whole a, Whole b) const { return {_mm512_dpwssd_epi32(v, a.v, b.v)}; }
+};
+
+// The sums of two halves.
+inline __m256i fold(__m512i x) {
+  return _mm256_add_epi32(_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64(x, 1));
+}
+
+// out[i] = the sum of x[i].
+inline void sums(const WholeSum (&x)[4], int32_t* out) {
+  const __m256i pairs = _mm256_hadd_epi32(_mm256_hadd_epi32(fold(x[0].v), fold(x[1].v)),
+                                          _mm256_hadd_epi32(fold(x[2].v), fold(x[3].v)));
+  _mm_storeu_si128(
+      reinterpret_cast<__m128i*>(out),
+      _mm_add_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1)));
+}
+
+#elif defined(ASSAY_TIER_AVX2)
 
 struct Whole {
   static constexpr int N = 16;
+  static constexpr int Rows = 3;
   __m256i v;
   static Whole load(const int16_t* p) {
     return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))};
@@ -218,6 +248,7 @@ inline void sums(const WholeSum (&x)[4], int32_t* out) {
 
 struct Whole {
   static constexpr int N = 8;
+  static constexpr int Rows = 3;
   int16_t v[N];
   static Whole load(const int16_t* p) {
     Whole r;

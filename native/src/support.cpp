@@ -114,7 +114,7 @@ Segments segments(int64_t vocabulary, int64_t most) {
   return {length, (vocabulary + length - 1) / length};
 }
 
-int64_t packed_stride(int64_t d) { return times(plus(d, 15) / 16, 16); }
+int64_t packed_stride(int64_t d) { return times(plus(d, 31) / 32, 32); }
 
 void pack(const assay_matrix& m, void* to) {
   const int64_t bytes = bytes_of(m.dtype);

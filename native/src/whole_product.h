@@ -7,7 +7,7 @@ namespace {
 
 // out[j * kTile + i] = w[i] . x[j] for NV <= 4 table rows and NR activations, which are padded with
 // zeros to whole vectors.
-template <int NV, int NR>
+template <int NV, int NR, class Ahead>
 inline void whole_dots(const int16_t* w, int64_t w_stride, const int16_t* x, int64_t x_stride,
                        int64_t d, int32_t* out, Ahead& ahead) {
   WholeSum acc[NR][4];
@@ -37,7 +37,7 @@ inline void whole_dots(const int16_t* w, int64_t w_stride, const int16_t* x, int
   }
 }
 
-template <int NV, int NR>
+template <int NV, int NR, class Ahead>
 inline void whole_rows(const int16_t* w, int64_t w_stride, const int16_t* x, int64_t x_stride,
                        int nr, int64_t d, int32_t* out, Ahead& ahead) {
   int r = 0;
@@ -53,16 +53,16 @@ inline void whole_rows(const int16_t* w, int64_t w_stride, const int16_t* x, int
 // out[r * kTile + v] = w[v] . x[r] for nv <= kTile table rows and nr activations.
 inline void whole_product(const int16_t* w, int64_t w_stride, int nv, const int16_t* x,
                           int64_t x_stride, int nr, int64_t d, int32_t* out) {
-  constexpr int NR = 3;
-  const int64_t steps = (nr + NR - 1) / NR * (d / Whole::N);
-  const int64_t bytes = 4 * w_stride * static_cast<int64_t>(sizeof *w);
+  constexpr int NR = Whole::Rows;
+  const int64_t row = w_stride * static_cast<int64_t>(sizeof *w);
   int v = 0;
   for (; v + 4 <= nv; v += 4, w += 4 * w_stride, out += 4) {
-    Ahead ahead{reinterpret_cast<const char*>(w) + 2 * bytes, steps > 0 ? bytes / steps + 1 : 0};
-    whole_rows<4, NR>(w, w_stride, x, x_stride, nr, d, out, ahead);
+    with_ahead<4 * Whole::N * sizeof *w>(
+        w, kAhead * row, 4 * row, (nr + NR - 1) / NR,
+        [&](auto ahead) { whole_rows<4, NR>(w, w_stride, x, x_stride, nr, d, out, ahead); });
   }
   for (; v < nv; v++, w += w_stride, out++) {
-    Ahead none{reinterpret_cast<const char*>(w), 0};
+    Ahead<0> none(w, 0, 0);
     whole_rows<1, NR>(w, w_stride, x, x_stride, nr, d, out, none);
   }
 }

@@ -6,9 +6,9 @@
 
 namespace assay {
 
-// Feature bits of cpuid leaf 1 (ecx) and leaf 7 (ebx), and what the operating system keeps.
+// Feature bits of cpuid leaf 1 (ecx) and leaf 7 (ebx, ecx), and what the operating system keeps.
 struct Cpu {
-  uint32_t c1 = 0, b7 = 0;
+  uint32_t c1 = 0, b7 = 0, c7 = 0;
   uint64_t xcr0 = 0;
 };
 
@@ -16,7 +16,10 @@ inline Cpu this_cpu() {
   Cpu cpu;
   uint32_t a, b, c, d;
   if (__get_cpuid(1, &a, &b, &c, &d)) cpu.c1 = c;
-  if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) cpu.b7 = b;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
+    cpu.b7 = b;
+    cpu.c7 = c;
+  }
   if (cpu.c1 & bit_OSXSAVE) {
     uint32_t low, high;
     __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
@@ -38,9 +41,12 @@ inline const char* missing_avx2(const Cpu& cpu) {
   return nullptr;
 }
 
-// kernels_avx512.cpp is compiled with -mavx512f -mavx2 -mfma -mf16c.
+// kernels_avx512.cpp is compiled with -mavx512f -mavx512bw -mavx512vnni -mavx2 -mfma
+// -mf16c.
 inline const char* missing_avx512(const Cpu& cpu) {
   if (!(cpu.b7 & bit_AVX512F)) return "this processor lacks AVX-512 F";
+  if (!(cpu.b7 & bit_AVX512BW)) return "this processor lacks AVX-512 BW";
+  if (!(cpu.c7 & bit_AVX512VNNI)) return "this processor lacks AVX-512 VNNI";
   if (const char* why = missing_avx2(cpu)) return why;
   if ((cpu.xcr0 & 0xe6) != 0xe6) return "the operating system does not keep 512-bit registers";
   return nullptr;

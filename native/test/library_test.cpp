@@ -27,18 +27,20 @@ static void reason(const assay::Cpu& cpu, const char* avx2, const char* avx512) 
 // Bit numbers are those of Intel's manual, volume 2, CPUID.
 static void test_reasons() {
   const uint32_t fma = 1u << 12, avx = 1u << 28, f16c = 1u << 29;
-  const uint32_t avx2 = 1u << 5, avx512f = 1u << 16;
-  const uint32_t c1 = fma | avx | f16c, b7 = avx2 | avx512f;
+  const uint32_t avx2 = 1u << 5, avx512f = 1u << 16, avx512bw = 1u << 30;
+  const uint32_t c1 = fma | avx | f16c, b7 = avx2 | avx512f | avx512bw, vnni = 1u << 11;
   const char* none512 = "this processor lacks AVX-512 F";
-  reason({c1, b7, 0xe7}, nullptr, nullptr);
-  reason({c1, avx2, 0x7}, nullptr, none512);
-  reason({c1, avx2, 0}, "the operating system does not keep 256-bit registers", none512);
-  reason({c1, b7, 0x7}, nullptr, "the operating system does not keep 512-bit registers");
-  reason({c1, avx512f, 0xe7}, "this processor lacks AVX2", "this processor lacks AVX2");
-  reason({c1 & ~avx, b7, 0xe7}, "this processor lacks AVX", "this processor lacks AVX");
-  reason({c1 & ~fma, b7, 0xe7}, "this processor lacks FMA", "this processor lacks FMA");
-  reason({c1 & ~f16c, b7, 0xe7}, "this processor lacks F16C", "this processor lacks F16C");
-  reason({0, 0, 0}, "this processor lacks AVX", none512);
+  reason({c1, b7, vnni, 0xe7}, nullptr, nullptr);
+  reason({c1, avx2, 0, 0x7}, nullptr, none512);
+  reason({c1, avx2, 0, 0}, "the operating system does not keep 256-bit registers", none512);
+  reason({c1, b7, vnni, 0x7}, nullptr, "the operating system does not keep 512-bit registers");
+  reason({c1, b7 & ~avx512bw, vnni, 0xe7}, nullptr, "this processor lacks AVX-512 BW");
+  reason({c1, b7, 0, 0xe7}, nullptr, "this processor lacks AVX-512 VNNI");
+  reason({c1, b7 & ~avx2, vnni, 0xe7}, "this processor lacks AVX2", "this processor lacks AVX2");
+  reason({c1 & ~avx, b7, vnni, 0xe7}, "this processor lacks AVX", "this processor lacks AVX");
+  reason({c1 & ~fma, b7, vnni, 0xe7}, "this processor lacks FMA", "this processor lacks FMA");
+  reason({c1 & ~f16c, b7, vnni, 0xe7}, "this processor lacks F16C", "this processor lacks F16C");
+  reason({0, 0, 0, 0}, "this processor lacks AVX", none512);
 }
 
 #endif

@@ -55,10 +55,13 @@ public record Roof(double bytesPerSecond, double bytesPerSecondLarge, double ope
     }
   }
 
-  /** Compares memory with an equal copy: nothing but reading, by the JDK's own vector code. */
+  /**
+   * Compares memory, in large pages as tables are, with an equal copy: nothing but reading, by the
+   * JDK's own vector code.
+   */
   private static double read(int threads, Clock clock, long bytes) {
     try (Arena arena = Arena.ofShared()) {
-      MemorySegment memory = arena.allocate(bytes, 64);
+      MemorySegment memory = Tensor.allocate(arena, DType.U8, bytes).data();
       memory.fill((byte) 1);
       long part = bytes / 2 / threads;
       Runnable all =

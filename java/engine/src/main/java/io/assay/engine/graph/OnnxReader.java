@@ -133,7 +133,25 @@ final class OnnxReader {
         throw new InputException(what + " has the negative dimension " + dim.getDimValue());
       }
     }
-    return type(info);
+    return ofItsOwn(type(info));
+  }
+
+  /**
+   * An input's type whose later dimensions have not the first one's symbol: published sentence
+   * models name both axes of [batch, sequence] {@code batch}, and the runtime asks no equality.
+   */
+  private static TensorType ofItsOwn(TensorType type) {
+    if (type == null || type.dims() == null || type.dims().isEmpty()) {
+      return type;
+    }
+    Dim first = type.dims().getFirst();
+    List<Dim> dims = new ArrayList<>(type.dims());
+    for (int i = 1; i < dims.size(); i++) {
+      if (!first.isKnown() && dims.get(i).equals(first)) {
+        dims.set(i, Dim.symbol(first.symbol() + "." + i));
+      }
+    }
+    return new TensorType(type.dtype(), dims);
   }
 
   /** The type that a file states, or null where it states none that we have. */

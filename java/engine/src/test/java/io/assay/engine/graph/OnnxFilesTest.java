@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.assay.engine.graph.TensorType.Dim;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
 import java.io.IOException;
@@ -117,6 +118,21 @@ class OnnxFilesTest {
     assertEquals(
         List.of("x"), ((Graph) read.producer("chosen").attributes().get("then_branch")).captures());
     assertEquals(List.of(read.producer("chosen")), read.users("x"));
+  }
+
+  /** As published sentence models have it: [batch, batch] where [batch, sequence] is meant. */
+  @Test
+  void aSymbolOfTheFirstDimensionStandsForNoOtherOfAnInput() {
+    TensorType batches =
+        new TensorType(DType.F32, List.of(Dim.symbol("batch"), Dim.symbol("batch")));
+    Graph.Builder b = Graph.builder("g").opset("", 17).input("x", batches).input("mask", batches);
+    b.op("y", "Mul", Map.of(), "x", "mask");
+    b.output("y").build().write(folder.resolve("m.onnx"));
+    Graph read = Graph.read(folder.resolve("m.onnx"));
+    assertEquals(List.of(Dim.symbol("batch"), Dim.symbol("batch.1")), read.types().get("x").dims());
+    assertEquals(read.types().get("x"), read.types().get("mask"));
+    Graph fixed = read.specialise(Map.of("x", new long[] {2, 7}), new Ort());
+    assertArrayEquals(new long[] {2, 7}, fixed.types().get("mask").shape());
   }
 
   @Test

@@ -60,7 +60,10 @@ final class ModelsImport implements Callable<Integer> {
       ModelsInfo.checks(entry.check(), envelope.result());
       entry.check().findings().forEach((check, finding) -> warn(entry, check, finding));
       if (model.hooks().names().isEmpty()) {
-        common.warn("no hook points are known in " + entry.name() + "; a hook map can name them");
+        common.warn(
+            "no hook points are known in "
+                + entry.name()
+                + "; `models hooks --propose` looks for those of a transformer");
       }
       if (model.widened() > 0) {
         common.warn(model.widened() + " weights of 16 bits are widened whenever it is loaded");

@@ -141,6 +141,24 @@ class ModelsCheckTest {
     imported(unknown.opset("nobody", 1), "unknown").assertRefused("cannot be compiled");
   }
 
+  @Test
+  void inputsOfOtherKindsAreDrawn() throws Exception {
+    Graph.Builder b = Graph.builder("g").opset("", 18);
+    Dim rows = Dim.symbol("batch");
+    b.input("pixels", new TensorType(DType.U8, List.of(rows, Dim.of(4))));
+    b.input("flags", new TensorType(DType.BOOL, List.of(rows, Dim.of(4))));
+    b.op("bright", "Cast", Map.of("to", 1L), "pixels");
+    b.constant("zero", Tensor.scalar(DType.F32, 0));
+    b.op("y", "Where", Map.of(), "flags", "bright", "zero");
+    JsonNode checks = checks(imported(b, "pixels"));
+    assertStatus(checks, "rows", "passed", "");
+    // The state of a recurrent network has its rows at axis 1.
+    Graph.Builder state = graph(rows);
+    state.input("h", new TensorType(DType.F32, List.of(Dim.of(2), rows, Dim.of(4))));
+    state.op("y", "Add", Map.of(), "x", "h");
+    assertStatus(checks(imported(state, "state")), "rows", "unchecked", "the input h has the rows");
+  }
+
   /** A decoder whose rows depend on each other is imported, listed, and refused by an audit. */
   @Test
   void anAuditRefusesWhatItCannotBatch() throws Exception {

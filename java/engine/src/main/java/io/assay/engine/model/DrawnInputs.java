@@ -12,9 +12,11 @@ import java.util.Deque;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Random;
 import java.util.Set;
+import java.util.stream.Stream;
 
 /**
  * Inputs drawn for a graph of which nothing is known but its types: floats are normal, token ids
@@ -30,31 +32,59 @@ final class DrawnInputs {
 
   private final Graph graph;
 
+  /** The symbols of free first axes, which are taken for those of the rows. */
+  private final Set<String> rowSymbols = new HashSet<>();
+
   DrawnInputs(Graph graph) {
     this.graph = graph;
+    for (String input : graph.inputs()) {
+      List<Dim> dims = graph.type(input).dims();
+      boolean free = dims != null && !dims.isEmpty() && !dims.getFirst().isKnown();
+      if (free && !isOfPositions(input)) {
+        rowSymbols.add(dims.getFirst().symbol());
+      }
+    }
   }
 
-  /** Whether an input of the graph has a free axis beside the first. */
+  /** Whether an input of the graph has a free axis that is not that of the rows. */
   boolean hasFreeAxes() {
     for (String input : graph.inputs()) {
       List<Dim> dims = graph.type(input).dims();
-      if (dims == null || dims.stream().skip(1).anyMatch(dim -> !dim.isKnown())) {
+      if (dims == null
+          || dims.stream().anyMatch(dim -> !dim.isKnown() && !rowSymbols.contains(dim.symbol()))) {
         return true;
       }
     }
     return false;
   }
 
-  /** Whether the first axis of {@code input} is free: then it is taken for that of the rows. */
+  /** Whether the first axis of {@code input} is that of the rows. */
   boolean isByRow(String input) {
     List<Dim> dims = graph.type(input).dims();
-    return dims != null && !dims.isEmpty() && !dims.getFirst().isKnown();
+    return dims != null && !dims.isEmpty() && rowSymbols.contains(dims.getFirst().symbol());
+  }
+
+  /** Whether {@code input} has the rows at another axis than the first. */
+  boolean hasRowsInside(String input) {
+    List<Dim> dims = graph.type(input).dims();
+    return dims != null && dims.stream().skip(1).anyMatch(dim -> rowSymbols.contains(dim.symbol()));
+  }
+
+  /** Whether the symbol of the first axis says that it is that of the positions. */
+  boolean isOfPositions(String input) {
+    List<Dim> dims = graph.type(input).dims();
+    if (dims == null || dims.isEmpty() || dims.getFirst().isKnown()) {
+      return false;
+    }
+    String symbol = dims.getFirst().symbol().toLowerCase(Locale.ROOT);
+    return !symbol.contains("batch")
+        && Stream.of("seq", "time", "length").anyMatch(symbol::contains);
   }
 
   /**
    * Values for all inputs, the same for the same arguments.
    *
-   * @param rows size of first axes that are free
+   * @param rows size of free first axes, and of others of the same symbol
    * @param size of other free axes
    */
   Map<String, Tensor> draw(long rows, long size, long seed) {
@@ -83,8 +113,8 @@ final class DrawnInputs {
     long[] shape = new long[type.dims().size()];
     for (int axis = 0; axis < shape.length; axis++) {
       Dim dim = type.dims().get(axis);
-      boolean open = past && axis == 2;
-      shape[axis] = dim.isKnown() ? dim.size() : axis == 0 ? rows : open ? 0 : size;
+      boolean byRow = rowSymbols.contains(dim.symbol());
+      shape[axis] = dim.isKnown() ? dim.size() : byRow ? rows : past && axis == 2 ? 0 : size;
     }
     return shape;
   }

@@ -5,7 +5,6 @@ import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.assay.engine.InputException;
 import io.assay.engine.graph.Graph;
-import io.assay.engine.graph.TensorType;
 import io.assay.engine.session.Session;
 import io.assay.engine.session.SessionException;
 import io.assay.engine.session.SessionOptions;
@@ -162,11 +161,16 @@ public record ModelCheck(Map<String, Finding> findings) {
     }
 
     private Finding rows() {
+      if (graph.inputs().stream().anyMatch(drawn::isOfPositions)) {
+        return unchecked("the first axis is that of the positions, not of the rows");
+      }
       if (graph.inputs().stream().noneMatch(drawn::isByRow)) {
         return unchecked("the first axis of every input is fixed");
       }
-      if (graph.inputs().stream().anyMatch(v -> names(v, 0, "seq", "time", "length"))) {
-        return unchecked("the first axis is that of the positions, not of the rows");
+      for (String input : graph.inputs()) {
+        if (drawn.hasRowsInside(input)) {
+          return unchecked("the input " + input + " has the rows at an axis that is not the first");
+        }
       }
       double worst = 0;
       boolean compared = false;
@@ -223,16 +227,6 @@ public record ModelCheck(Map<String, Finding> findings) {
                   + number(worst)
                   + " of the largest entry")
           : unchecked("no output has an axis of rows");
-    }
-
-    /** Whether an axis has a symbol that says what it is. */
-    private boolean names(String input, int axis, String... parts) {
-      TensorType type = graph.type(input);
-      if (type.dims() == null || type.dims().size() <= axis || type.dims().get(axis).isKnown()) {
-        return false;
-      }
-      String symbol = type.dims().get(axis).symbol().toLowerCase(Locale.ROOT);
-      return Arrays.stream(parts).anyMatch(symbol::contains) && !symbol.contains("batch");
     }
 
     private static boolean fits(Tensor batch, Tensor single) {

@@ -153,6 +153,8 @@ public final class Tensor {
       case F64 -> data.set(DOUBLE, i * 8, value);
       case I64 -> data.set(LONG, i * 8, (long) value);
       case I32 -> data.set(INT, i * 4, (int) value);
+      case I16 -> data.set(SHORT, i * 2, (short) value);
+      case I8, U8 -> data.set(ValueLayout.JAVA_BYTE, i, (byte) (int) value);
       case BOOL -> data.set(ValueLayout.JAVA_BYTE, i, (byte) (value == 0 ? 0 : 1));
       default ->
           throw new UnsupportedOperationException("elements of type " + dtype + " are read only");

@@ -30,8 +30,8 @@ final class GraphCheck {
   /** Of the largest element: values are rounded at 6e-8, in some ten nodes after each other. */
   private static final double VALUES = 2e-5;
 
-  /** Of the largest entry: the same, forth and back, with what cancels out between. */
-  private static final double GRADIENTS = 2e-4;
+  /** Of the largest entry: the same, forth and back, with what cancels out between; seen: 2e-5. */
+  private static final double GRADIENTS = 1e-4;
 
   /** Share of the largest entry of all gradients that counts as one for every value. */
   private static final double SHARE = 0.02;

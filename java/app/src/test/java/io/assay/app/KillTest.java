@@ -90,6 +90,7 @@ class KillTest {
       clean(job);
       Map<String, String> before = Map.of();
       boolean narrow = runs++ % 3 == 0;
+      boolean dubious = false;
       double patience = 1;
       while (true) {
         // The first life may find no room; then lives are killed until one comes to its end.
@@ -114,14 +115,24 @@ class KillTest {
         }
         narrow = false;
         Map<String, String> after = units(job);
-        before.forEach((unit, text) -> assertEquals(text, after.get(unit), unit));
+        // Damage is met at the beginning of a life: until one has done something, units may go.
+        boolean mayGo = dubious;
+        before.forEach(
+            (unit, text) -> {
+              if (!mayGo || after.containsKey(unit)) {
+                assertEquals(text, after.get(unit), unit);
+              }
+            });
+        boolean moved = !before.keySet().containsAll(after.keySet());
+        dubious &= !moved;
         // On a busy machine a life may be killed before it did anything: the next ones get longer.
-        patience = after.size() > before.size() ? 1 : Math.min(8, 1.15 * patience);
+        patience = moved ? 1 : Math.min(8, 1.15 * patience);
         before = after;
         if (kills % DAMAGE == DAMAGE - 1 && damages <= kills / DAMAGE) {
           damages++;
           damage(job, random);
-          before = Map.of();
+          dubious = true;
+          before = units(job);
         }
       }
     }
@@ -206,6 +217,9 @@ class KillTest {
 
   /** Cuts off the end of a journal, a ledger or a checkpoint, or fills it with noise. */
   private static void damage(Job job, Random random) throws Exception {
+    if (Files.notExists(job.ledger())) {
+      return;
+    }
     List<Path> files;
     try (Stream<Path> all = Files.walk(job.ledger())) {
       files =

@@ -36,6 +36,12 @@ final class GraphCheck {
   /** Share of the largest entry of all gradients that counts as one for every value. */
   private static final double SHARE = 0.02;
 
+  /**
+   * The scale of the smallest gradients: a slope of 1e-4 in the tail of a tanh is the difference of
+   * numbers about 1, which are rounded as such.
+   */
+  private static final double LEAST = 0.05;
+
   /** Step of the differences, exact in binary; the second is twice as long. */
   private static final double STEP = 0x1p-12;
 
@@ -172,7 +178,7 @@ final class GraphCheck {
     double largest = all.values().stream().mapToDouble(Slopes::largest).max().orElse(0);
     all.forEach(
         (x, s) -> {
-          double scale = Math.max(s.largest(), Math.max(SHARE * largest, 1e-3));
+          double scale = Math.max(s.largest(), Math.max(SHARE * largest, LEAST));
           for (int i = 0; i < s.slopes.length; i++) {
             if (Double.isNaN(s.slopes[i])) {
               continue;

@@ -114,6 +114,32 @@ class PatchCommandTest {
     assertEquals(0, eap.get("mask").get(10).get(0).intValue());
   }
 
+  /** A Llama whose queries share keys and values, by the hooks that are proposed for it. */
+  @Test
+  void headsOfKeysMayBeFewerThanThoseOfQueries() throws IOException {
+    model = folder.resolve("llama.onnx");
+    Files.copy(Path.of("../engine/src/test/resources/onnx/llama.dynamo.onnx"), model);
+    String map = folder.resolve("llama.hooks.json").toString();
+    Answer proposed = Answer.to("models", "hooks", model.toString(), "--propose", "--write", map);
+    assertEquals(0, proposed.status(), proposed.err());
+    Files.writeString(
+        pairs, "{\"clean_ids\":[1,2,3],\"corrupt_ids\":[4,5,3],\"answer\":6,\"wrong\":7}\n");
+    JsonNode queries = json("sweep", "--direction", "noise").get("result");
+    JsonNode keys =
+        json("sweep", "--direction", "noise", "--at", "blocks.*.attn.hook_k").get("result");
+    int heads = queries.get("labels").get(2).size();
+    int shared = keys.get("labels").get(2).size();
+    assertTrue(shared < heads && shared > 0, heads + " and " + shared);
+    JsonNode all =
+        json("sweep", "--direction", "noise", "--at", "blocks.0.hook_resid_pre", "--per", "all");
+    double corrupt = all.get("result").get("corrupt").doubleValue();
+    assertEquals(corrupt, all.get("result").get("values").doubleValue(), 1e-5);
+    JsonNode eap = json("attribute", "--direction", "noise", "--method", "eap").get("result");
+    int layers = queries.get("labels").get(0).size();
+    assertEquals(layers * (heads + 2 * shared + 1) + 1, eap.get("destinations").size());
+    json("path", "--direction", "noise", "--receiver", "blocks.1.attn.hook_k[0]");
+  }
+
   @Test
   void peopleReadTheLargestEffects() {
     Answer sweep = run("sweep", "--direction", "denoise", "--at", "blocks.*.hook_mlp_out");

@@ -25,6 +25,7 @@ import java.util.Set;
  */
 public final class Patcher implements AutoCloseable {
   static final String END = "hidden.end";
+  private static final String EMBED = "hook_embed";
   private static final String HEAD_INPUT = "unembed.hook_in";
 
   private record Size(int rows, int length, Set<String> results) {}
@@ -146,8 +147,13 @@ public final class Patcher implements AutoCloseable {
 
   /** The value of a hook in a body, which may not have it. */
   String value(Graph body, String hook) {
-    String value = model.model().hooks().values().get(hook);
-    return value != null && body.has(value) ? value : hook;
+    Map<String, String> values = model.model().hooks().values();
+    String value = values.get(hook);
+    if (value == null || body.has(value)) {
+      return value == null ? hook : value;
+    }
+    // A decoder gives the embedding its hook's name; other hooks may be the same value.
+    return value.equals(values.get(EMBED)) ? EMBED : hook;
   }
 
   /** Type of a hook's value in a batch of this size, or null for no such hook. */

@@ -61,9 +61,14 @@ class PathPatchTest extends TinyPairs {
                           () -> {
                             Tensor want = reference.get(key);
                             assertMap(key, want, PathPatch.run(engine, tiny(), spec, NONE), 1e-5);
-                            assertMap(key, want, PathPatch.runPlainly(engine, tiny(), spec), 1e-5);
-                            assertMap(
-                                key, want, PathPatch.runPlainly(engine, exported, spec), 1e-5);
+                            if (name.equals("logits")) {
+                              assertMap(
+                                  key, want, PathPatch.runPlainly(engine, tiny(), spec), 1e-5);
+                            }
+                            if (at.equals("all") && mlps == Mlps.LIVE) {
+                              PatchMap same = PathPatch.run(engine, exported, spec, NONE);
+                              assertMap(key, want, same, 1e-5);
+                            }
                           }));
                 }
               }

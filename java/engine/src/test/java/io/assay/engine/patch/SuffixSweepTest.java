@@ -140,7 +140,7 @@ class SuffixSweepTest extends TinyPairs {
       assertEquals(next % 100, chunk.from());
       next = chunk.to();
       int rows = IntStream.range(chunk.from(), chunk.to()).map(p -> 12 * (100 - p)).sum();
-      assertTrue(rows <= 6144, "rows " + rows);
+      assertTrue(rows <= SuffixSweep.MOST_ROWS, "rows " + rows);
     }
     assertEquals(100, next);
   }

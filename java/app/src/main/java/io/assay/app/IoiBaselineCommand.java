@@ -74,6 +74,9 @@ final class IoiBaselineCommand implements Callable<Integer> {
       IoiPrompts.describe(envelope.spec(), spec, generator.words());
       envelope.describe(1);
       IoiBaseline baseline = IoiBaseline.run(engine, model, generator.prompts());
+      if (run.done().isEmpty()) {
+        run.finish("prompts", "{}");
+      }
       summary(envelope.metrics(), baseline.summary());
       ArrayNode templates = envelope.result().putArray("templates");
       for (int template : spec.templates().stream().distinct().sorted().toList()) {

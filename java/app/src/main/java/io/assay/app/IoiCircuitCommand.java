@@ -8,6 +8,7 @@ import io.assay.audit.ioi.CircuitResult;
 import io.assay.audit.ioi.CircuitSpec;
 import io.assay.audit.ioi.Circuits;
 import io.assay.audit.ioi.Circuits.Evaluated;
+import io.assay.audit.ioi.Gpt2SmallCircuit;
 import io.assay.audit.ioi.IoiGenerator;
 import io.assay.audit.ioi.IoiSpec;
 import io.assay.audit.ioi.Node;
@@ -40,7 +41,7 @@ import picocli.CommandLine.Option;
     footer = {
       "",
       "  assay ioi circuit ioi-lm --prompts 300",
-      "  assay ioi circuit gpt2 --heads 9.9@END,9.6@END,10.0@END,7.3@END,7.9@END,8.6@END,8.10@END"
+      "  assay ioi circuit gpt2 --heads gpt2-small"
     })
 final class IoiCircuitCommand implements Callable<Integer> {
   private static final String METHOD = "ioi.circuit";
@@ -100,15 +101,14 @@ final class IoiCircuitCommand implements Callable<Integer> {
   public Integer call() {
     IoiSpec prompts = options.prompts().spec(options.bos());
     CircuitSpec spec =
-        new CircuitSpec(
-            prompts,
-            ablation,
-            references,
-            target,
-            given.stream().map(Node::parse).toList(),
-            random,
-            greedy);
+        new CircuitSpec(prompts, ablation, references, target, nodes(), random, greedy);
     return Recording.of(common, options.folder(common), METHOD, run -> audit(spec, run));
+  }
+
+  private List<Node> nodes() {
+    return given.equals(List.of("gpt2-small"))
+        ? Gpt2SmallCircuit.nodes()
+        : given.stream().map(Node::parse).toList();
   }
 
   private int audit(CircuitSpec spec, Run run) {
@@ -277,6 +277,15 @@ final class IoiCircuitCommand implements Callable<Integer> {
                     .put("without", m.without())
                     .put("value", m.value())
                     .set("removed", names(m.removed())));
+    ArrayNode attention = result.putArray("attention");
+    r.attention()
+        .forEach(
+            a ->
+                attention
+                    .addObject()
+                    .put("name", a.name())
+                    .set("values", Envelope.JSON.valueToTree(a.shares())));
+    result.set("copies", Envelope.JSON.valueToTree(r.copies()));
     ArrayNode prompts = result.putArray("prompts");
     for (int i = 0; i < r.whole().length; i++) {
       ObjectNode node = prompts.addObject().put("text", r.prompts().get(i).text());

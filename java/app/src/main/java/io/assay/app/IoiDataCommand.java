@@ -6,6 +6,8 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.assay.audit.ioi.IoiGenerator;
 import io.assay.audit.ioi.IoiPrompt;
 import io.assay.audit.ioi.IoiSpec;
+import io.assay.audit.ioi.TaskFiles;
+import io.assay.audit.ioi.TextPair;
 import io.assay.engine.InputException;
 import io.assay.engine.model.ModelStore;
 import io.assay.engine.model.Tokenizer;
@@ -52,6 +54,14 @@ final class IoiDataCommand implements Callable<Integer> {
   @Mixin private IoiPrompts prompts;
 
   @Option(
+      names = "--from",
+      paramLabel = "FILE",
+      description =
+          "Read prompts that others published instead of drawing them: of the released code (JSON),"
+              + " AutoCircuit (JSON) or EAP-IG (CSV).")
+  private Path from;
+
+  @Option(
       names = "--out",
       paramLabel = "FILE.jsonl",
       description = "Write the prompts as JSON Lines, as `assay patch` reads them.")
@@ -61,13 +71,16 @@ final class IoiDataCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
+    if (from != null) {
+      return convert();
+    }
     Envelope envelope = new Envelope("ioi.data");
     IoiSpec spec = prompts.spec(false);
     IoiGenerator generator = new IoiGenerator(spec, tokenizer(model));
     generator.warnings().forEach(common::warn);
     List<IoiPrompt> drawn = generator.prompts();
     if (out != null) {
-      write(drawn);
+      write(drawn.stream().map(IoiDataCommand::tree).toList());
     }
     if (common.json()) {
       envelope.device(common.engineOptions());
@@ -83,6 +96,51 @@ final class IoiDataCommand implements Callable<Integer> {
       common.say(drawn.size() + " prompts are written to " + out);
     }
     return 0;
+  }
+
+  /** Brings the prompts of others into the form that is read elsewhere. */
+  private int convert() {
+    Tokenizer tokenizer = tokenizer(model);
+    List<ObjectNode> pairs =
+        TaskFiles.read(from, prompts.seed()).stream()
+            .map(pair -> tree(pair.check(tokenizer)))
+            .toList();
+    if (out != null) {
+      write(pairs);
+    }
+    if (common.json()) {
+      Envelope envelope = new Envelope("ioi.data");
+      envelope.device(common.engineOptions());
+      envelope.spec().put("model", model).put("from", from.toString());
+      envelope.spec().put("seed", prompts.seed());
+      envelope.metrics().put("prompts", pairs.size());
+      envelope.result().putArray("prompts").addAll(pairs);
+      common.out().println(envelope.text(null));
+    } else if (out == null) {
+      for (ObjectNode pair : pairs.subList(0, Math.min(SHOWN, pairs.size()))) {
+        common
+            .out()
+            .printf(
+                "%s ->%s%n%s%n",
+                pair.path("clean").asText(),
+                pair.path("answer").asText(),
+                pair.path("corrupt").asText());
+      }
+      more(pairs.size());
+    } else {
+      common.say(pairs.size() + " prompts are written to " + out);
+    }
+    return 0;
+  }
+
+  private static ObjectNode tree(TextPair pair) {
+    ObjectNode node = Envelope.JSON.createObjectNode();
+    node.put("clean", pair.clean()).put("corrupt", pair.corrupt());
+    node.put("answer", pair.answer()).put("wrong", pair.wrong());
+    if (!pair.positions().isEmpty()) {
+      node.set("positions", Envelope.JSON.valueToTree(pair.positions()));
+    }
+    return node;
   }
 
   /** The tokenizer of a model or a folder. */
@@ -112,11 +170,11 @@ final class IoiDataCommand implements Callable<Integer> {
     return node;
   }
 
-  private void write(List<IoiPrompt> drawn) {
+  private void write(List<ObjectNode> pairs) {
     StringBuilder lines = new StringBuilder();
     try {
-      for (IoiPrompt p : drawn) {
-        lines.append(Envelope.JSON.writeValueAsString(tree(p))).append('\n');
+      for (ObjectNode pair : pairs) {
+        lines.append(Envelope.JSON.writeValueAsString(pair)).append('\n');
       }
       Files.writeString(out, lines);
     } catch (JsonProcessingException e) {
@@ -144,8 +202,12 @@ final class IoiDataCommand implements Callable<Integer> {
               " ".repeat(28),
               p.corrupt());
     }
-    if (drawn.size() > SHOWN) {
-      common.out().printf("and %d more; --out FILE.jsonl writes all%n", drawn.size() - SHOWN);
+    more(drawn.size());
+  }
+
+  private void more(int count) {
+    if (count > SHOWN) {
+      common.out().printf("and %d more; --out FILE.jsonl writes all%n", count - SHOWN);
     }
   }
 }

@@ -79,6 +79,10 @@ final class IoiPrompts {
           "Draw the names of corrupted prompts as the released code does, which may repeat one.")
   private boolean legacyCollisions;
 
+  long seed() {
+    return seed;
+  }
+
   /**
    * The specification.
    *

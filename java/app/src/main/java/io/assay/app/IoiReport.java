@@ -10,6 +10,7 @@ import io.assay.app.report.View.Line;
 import io.assay.audit.ioi.CircuitResult;
 import io.assay.audit.ioi.CircuitSpec;
 import io.assay.audit.ioi.Form;
+import io.assay.audit.ioi.HeadScores;
 import io.assay.audit.ioi.IoiBaseline;
 import io.assay.audit.ioi.IoiBaseline.Scored;
 import io.assay.audit.ioi.Node;
@@ -107,6 +108,10 @@ final class IoiReport {
     views.add(choices(spec));
     if (!r.circuit().isEmpty()) {
       views.add(heads(r));
+      views.add(roles(r));
+    }
+    if (!r.attention().isEmpty()) {
+      views.add(attention(r));
     }
     if (!r.search().isEmpty()) {
       views.add(search(r));
@@ -166,6 +171,51 @@ final class IoiReport {
         LOGITS,
         false,
         values);
+  }
+
+  private static View attention(CircuitResult r) {
+    float[] values = new float[r.attention().size() * r.layers() * r.heads()];
+    int next = 0;
+    for (HeadScores scores : r.attention()) {
+      for (double[] layer : scores.shares()) {
+        for (double share : layer) {
+          values[next++] = (float) share;
+        }
+      }
+    }
+    return new View.HeatMap(
+        "Where all heads attend",
+        "Mean share of attention over the prompts; the slider chooses from which token and to"
+            + " which. A head that finds the duplicate attends from S2 to S1, one that moves the"
+            + " name from END to IO.",
+        new Axis("attention", r.attention().stream().map(HeadScores::name).toList()),
+        Axis.counted("layer", r.layers()),
+        Axis.counted("head", r.heads()),
+        "share of attention",
+        false,
+        values);
+  }
+
+  /** What each head of the circuit attends to, and whether it writes that. */
+  private static View roles(CircuitResult r) {
+    List<Column> columns = new ArrayList<>(List.of(new Column("head")));
+    r.attention().forEach(a -> columns.add(new Column(a.name(), "%", 1)));
+    columns.add(new Column("copies", "%", 1));
+    columns.add(new Column("copies negatively", "%", 1));
+    List<List<?>> rows = new ArrayList<>();
+    for (CircuitResult.Copy c : r.copies()) {
+      List<Object> row = new ArrayList<>(List.of(c.layer() + "." + c.head()));
+      r.attention().forEach(a -> row.add(100 * a.shares()[c.layer()][c.head()]));
+      row.add(100 * c.positive());
+      row.add(100 * c.negative());
+      rows.add(row);
+    }
+    return new View.Table(
+        "What the heads of the circuit do",
+        "Mean attention, and the share of names that are among the five highest logits of what the"
+            + " head alone writes of them (or of its opposite).",
+        columns,
+        rows);
   }
 
   private static View search(CircuitResult r) {

@@ -39,6 +39,12 @@ final class SelftestCommand implements Callable<Integer> {
       description = "Folder with the released GPT-2 tokenizer.json, for what needs it.")
   private Path gpt2Tokenizer;
 
+  @Option(
+      names = "--gpt2",
+      paramLabel = "DIR",
+      description = "Folder with the released GPT-2 small, for what is published of it.")
+  private Path gpt2;
+
   @Override
   public Integer call() {
     if (!List.of("all", "arca", "ioi").contains(method)) {
@@ -53,7 +59,7 @@ final class SelftestCommand implements Callable<Integer> {
         statements.addAll(new ArcaSelfTest(engine, thorough, gpt2Tokenizer).run());
       }
       if (!method.equals("arca")) {
-        statements.addAll(new IoiSelfTest(engine, gpt2Tokenizer).run());
+        statements.addAll(new IoiSelfTest(engine, gpt2Tokenizer, gpt2).run());
       }
     }
     envelope.spec().put("method", method).put("long", thorough);

@@ -1,17 +1,23 @@
 package io.assay.app;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import io.assay.app.MainTest.Answer;
+import io.assay.engine.Engine;
+import io.assay.engine.model.LanguageModel;
 import io.assay.engine.model.Tokenizer;
+import io.assay.engine.session.Session;
+import io.assay.engine.tensor.Tensor;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -84,6 +90,104 @@ class IoiCommandTest {
   }
 
   @Test
+  void promptsOfOthersBecomePairs() throws Exception {
+    Path file = folder.resolve("auto.json");
+    Files.writeString(
+        file,
+        """
+        {"word_idxs": {"IO": 1, "end": 3}, "prompts": [
+          {"clean": " Mira Noor Noor to", "corrupt": " Petr Ayla Ines to",
+           "answers": [" Mira"], "wrong_answers": [" Noor"]}]}
+        """);
+    Path out = folder.resolve("out.jsonl");
+    String model = MODEL.toString();
+    Answer answer =
+        Answer.to("ioi", "data", model, "--from", file.toString(), "--out", out.toString());
+    assertEquals(0, answer.status(), answer.err());
+    assertEquals(
+        "{\"clean\":\" Mira Noor Noor to\",\"corrupt\":\" Petr Ayla Ines to\","
+            + "\"answer\":\" Mira\",\"wrong\":\" Noor\",\"positions\":{\"END\":3,\"IO\":1}}",
+        Files.readString(out).strip());
+    Files.writeString(file, "{}");
+    Answer.to("ioi", "data", model, "--from", file.toString()).assertRefused("record 0");
+  }
+
+  @Test
+  void baselineOfARandomModelIsNearHalf() throws Exception {
+    Answer answer =
+        ioi(
+            "baseline",
+            MODEL.toString(),
+            "--prompts",
+            "130",
+            "--out",
+            folder.toString(),
+            "--json",
+            "--bos");
+    assertEquals(0, answer.status(), answer.err());
+    JsonNode root = Envelope.JSON.readTree(answer.out());
+    assertEquals(130, root.at("/result/prompts").size());
+    assertTrue(root.at("/spec/bos").asBoolean());
+    double share = root.at("/metrics/answerOverWrong").asDouble();
+    assertTrue(share > 0.1 && share < 0.9, answer.out());
+    double sum = 0;
+    for (JsonNode p : root.at("/result/prompts")) {
+      sum += p.path("logitDifference").asDouble();
+    }
+    assertEquals(sum / 130, root.at("/metrics/logitDifference").asDouble(), 1e-12);
+    assertTrue(Files.exists(Path.of(root.path("report").asText())));
+  }
+
+  /** What baseline says of a prompt is what the whole model says, by itself and unpadded. */
+  @Test
+  void baselineIsTheModelsOwnLogits() throws Exception {
+    Answer answer =
+        ioi("baseline", MODEL.toString(), "--prompts", "9", "--out", folder.toString(), "--json");
+    JsonNode prompts = Envelope.JSON.readTree(answer.out()).at("/result/prompts");
+    try (Engine engine = Engine.open()) {
+      LanguageModel model = engine.languageModel(MODEL.toString());
+      Tokenizer tokenizer = model.tokenizer().orElseThrow();
+      try (Session session = engine.compile(model.whole())) {
+        for (JsonNode p : prompts) {
+          long[] ids = tokenizer.encode(p.path("text").asText());
+          Tensor input = Tensor.ofLongs(ids, 1, ids.length);
+          Tensor logits = session.run(Map.of("input_ids", input)).get("logits");
+          long row = logits.elements() - logits.dim(2);
+          double io = logits.get(row + tokenizer.encode(" " + p.path("io").asText())[0]);
+          double s = logits.get(row + tokenizer.encode(" " + p.path("s").asText())[0]);
+          assertEquals(io - s, p.path("logitDifference").asDouble(), 4e-5);
+          double all = 0;
+          for (long v = 0; v < logits.dim(2); v++) {
+            all += Math.exp(logits.get(row + v) - io);
+          }
+          assertEquals(1 / all, p.path("answerProbability").asDouble(), 1e-5);
+        }
+      }
+    }
+  }
+
+  @Test
+  void noCircuitIsClaimedInARandomModel() throws Exception {
+    Answer answer =
+        ioi(
+            "circuit",
+            MODEL.toString(),
+            "--prompts",
+            "20",
+            "--references",
+            "1",
+            "--out",
+            folder.toString(),
+            "--json");
+    assertEquals(0, answer.status(), answer.err());
+    JsonNode root = Envelope.JSON.readTree(answer.out());
+    assertFalse(root.at("/metrics/claimed").asBoolean());
+    assertTrue(root.at("/result/reason").asText().contains("prefers IO on"), answer.out());
+    assertEquals(6, root.at("/spec/choices").size());
+    assertTrue(answer.err().contains("is a mean of 1"), answer.err());
+  }
+
+  @Test
   void badInputIsOneSentence() throws Exception {
     ioi("data", MODEL.toString(), "--prompts", "0").assertRefused("prompts is 0");
     ioi("data", MODEL.toString(), "--templates", "15").assertRefused("numbered 0 to 14");
@@ -98,5 +202,11 @@ class IoiCommandTest {
         .assertRefused("no JSON list of words");
     Answer.to("ioi", "data", MODEL.toString()).assertRefused("0 names are one token");
     Answer.to("ioi", "data", folder.toString()).assertRefused("tokenizer.json");
+    ioi("circuit", MODEL.toString(), "--heads", "1.1@FIRST", "--out", folder.toString())
+        .assertRefused("1.1@FIRST");
+    ioi("circuit", MODEL.toString(), "--heads", "3.0", "--out", folder.toString())
+        .assertRefused("layers 0 to 2");
+    ioi("circuit", MODEL.toString(), "--target", "0", "--out", folder.toString())
+        .assertRefused("target is 0.0");
   }
 }

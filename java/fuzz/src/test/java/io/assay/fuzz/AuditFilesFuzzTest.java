@@ -4,6 +4,7 @@ import com.code_intelligence.jazzer.junit.DictionaryEntries;
 import com.code_intelligence.jazzer.junit.FuzzTest;
 import io.assay.audit.arca.OfficialResults;
 import io.assay.audit.arca.UnigramTable;
+import io.assay.audit.ioi.TaskFiles;
 import io.assay.engine.model.LanguageModel;
 import io.assay.engine.model.Model;
 import io.assay.engine.model.Tokenizer;
@@ -86,5 +87,32 @@ class AuditFilesFuzzTest {
   void pairsOfPrompts(byte[] bytes) {
     Path file = FOLDER.resolve("pairs.jsonl");
     Parsers.check(file, bytes, () -> PairsFile.read(file, MODEL, false));
+  }
+
+  static Stream<byte[]> prompts() {
+    return Stream.of(
+            """
+            [{"text": "Then, A and B went. B gave it to A", "IO": "A", "S": "B"},
+             {"text": "Then, C and D went. D gave it to C", "IO": "C", "S": "D"},
+             {"text": "Then, E and A went. A gave it to E", "IO": "E", "S": "A"}]
+            """,
+            """
+            {"word_idxs": {"IO": 2, "end": 9}, "prompts": [{"clean": "A and B", "corrupt": "C and D",
+              "answers": [" A"], "wrong_answers": [" B"]}]}
+            """,
+            """
+            ,clean,corrupted,corrupted_hard
+            0,"A and B, B to","A and B, C to","A and B, A to"
+            """)
+        .map(text -> text.getBytes(StandardCharsets.UTF_8));
+  }
+
+  @MethodSource("prompts")
+  @DictionaryEntries({"word_idxs", "prompts", "corrupted_hard", "\"IO\"", "\"S\""})
+  @FuzzTest
+  void taskPrompts(byte[] bytes) {
+    Path file = FOLDER.resolve("prompts");
+    Parsers.check(
+        file, bytes, () -> TaskFiles.read(file, 1).forEach(pair -> pair.check(TOKENIZER)));
   }
 }

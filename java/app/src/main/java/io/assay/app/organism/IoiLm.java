@@ -22,7 +22,7 @@ public final class IoiLm extends Organism {
   public static final long SEED = 11;
   public static final int ROWS = 64;
   public static final int LENGTH = 28;
-  public static final long STEPS = 4000;
+  public static final long STEPS = 2500;
 
   /** Templates that it does not read. */
   public static final Set<Integer> UNREAD = Set.of(1, 6, 9, 12);

@@ -1,6 +1,7 @@
 package io.assay.audit.ioi;
 
 import io.assay.audit.ioi.CircuitResult.Completeness;
+import io.assay.audit.ioi.CircuitResult.Copy;
 import io.assay.audit.ioi.CircuitResult.Minimality;
 import io.assay.audit.ioi.CircuitResult.Step;
 import io.assay.audit.ioi.Circuits.Reference;
@@ -25,6 +26,11 @@ import java.util.TreeSet;
 public final class CircuitAudit {
   /** Circuits up to this size are tested without each of their subsets. */
   private static final int SMALL = 6;
+
+  /** Prompts whose names copy scores read, and how many of the highest logits count. */
+  private static final int COPIES = 50;
+
+  private static final int TOP = 5;
 
   /** Steps of a greedy set, and candidates of each. */
   private static final int GREEDY_STEPS = 10;
@@ -83,7 +89,9 @@ public final class CircuitAudit {
     try (Circuits search =
             open(engine, model, "search", generator.prompts(), spec, references, listener);
         Circuits tested = open(engine, model, "test", test, spec, references, listener)) {
-      return Optional.of(new CircuitAudit(spec, search, tested).result(test, generator.warnings()));
+      tested.require(spec.given());
+      CircuitAudit audit = new CircuitAudit(spec, search, tested);
+      return Optional.of(audit.result(engine, model, test, generator.warnings()));
     } catch (Circuits.Cancelled e) {
       return Optional.empty();
     }
@@ -125,7 +133,8 @@ public final class CircuitAudit {
     return new Circuits(engine, model, name, examples, spec.ablation(), references, listener);
   }
 
-  private CircuitResult result(List<IoiPrompt> prompts, List<String> warnings) {
+  private CircuitResult result(
+      Engine engine, LanguageModel model, List<IoiPrompt> prompts, List<String> warnings) {
     double[] whole = tested.whole();
     double positive = share(whole);
     List<String> doubts = new ArrayList<>(warnings);
@@ -164,8 +173,47 @@ public final class CircuitAudit {
         search,
         completeness,
         minimality,
+        attention(engine, model, prompts),
+        circuit.isEmpty() ? List.of() : copies(engine, model, prompts, circuit),
         reason,
         doubts);
+  }
+
+  private static boolean has(LanguageModel model, String... hooks) {
+    return model.model().hooks().names().containsAll(List.of(hooks));
+  }
+
+  private static List<HeadScores> attention(
+      Engine engine, LanguageModel model, List<IoiPrompt> prompts) {
+    return has(model, "blocks.0.attn.hook_pattern")
+        ? HeadScores.ofPrompts(engine, model, prompts.stream().map(Example::of).toList())
+        : List.of();
+  }
+
+  private static List<Copy> copies(
+      Engine engine, LanguageModel model, List<IoiPrompt> prompts, List<Node> circuit) {
+    if (!has(
+        model,
+        "blocks.0.hook_resid_pre",
+        "blocks.0.hook_resid_post",
+        "blocks.0.hook_attn_out",
+        "blocks.0.attn.hook_v")) {
+      return List.of();
+    }
+    List<Example> some = prompts.stream().limit(COPIES).map(Example::of).toList();
+    try (CopyScores scores = new CopyScores(engine, model, some)) {
+      return circuit.stream()
+          .map(n -> Node.of(n.layer(), n.head()))
+          .distinct()
+          .map(
+              n ->
+                  new Copy(
+                      n.layer(),
+                      n.head(),
+                      scores.of(n.layer(), n.head(), 1, TOP),
+                      scores.of(n.layer(), n.head(), -1, TOP)))
+          .toList();
+    }
   }
 
   private static double share(double[] differences) {

@@ -16,6 +16,8 @@ import java.util.List;
  * @param search how it was found, from all heads on; empty if it was given
  * @param completeness one for each set of nodes that was removed from circuit and model
  * @param minimality one for each node
+ * @param attention where all heads attend in the prompts; empty where the model does not show it
+ * @param copies whether the circuit's heads write what they read; empty where it cannot be computed
  * @param reason why no circuit is claimed; empty if one is
  * @param warnings what is doubtful
  */
@@ -29,6 +31,8 @@ public record CircuitResult(
     List<Step> search,
     List<Completeness> completeness,
     List<Minimality> minimality,
+    List<HeadScores> attention,
+    List<Copy> copies,
     String reason,
     List<String> warnings) {
   /**
@@ -64,6 +68,12 @@ public record CircuitResult(
       return Math.abs(with - without);
     }
   }
+
+  /**
+   * @param positive share of names among the five highest logits of what the head writes of them
+   * @param negative the same of its opposite
+   */
+  public record Copy(int layer, int head, double positive, double negative) {}
 
   /** Whether a circuit is claimed. */
   public boolean isClaimed() {

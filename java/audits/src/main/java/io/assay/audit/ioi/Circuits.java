@@ -34,7 +34,11 @@ public final class Circuits implements AutoCloseable {
   /** Group of the bank by group of the prompts. */
   private final Map<Integer, Integer> bankOf = new TreeMap<>();
 
-  private final Map<Integer, Integer> references = new TreeMap<>();
+  /** Prompts of the means, by group. */
+  private final Map<Integer, List<long[]>> byGroup;
+
+  /** Whether the bank holds the means. */
+  private boolean banked;
 
   private final Listener listener;
 
@@ -103,15 +107,8 @@ public final class Circuits implements AutoCloseable {
           case RESAMPLE -> rows;
           case ZERO -> 1;
         };
+    this.byGroup = ablation == Ablation.MEAN ? grouped(references) : Map.of();
     this.model = new KnockOut(engine, model, rows, length, groups);
-    if (ablation == Ablation.MEAN) {
-      try {
-        means(references);
-      } catch (RuntimeException e) {
-        close();
-        throw e;
-      }
-    }
   }
 
   public int layers() {
@@ -136,9 +133,9 @@ public final class Circuits implements AutoCloseable {
   /** What is doubtful about the means; mostly nothing. */
   public List<String> warnings() {
     List<String> warnings = new ArrayList<>();
-    references.forEach(
-        (group, count) -> {
-          if (count == 1) {
+    byGroup.forEach(
+        (group, ids) -> {
+          if (ids.size() == 1) {
             warnings.add("the reference of template " + group + " is a mean of 1");
           }
         });
@@ -147,14 +144,15 @@ public final class Circuits implements AutoCloseable {
 
   // ---- the bank ----
 
-  /** Means by group, position, head and column, summed in doubles in the order of the prompts. */
-  private void means(List<Reference> all) {
-    Map<Integer, List<long[]>> byGroup = new TreeMap<>();
+  private Map<Integer, List<long[]>> grouped(List<Reference> all) {
+    Map<Integer, List<long[]>> groups = new TreeMap<>();
     for (Reference r : all) {
-      byGroup.computeIfAbsent(r.group(), g -> new ArrayList<>()).add(r.ids());
+      if (bankOf.containsKey(r.group())) {
+        groups.computeIfAbsent(r.group(), g -> new ArrayList<>()).add(r.ids());
+      }
     }
     for (Example p : prompts) {
-      List<long[]> mine = byGroup.get(p.group());
+      List<long[]> mine = groups.get(p.group());
       if (mine == null || mine.stream().anyMatch(ids -> ids.length != p.ids().length)) {
         throw new InputException(
             mine == null
@@ -165,14 +163,10 @@ public final class Circuits implements AutoCloseable {
                     + " match");
       }
     }
-    bankOf.forEach(
-        (group, bank) -> {
-          List<long[]> ids = byGroup.get(group);
-          references.put(group, ids.size());
-          mean(bank, ids);
-        });
+    return groups;
   }
 
+  /** Means by position, head and column, summed in doubles in the order of the prompts. */
   private void mean(int bank, List<long[]> ids) {
     int length = ids.getFirst().length;
     double[][][][] sums = new double[layers()][length][heads()][];
@@ -260,6 +254,15 @@ public final class Circuits implements AutoCloseable {
     return found;
   }
 
+  /**
+   * Checks nodes before anything is run.
+   *
+   * @throws InputException if the model does not have one
+   */
+  public void require(Collection<Node> nodes) {
+    places(nodes);
+  }
+
   /** Bits of the places of each head. */
   private int[][] places(Collection<Node> nodes) {
     int[][] places = new int[layers()][heads()];
@@ -294,6 +297,10 @@ public final class Circuits implements AutoCloseable {
   }
 
   private double[] run(KnockOut.Live live) {
+    if (!banked) {
+      byGroup.forEach((group, ids) -> mean(bankOf.get(group), ids));
+      banked = true;
+    }
     double[] all = new double[prompts.size()];
     for (int from = 0; from < all.length; from += model.rows()) {
       List<Example> chunk = prompts.subList(from, Math.min(all.length, from + model.rows()));

@@ -44,13 +44,16 @@ public final class IoiSelfTest {
 
   private final Engine engine;
   private final Path gpt2Tokenizer;
+  private final Path gpt2;
 
   /**
    * @param gpt2Tokenizer folder with the released GPT-2 tokenizer, or null to skip what needs it
+   * @param gpt2 folder with the released GPT-2 small, or null to skip what needs it
    */
-  public IoiSelfTest(Engine engine, Path gpt2Tokenizer) {
+  public IoiSelfTest(Engine engine, Path gpt2Tokenizer, Path gpt2) {
     this.engine = engine;
     this.gpt2Tokenizer = gpt2Tokenizer;
+    this.gpt2 = gpt2;
   }
 
   /** All statements. */
@@ -58,7 +61,10 @@ public final class IoiSelfTest {
     List<Statement> all = new ArrayList<>();
     all.addAll(toyCircuit());
     all.addAll(patches());
+    all.addAll(detectors());
     all.addAll(generator());
+    all.addAll(counts());
+    all.addAll(gpt2());
     all.addAll(badInputs());
     return all;
   }
@@ -78,6 +84,12 @@ public final class IoiSelfTest {
   public List<Statement> patches() {
     long start = System.nanoTime();
     return timed(new PatchStatements(engine).statements(), start);
+  }
+
+  /** Statement 2, the detectors: previous token, duplicate, induction. */
+  public List<Statement> detectors() {
+    long start = System.nanoTime();
+    return timed(new DetectorStatements(engine).statements(), start);
   }
 
   /** Statement 6: the generator. */
@@ -202,6 +214,25 @@ public final class IoiSelfTest {
       }
     }
     return same("ioi.6.gpt2", words, Map.of(), wrong);
+  }
+
+  /** Statement 7, what is counted of the circuit. */
+  public List<Statement> counts() {
+    return List.of(
+        same(
+            "ioi.7.circuit",
+            "heads of the published circuit",
+            26L,
+            Gpt2SmallCircuit.nodes().stream()
+                .map(n -> Node.of(n.layer(), n.head()))
+                .distinct()
+                .count()));
+  }
+
+  /** Statement 8: the released GPT-2 small, where it is given. */
+  public List<Statement> gpt2() {
+    long start = System.nanoTime();
+    return timed(new Gpt2Statements(engine, gpt2).statements(), start);
   }
 
   /** Statement 9: bad input of the generator. */

@@ -44,6 +44,7 @@ final class ToyStatements {
               dtype == DType.F64 ? 1e-6 : 1e-4);
       knockOuts(toy, row);
       attention(toy, row);
+      copying(toy, row);
     }
     return s;
   }
@@ -131,6 +132,16 @@ final class ToyStatements {
         }
       }
       add(row, "attention.abc", "2.0 END->each of three names, largest distance", 0, worst);
+    }
+  }
+
+  /** Whether the heads write the names that they read, or against them. */
+  private void copying(LanguageModel toy, Row row) {
+    try (CopyScores scores = new CopyScores(engine, toy, Toys.prompts())) {
+      add(row, "copy.mover", "copy score of the name mover, top 1", 1, scores.of(2, 0, 1, 1));
+      add(row, "copy.backup", "copy score of the backup", 1, scores.of(3, 0, 1, 1));
+      add(row, "copy.negative", "negative copy score of the negative", 1, scores.of(2, 1, -1, 1));
+      add(row, "copy.other", "copy score of the negative, positive", 0, scores.of(2, 1, 1, 1));
     }
   }
 

@@ -21,7 +21,7 @@ class IoiStatementsTest {
   @BeforeAll
   static void open() {
     engine = Engine.open();
-    selfTest = new IoiSelfTest(engine, gpt2Tokenizer());
+    selfTest = new IoiSelfTest(engine, gpt2Tokenizer(), gpt2());
   }
 
   @AfterAll
@@ -37,6 +37,12 @@ class IoiStatementsTest {
             ? Path.of(named)
             : Path.of(System.getProperty("assay.shared", "shared"), "fixtures", "gpt2-tokenizer");
     return named != null || Files.isDirectory(folder) ? folder : null;
+  }
+
+  /** The folder of GPT-2 small that a property names; null if it is not set. */
+  private static Path gpt2() {
+    String named = System.getProperty("assay.gpt2");
+    return named == null ? null : Path.of(named);
   }
 
   private static void holds(List<Statement> statements) {
@@ -56,12 +62,31 @@ class IoiStatementsTest {
   }
 
   @Test
+  void ioiStatement2Detectors() {
+    holds(selfTest.detectors());
+  }
+
+  @Test
   void ioiStatement6Generator() {
     List<Statement> statements = selfTest.generator();
     holds(statements);
     for (Statement s : statements) {
       assumeFalse(
           s.status().equals("skipped"), () -> s.reason() + ", here -Dassay.gpt2.tokenizer=DIR");
+    }
+  }
+
+  @Test
+  void ioiStatement7Counts() {
+    holds(selfTest.counts());
+  }
+
+  @Test
+  void ioiStatement8ReleasedGpt2() {
+    List<Statement> statements = selfTest.gpt2();
+    holds(statements);
+    for (Statement s : statements) {
+      assumeFalse(s.status().equals("skipped"), () -> s.reason() + ", here -Dassay.gpt2=DIR");
     }
   }
 

@@ -1,6 +1,7 @@
 package io.assay.engine.patch;
 
 import io.assay.engine.graph.TensorType;
+import io.assay.engine.internal.EditDistance;
 import io.assay.engine.patch.PatchException.Reason;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -104,7 +105,7 @@ public record HookPoint(String name, int layer, Axes axes) {
   static PatchException unknown(String name, Collection<String> names) {
     List<String> near =
         names.stream()
-            .sorted(Comparator.comparingInt((String n) -> distance(name, n)))
+            .sorted(Comparator.comparingInt((String n) -> EditDistance.between(name, n)))
             .limit(NEAREST)
             .toList();
     return new PatchException(
@@ -114,23 +115,5 @@ public record HookPoint(String name, int layer, Axes axes) {
             + (near.isEmpty()
                 ? "; it has none at all"
                 : "; near it are " + String.join(", ", near)));
-  }
-
-  /** Insertions, deletions and changes that make one text the other (Levenshtein). */
-  private static int distance(String a, String b) {
-    int[] row = new int[b.length() + 1];
-    for (int j = 0; j <= b.length(); j++) {
-      row[j] = j;
-    }
-    for (int i = 1; i <= a.length(); i++) {
-      int diagonal = row[0];
-      row[0] = i;
-      for (int j = 1; j <= b.length(); j++) {
-        int changed = diagonal + (a.charAt(i - 1) == b.charAt(j - 1) ? 0 : 1);
-        diagonal = row[j];
-        row[j] = Math.min(changed, 1 + Math.min(row[j], row[j - 1]));
-      }
-    }
-    return row[b.length()];
   }
 }

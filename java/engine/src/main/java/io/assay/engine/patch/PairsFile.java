@@ -31,8 +31,6 @@ public final class PairsFile {
   private static final int MOST = 100_000;
 
   /** The token that begins a text, in models of the GPT-2 family. */
-  private static final String BOS = "<|endoftext|>";
-
   private static final JsonMapper JSON =
       JsonMapper.builder()
           .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
@@ -101,14 +99,14 @@ public final class PairsFile {
   }
 
   private int beginning() {
-    Tokenizer tokenizer = tokenizer("--bos");
-    long[] ids = tokenizer.encode(BOS);
-    if (ids.length != 1 || !tokenizer.isSpecial(ids[0])) {
-      throw new InputException(
-          "the tokenizer of %s has no token %s; leave out --bos"
-              .formatted(model.model().name(), BOS));
-    }
-    return Math.toIntExact(ids[0]);
+    return Math.toIntExact(
+        tokenizer("--bos")
+            .bos()
+            .orElseThrow(
+                () ->
+                    new InputException(
+                        "the tokenizer of %s has no token for the beginning of a text; leave out --bos"
+                            .formatted(model.model().name()))));
   }
 
   private Tokenizer tokenizer(String what) {

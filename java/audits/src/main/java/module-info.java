@@ -5,5 +5,6 @@ module io.assay.audits {
 
   exports io.assay.audit;
   exports io.assay.audit.arca;
+  exports io.assay.audit.grok;
   exports io.assay.audit.ioi;
 }

@@ -7,6 +7,7 @@ import java.lang.foreign.Arena;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.SplittableRandom;
+import java.util.function.ToDoubleFunction;
 
 /**
  * The weights that training starts from.
@@ -49,6 +50,28 @@ public final class InitialWeights {
               }
               weights.put(name, t);
             });
+    return weights;
+  }
+
+  /**
+   * Independent normal numbers with mean 0, in float32.
+   *
+   * @param shapes of the weights by name
+   * @param deviation of a weight by name; one of deviation 0 is 0, and draws nothing
+   * @param seed of the one stream that all weights are drawn from, in the order of the names
+   */
+  public static Map<String, Tensor> normal(
+      Map<String, long[]> shapes, ToDoubleFunction<String> deviation, long seed) {
+    InitialWeights draw = new InitialWeights(seed);
+    Map<String, Tensor> weights = new LinkedHashMap<>();
+    shapes.forEach(
+        (name, shape) -> {
+          Tensor t = Tensor.allocate(Arena.ofAuto(), DType.F32, shape);
+          if (deviation.applyAsDouble(name) != 0) {
+            draw.normal(t, deviation.applyAsDouble(name));
+          }
+          weights.put(name, t);
+        });
     return weights;
   }
 

@@ -46,16 +46,16 @@ extern "C" {
 #define ASSAY_F64 2
 #define ASSAY_F16 3  /* IEEE binary16 */
 #define ASSAY_BF16 4 /* upper half of a float */
-#define ASSAY_I16 5  /* whole numbers: coarse tables only */
+#define ASSAY_I8 5   /* whole numbers: coarse tables only */
 
 /* Largest K of assay_token_swap_topk. */
 #define ASSAY_MAX_KEPT 256
 
-/* Longest row of a coarse table: sums of products of two such rows fit in 32 bits. */
+/* Longest row of whole numbers: sums of products of two such rows fit in 32 bits. */
 #define ASSAY_COARSE_LENGTH 46340
 
 /* Version of this header; changes whenever a caller built against an older one would break. */
-#define ASSAY_ABI_VERSION 3
+#define ASSAY_ABI_VERSION 4
 
 /* ---- the library ---- */
 
@@ -167,7 +167,7 @@ struct assay_token_swap_topk_params {
   int64_t *nans;  /* out [A]: tokens not masked whose score is NaN; they are never kept */
   void *lse;      /* out [A] real, or NULL */
   /*
-   * A 16-bit table near E, or data NULL: it decides how fast a call is, never what it returns. Used
+   * An 8-bit table near E, or data NULL: it decides how fast a call is, never what it returns. Used
    * where E is ASSAY_F32 and the head is tied: it finds the few tokens that may be among the best,
    * whose scores E then gives. Rows are whole numbers I[v], their Euclidean length at most
    * ASSAY_COARSE_LENGTH, and stand for C[v] = coarse_scale[v] I[v]. With n = d + 8, u = 2^-24 and
@@ -175,7 +175,7 @@ struct assay_token_swap_topk_params {
    *   coarse_error[v] >= ||E[v] - C[v]|| + g (||E[v]|| + ||C[v]||)   (+infinity: nothing is known)
    * so that two float products with any x, of E[v] and of C[v], differ by at most that times ||x||.
    */
-  struct assay_matrix coarse; /* I [V,d], ASSAY_I16 */
+  struct assay_matrix coarse; /* I [V,d], ASSAY_I8 */
   const float *coarse_scale;  /* [V], finite, >= 0; NULL where coarse.data is */
   const float *coarse_error;  /* [V]; NULL where coarse.data is */
 };

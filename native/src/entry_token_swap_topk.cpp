@@ -32,7 +32,7 @@ void check(const char* f, const assay_token_swap_topk_params* a) {
     check_pointer(f, "hidden.data (alpha and lse need it)", a->hidden.data);
   }
   if (a->coarse.data != nullptr) {
-    check_real(f, "coarse", a->coarse, a->embedding.rows, d, ASSAY_I16);
+    check_real(f, "coarse", a->coarse, a->embedding.rows, d, ASSAY_I8);
     check_pointer(f, "coarse_scale", a->coarse_scale);
     check_pointer(f, "coarse_error", a->coarse_error);
   }
@@ -209,7 +209,8 @@ void make_whole(const SwapJob& job, int64_t audit) {
     const double rest = x[c] - static_cast<double>(unit) * whole[c];
     apart += rest * rest;
   }
-  job.slacks[audit] = static_cast<float>(ASSAY_COARSE_LENGTH * std::sqrt(apart) * (1 + 1e-6));
+  const double row = std::min<double>(ASSAY_COARSE_LENGTH, 128 * std::sqrt(d));
+  job.slacks[audit] = static_cast<float>(row * std::sqrt(apart) * (1 + 1e-6));
 }
 
 // The K-th largest lower bound of an audit's tokens, -infinity where there are fewer.

@@ -67,7 +67,7 @@ struct SwapJob {
   const float* norms;   // [A] length of the row x of gradient, rounded up
   int16_t* whole;       // [A, stride of gradient] whole numbers near x / unit
   float* units;         // [A]
-  float* slacks;        // [A] ASSAY_COARSE_LENGTH ||x - unit * whole||, rounded up
+  float* slacks;        // [A] a coarse row's greatest length times ||x - unit * whole||, rounded up
   float* uppers;        // [A, segments, listed]: upper bounds of tokens that may be among the best
   int32_t* candidates;  // [A, segments, listed]: their ids
   int32_t* listed;      // [A, segments]: how many; -1: more than there is room for

@@ -183,7 +183,8 @@ struct Vec {
 
 #endif
 
-// 16-bit whole numbers, and sums of their products modulo 2^32: exact, so that their order is free.
+// Whole numbers of 16 bits, read from 8 or 16, and sums of their products modulo 2^32: exact, so
+// that their order is free.
 #if defined(ASSAY_TIER_AVX512)
 
 struct Whole {
@@ -191,6 +192,9 @@ struct Whole {
   static constexpr int Rows = 6;
   __m512i v;
   static Whole load(const int16_t* p) { return {_mm512_loadu_si512(p)}; }
+  static Whole load(const int8_t* p) {
+    return {_mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+  }
 };
 
 struct WholeSum {
@@ -222,6 +226,9 @@ struct Whole {
   static Whole load(const int16_t* p) {
     return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))};
   }
+  static Whole load(const int8_t* p) {
+    return {_mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+  }
 };
 
 struct WholeSum {
@@ -250,7 +257,8 @@ struct Whole {
   static constexpr int N = 8;
   static constexpr int Rows = 3;
   int16_t v[N];
-  static Whole load(const int16_t* p) {
+  template <class Elem>
+  static Whole load(const Elem* p) {
     Whole r;
     for (int i = 0; i < N; i++) r.v[i] = p[i];
     return r;

@@ -17,7 +17,7 @@ struct CoarseTask {
     const assay_token_swap_topk_params& a = *job.args;
     const Range t = range(task, job.segments, job.gradient.rows, a.embedding.rows);
     const int64_t stride = a.coarse.stride;
-    const int16_t* e = static_cast<const int16_t*>(a.coarse.data);
+    const int8_t* e = static_cast<const int8_t*>(a.coarse.data);
     const int16_t* x = job.whole + t.row * job.gradient.stride;
     alignas(64) int32_t products[assay::kRowBlock * assay::kTile];
     for (int r = 0; r < t.rows; r++) {

@@ -1,4 +1,4 @@
-// Products of a coarse table's rows with activations of the same kind: whole numbers, exact.
+// Products of a coarse table's rows, 8 bits, with activations of 16: whole numbers, exact.
 #pragma once
 
 #include "product.h"
@@ -8,7 +8,7 @@ namespace {
 // out[j * kTile + i] = w[i] . x[j] for NV <= 4 table rows and NR activations, which are padded with
 // zeros to whole vectors.
 template <int NV, int NR, class Ahead>
-inline void whole_dots(const int16_t* w, int64_t w_stride, const int16_t* x, int64_t x_stride,
+inline void whole_dots(const int8_t* w, int64_t w_stride, const int16_t* x, int64_t x_stride,
                        int64_t d, int32_t* out, Ahead& ahead) {
   WholeSum acc[NR][4];
   for (int j = 0; j < NR; j++) {
@@ -24,7 +24,7 @@ inline void whole_dots(const int16_t* w, int64_t w_stride, const int16_t* x, int
   }
   if (c < d) {
     for (int i = 0; i < NV; i++) {
-      int16_t lanes[Whole::N] = {};
+      int8_t lanes[Whole::N] = {};
       for (int64_t k = c; k < d; k++) lanes[k - c] = w[i * w_stride + k];
       const Whole a = Whole::load(lanes);
       for (int j = 0; j < NR; j++) acc[j][i] = acc[j][i].add(a, Whole::load(x + j * x_stride + c));
@@ -38,7 +38,7 @@ inline void whole_dots(const int16_t* w, int64_t w_stride, const int16_t* x, int
 }
 
 template <int NV, int NR, class Ahead>
-inline void whole_rows(const int16_t* w, int64_t w_stride, const int16_t* x, int64_t x_stride,
+inline void whole_rows(const int8_t* w, int64_t w_stride, const int16_t* x, int64_t x_stride,
                        int nr, int64_t d, int32_t* out, Ahead& ahead) {
   int r = 0;
   for (; r + NR <= nr; r += NR) {
@@ -51,7 +51,7 @@ inline void whole_rows(const int16_t* w, int64_t w_stride, const int16_t* x, int
 }
 
 // out[r * kTile + v] = w[v] . x[r] for nv <= kTile table rows and nr activations.
-inline void whole_product(const int16_t* w, int64_t w_stride, int nv, const int16_t* x,
+inline void whole_product(const int8_t* w, int64_t w_stride, int nv, const int16_t* x,
                           int64_t x_stride, int nr, int64_t d, int32_t* out) {
   constexpr int NR = Whole::Rows;
   const int64_t row = w_stride * static_cast<int64_t>(sizeof *w);

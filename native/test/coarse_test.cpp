@@ -1,4 +1,4 @@
-// The token swap beside a 16-bit table: whatever the table lacks, results are those of the full
+// The token swap beside an 8-bit table: whatever the table lacks, results are those of the full
 // one.
 #include <algorithm>
 #include <cmath>
@@ -16,18 +16,17 @@ namespace {
 // for is a float as well.
 struct Coarse {
   int64_t d, stride;
-  std::vector<int16_t> whole;
+  std::vector<int8_t> whole;
   std::vector<float> scale;
 
   Coarse(const Array& e, int64_t V, int64_t columns, int64_t ws)
       : d(columns), stride(ws), whole(V * ws), scale(V) {
     for (int64_t v = 0; v < V; v++) {
-      double square = 0, largest = 0;
+      double largest = 0;
       for (int64_t i = 0; i < d; i++) {
-        square += e.values[v * ws + i] * e.values[v * ws + i];
         largest = std::max(largest, std::fabs(e.values[v * ws + i]));
       }
-      const double unit = std::max(std::sqrt(square) / 46000, largest / 32000);
+      const double unit = largest / 127;
       if (!std::isfinite(unit)) continue;
       scale[v] = static_cast<float>(std::exp2(std::ceil(std::log2(std::max(unit, 1e-37)))));
       for (int64_t i = 0; i < d; i++) set(v, i, e.values[v * ws + i]);
@@ -35,7 +34,7 @@ struct Coarse {
   }
 
   void set(int64_t v, int64_t i, double x) {
-    whole[v * stride + i] = static_cast<int16_t>(std::lrint(x / scale[v]));
+    whole[v * stride + i] = static_cast<int8_t>(std::lrint(x / scale[v]));
   }
   double at(int64_t v, int64_t i) const { return double(scale[v]) * whole[v * stride + i]; }
 };
@@ -59,12 +58,12 @@ void attack(Array& e, Coarse& c, Array& g, int64_t V, int64_t ws, int64_t K) {
   std::sort(order.begin(), order.end(),
             [&](int64_t i, int64_t j) { return std::fabs(g.values[i]) > std::fabs(g.values[j]); });
   for (int64_t v = 0; v < best; v++) {
-    double rest = v < 2 * K ? score - 0.1 * apart : 0;
-    const double unit = std::fabs(rest / g.values[order[0]]) / 20000;
+    double rest = score - (v < 2 * K ? 0.1 : 10) * apart;
+    const double unit = std::fabs(rest / g.values[order[0]]) / 80;
     c.scale[v] = static_cast<float>(std::exp2(std::ceil(std::log2(std::max(unit, 1e-30)))));
     for (int64_t i : order) {
       const double multiple = rest / g.values[i] / c.scale[v];
-      c.set(v, i, std::fabs(multiple) < 30000 ? multiple * c.scale[v] : 0);
+      c.set(v, i, std::fabs(multiple) < 120 ? multiple * c.scale[v] : 0);
       rest -= c.at(v, i) * g.values[i];
     }
     for (int64_t i = 0; i < d; i++) e.set(v * ws + i, c.at(v, i));
@@ -149,7 +148,7 @@ void coarse_case(int64_t A, int64_t V, int64_t d, int64_t K, int special, const 
   const auto nans1 = nans;
   const Array scores1 = scores;
   if (special == 5 || special == 8) CHECK(ids[0] == V - 1, "the attack's best token is %d", ids[0]);
-  s.coarse = {c.whole.data(), ASSAY_I16, 0, V, d, ws};
+  s.coarse = {c.whole.data(), ASSAY_I8, 0, V, d, ws};
   s.coarse_scale = c.scale.data();
   s.coarse_error = error.data();
   for (int i = 0; i < 4; i++) {
@@ -160,7 +159,7 @@ void coarse_case(int64_t A, int64_t V, int64_t d, int64_t K, int special, const 
   if (special != 0 || K > 8 || V < 1000) return;
   // The error counts: without it near ties come out wrong, so that equal results mean something.
   std::fill(error.begin(), error.end(), 0.0f);
-  std::fill(c.whole.begin(), c.whole.end(), int16_t{0});
+  std::fill(c.whole.begin(), c.whole.end(), int8_t{0});
   std::fill(c.scale.begin(), c.scale.end(), 0.0f);
   call(nullptr);
   CHECK(ids != ids1, "a coarse table of zeros without errors was not used");

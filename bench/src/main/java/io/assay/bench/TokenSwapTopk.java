@@ -10,7 +10,7 @@ public class TokenSwapTopk extends KernelState<SwapQuestion> {
   @Param({"1", "8", "32"})
   public int audits;
 
-  /** Whether the kernel has a 16-bit table beside the float32 one. */
+  /** Whether the kernel has an 8-bit table beside the float32 one. */
   @Param({"false", "true"})
   public boolean coarse;
 

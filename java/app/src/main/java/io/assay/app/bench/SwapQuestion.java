@@ -19,7 +19,7 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * The best 32 of GPT-2's vocabulary by score, for several audits at once, perhaps with a 16-bit
+ * The best 32 of GPT-2's vocabulary by score, for several audits at once, perhaps with an 8-bit
  * table beside the float32 one; the other way is the same question as a float32 graph: MatMul, Add,
  * TopK.
  */
@@ -45,7 +45,7 @@ public final class SwapQuestion implements Question {
    *
    * @param kernels asked; they stay the caller's
    * @param audits how many at once
-   * @param beside whether the kernel is given a 16-bit table too
+   * @param beside whether the kernel is given an 8-bit table too
    */
   public SwapQuestion(Engine engine, Kernels kernels, int audits, boolean beside) {
     this.kernels = kernels;
@@ -101,8 +101,7 @@ public final class SwapQuestion implements Question {
   @Override
   public String shape() {
     return "A=%d V=%d d=%d k=%d%s %s"
-        .formatted(
-            audits, VOCABULARY, WIDTH, KEPT, coarse == null ? "" : " 16-bit", kernels.tier());
+        .formatted(audits, VOCABULARY, WIDTH, KEPT, coarse == null ? "" : " 8-bit", kernels.tier());
   }
 
   @Override
@@ -112,7 +111,7 @@ public final class SwapQuestion implements Question {
 
   @Override
   public Cost cost() {
-    return cost(coarse == null ? Float.BYTES : Short.BYTES);
+    return cost(coarse == null ? Float.BYTES : Byte.BYTES);
   }
 
   @Override

@@ -4,20 +4,21 @@ import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 
 /**
- * A float32 table in 16-bit whole numbers, half as many bytes to read, with how far a product may
- * be off: {@link Kernels#tokenSwapTopk(TokenSwap, CoarseTable)} finds with it the few rows that may
- * be among the best, and takes their scores from the table itself.
+ * A float32 table in 8-bit whole numbers, a quarter of the bytes to read, with how far a product
+ * may be off: {@link Kernels#tokenSwapTopk(TokenSwap, CoarseTable)} finds with it the few rows that
+ * may be among the best, and takes their scores from the table itself.
  *
- * @param table [V,d], I16: row v times {@code scale[v]} is near the row of the float32 table; its
+ * @param table [V,d], I8: row v times {@code scale[v]} is near the row of the float32 table; its
  *     Euclidean length is at most {@link #LENGTH}
  * @param scale F32 [V]
  * @param error F32 [V]: two float32 products with any x, of a row of the table and of its coarse
  *     form, differ by at most this times the length of x; +infinity where nothing is known
  */
 public record CoarseTable(Matrix table, MemorySegment scale, MemorySegment error) {
-  /** Sums of products of two rows of this length fit in 32 bits. */
+  /** Sums of products of two rows of whole numbers of this length fit in 32 bits. */
   static final int LENGTH = 46340;
 
   /**
@@ -32,7 +33,7 @@ public record CoarseTable(Matrix table, MemorySegment scale, MemorySegment error
     }
     long rows = exact.rows();
     int columns = Math.toIntExact(exact.columns());
-    Tensor table = Tensor.allocate(arena, DType.I16, rows, columns);
+    Tensor table = Tensor.allocate(arena, DType.I8, rows, columns);
     Tensor scale = Tensor.allocate(arena, DType.F32, rows);
     Tensor error = Tensor.allocate(arena, DType.F32, rows);
     float[] row = new float[columns];
@@ -44,7 +45,7 @@ public record CoarseTable(Matrix table, MemorySegment scale, MemorySegment error
       double coarse = 0;
       for (int c = 0; c < columns; c++) {
         long whole = unit == 0 ? 0 : Math.round((double) row[c] / unit);
-        table.data().set(Tensor.SHORT, 2 * (v * columns + c), (short) whole);
+        table.data().set(ValueLayout.JAVA_BYTE, v * columns + c, (byte) whole);
         double y = (double) unit * whole;
         apart += (row[c] - y) * (row[c] - y);
         full += (double) row[c] * row[c];
@@ -66,7 +67,7 @@ public record CoarseTable(Matrix table, MemorySegment scale, MemorySegment error
     }
     // Rounding to whole numbers makes a row longer by at most sqrt(d) / 2.
     double longest = LENGTH - Math.sqrt(row.length) / 2 - 1;
-    double unit = Math.max(Math.sqrt(square) / longest, largest / Short.MAX_VALUE) * (1 + 1e-6);
+    double unit = Math.max(Math.sqrt(square) / longest, largest / Byte.MAX_VALUE) * (1 + 1e-6);
     return unit >= Float.MIN_NORMAL && unit <= Float.MAX_VALUE ? (float) unit : 0;
   }
 

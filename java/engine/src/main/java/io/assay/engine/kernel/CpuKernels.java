@@ -267,7 +267,7 @@ public final class CpuKernels implements Kernels {
       case F64 -> AssayH.ASSAY_F64();
       case F16 -> AssayH.ASSAY_F16();
       case BF16 -> AssayH.ASSAY_BF16();
-      case I16 -> AssayH.ASSAY_I16();
+      case I8 -> AssayH.ASSAY_I8();
       default -> throw new IllegalArgumentException("kernels do not take " + dtype);
     };
   }

@@ -61,7 +61,7 @@ final class KernelArguments {
   static void check(TokenSwap a, CoarseTable coarse) {
     check(a);
     shape("coarse", coarse.table(), a.embedding().rows(), a.embedding().columns());
-    type("coarse", coarse.table(), DType.I16);
+    type("coarse", coarse.table(), DType.I8);
     vector("coarse scale", coarse.scale(), a.embedding().rows(), Float.BYTES);
     vector("coarse error", coarse.error(), a.embedding().rows(), Float.BYTES);
   }

@@ -329,7 +329,7 @@ class KernelsContractTest {
     }
   }
 
-  /** Rows near each other, so that 16 bits do not tell them apart, and some beyond 16 bits. */
+  /** Rows near each other, so that 8 bits do not tell them apart, and some far longer. */
   @ParameterizedTest
   @MethodSource("implementations")
   void coarseTableChangesNothing(Implementation implementation) {
@@ -390,14 +390,14 @@ class KernelsContractTest {
       for (int c = 0; c < 29; c++) {
         double e = table.data().get(Tensor.FLOAT, 4 * (v * table.stride() + c));
         double scale = coarse.scale().get(Tensor.FLOAT, 4L * v);
-        double apart = e - scale * coarse.table().data().get(Tensor.SHORT, 2L * (v * 29 + c));
+        double apart = e - scale * coarse.table().data().get(ValueLayout.JAVA_BYTE, v * 29 + c);
         // The worst x is the difference itself.
         product += apart * apart;
         length += apart * apart;
         magnitude += e * e;
       }
       assertTrue(product <= error * Math.sqrt(length), "row " + v);
-      assertTrue(error <= 0x1p-11 * Math.sqrt(magnitude) + 1e-30, "row " + v + " is too loose");
+      assertTrue(error <= 0x1p-5 * Math.sqrt(magnitude) + 1e-30, "row " + v + " is too loose");
     }
   }
 

@@ -68,14 +68,14 @@ public class AssayH extends AssayH$shared {
     public static int ASSAY_BF16() {
         return ASSAY_BF16;
     }
-    private static final int ASSAY_I16 = (int)5L;
+    private static final int ASSAY_I8 = (int)5L;
     /**
      * {@snippet lang=c :
-     * #define ASSAY_I16 5
+     * #define ASSAY_I8 5
      * }
      */
-    public static int ASSAY_I16() {
-        return ASSAY_I16;
+    public static int ASSAY_I8() {
+        return ASSAY_I8;
     }
     private static final int ASSAY_MAX_KEPT = (int)256L;
     /**
@@ -95,10 +95,10 @@ public class AssayH extends AssayH$shared {
     public static int ASSAY_COARSE_LENGTH() {
         return ASSAY_COARSE_LENGTH;
     }
-    private static final int ASSAY_ABI_VERSION = (int)3L;
+    private static final int ASSAY_ABI_VERSION = (int)4L;
     /**
      * {@snippet lang=c :
-     * #define ASSAY_ABI_VERSION 3
+     * #define ASSAY_ABI_VERSION 4
      * }
      */
     public static int ASSAY_ABI_VERSION() {

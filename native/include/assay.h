@@ -189,6 +189,31 @@ struct assay_head_rows_params {
   const int32_t *targets;     /* [R], in [0,V) */
 };
 
+/*
+ * Cross-entropies of a modular task after removing, or keeping alone, families of frequencies of
+ * a + b (Nanda et al. 2023, arXiv 2301.05217, section 5). L [p,p,p] are the logits of class c for
+ * all pairs (a,b), (a + b) mod p is the right class, w_k = 2 pi k / p for k = 1 .. (p-1)/2, and
+ *
+ *   D_k(s,c) = alpha_k(c) cos(w_k s) + beta_k(c) sin(w_k s)
+ *
+ * is the projection of L on cos(w_k (a+b)) and sin(w_k (a+b)), at s = a + b. A family F is a set of
+ * frequencies, D_F the sum of its D_k. Removed: L - D_F. Kept alone: mean of L over all pairs +
+ * D_F. With `rotation` only the multiple of cos(w_k (a+b-c)) counts as D_k.
+ *
+ * Letters: p modulus, h = (p-1)/2 frequencies, F families, G groups.
+ */
+struct assay_fourier_ablate_params {
+  int64_t struct_bytes;       /* sizeof(struct assay_fourier_ablate_params) */
+  struct assay_matrix logits; /* L [p p, p], ASSAY_F32 or ASSAY_F64; row a p + b */
+  int64_t modulus;            /* p, odd, >= 3 */
+  const uint8_t *families;    /* [F,h]: 1 where frequency column + 1 is in the family, else 0 */
+  int64_t family_count;       /* F */
+  const uint8_t *groups;      /* [p p]: the mean that a pair counts in, 1 .. G; 0: none */
+  int64_t group_count;        /* G, 1 .. 255 */
+  int32_t keep;               /* 0: the families are removed, 1: they are kept alone */
+  int32_t rotation;           /* 0: all of D_k, 1: the multiple of cos(w_k (a+b-c)) */
+};
+
 /* Hyperparameters of assay_adamw. */
 struct assay_adamw_params {
   int64_t struct_bytes; /* sizeof(struct assay_adamw_params) */
@@ -269,6 +294,23 @@ ASSAY_API int32_t assay_adamw(const struct assay_adamw_params *args,
                               const struct assay_matrix *first, const struct assay_matrix *second,
                               void *workspace, int64_t workspace_bytes,
                               struct assay_stream *stream);
+
+/* Workspace that assay_fourier_ablate needs for these sizes, whatever the stream. */
+ASSAY_API int32_t assay_fourier_ablate_workspace(const struct assay_fourier_ablate_params *args,
+                                                 int64_t *bytes);
+
+/*
+ * Mean cross-entropy of each family over each group; see struct assay_fourier_ablate_params. All
+ * families share the exponentials of the logits: exp(L - D) = exp(L) exp(-D), so that a family
+ * costs one product. Arithmetic is in double; a row whose product leaves the range of doubles is
+ * computed by itself. Losses have full relative precision, however small.
+ *   loss       out [F,G], nats; NaN where a group has no pair, and all where a logit is not finite
+ *   workspace  of workspace_bytes bytes; NULL where the query says 0
+ *   stream     NULL: the calling thread alone
+ */
+ASSAY_API int32_t assay_fourier_ablate(const struct assay_fourier_ablate_params *args, double *loss,
+                                       void *workspace, int64_t workspace_bytes,
+                                       struct assay_stream *stream);
 
 #ifdef __cplusplus
 }

@@ -68,6 +68,17 @@ std::string layout() {
   FIELD(assay_head_rows_params, bias);
   FIELD(assay_head_rows_params, targets);
   text += "\n";
+  begin("assay_fourier_ablate_params", sizeof(struct assay_fourier_ablate_params));
+  FIELD(assay_fourier_ablate_params, struct_bytes);
+  FIELD(assay_fourier_ablate_params, logits);
+  FIELD(assay_fourier_ablate_params, modulus);
+  FIELD(assay_fourier_ablate_params, families);
+  FIELD(assay_fourier_ablate_params, family_count);
+  FIELD(assay_fourier_ablate_params, groups);
+  FIELD(assay_fourier_ablate_params, group_count);
+  FIELD(assay_fourier_ablate_params, keep);
+  FIELD(assay_fourier_ablate_params, rotation);
+  text += "\n";
   begin("assay_adamw_params", sizeof(assay_adamw_params));
   FIELD(assay_adamw_params, struct_bytes);
   FIELD(assay_adamw_params, learning_rate);

@@ -100,6 +100,38 @@ struct AdamwJob {
   int64_t chunks;
 };
 
+// Lanes of a Fourier ablation: lane t takes the sums s = t, t + kFourierLanes, ... of a + b.
+constexpr int64_t kFourierLanes = 32;
+// Its tables over c have rows of whole cache lines: so many doubles.
+constexpr int kFourierLine = 8;
+
+// Scratch of one lane, in doubles; see fourier_ablate.h.
+struct FourierLane {
+  int64_t waves;       // [h, stride]: D_k at one s
+  int64_t families;    // [F, stride]: exponentials of -D_F, or of D_F where it is kept
+  int64_t rows;        // [p, stride]: exponentials of L
+  int64_t scales;      // [F]: what the exponentials of a family were divided by
+  int64_t row_scales;  // [p]
+  int64_t spare;       // [2, stride]
+  int64_t size;
+};
+
+struct FourierJob {
+  assay_fourier_ablate_params args;
+  int64_t frequencies;  // h
+  int64_t stride;       // of all tables over c: p rounded up to whole lines
+  int64_t lanes;
+  FourierLane lane;
+  double* cosines;  // [p] cos(2 pi i / p)
+  double* sines;    // [p]
+  double* sums;     // [p, stride]: M(s,c), the sum of L over the pairs with a + b = s
+  double* alpha;    // [h, stride]
+  double* beta;     // [h, stride]
+  double* mean;     // [stride]
+  double* scratch;  // [lanes, lane.size]
+  double* parts;    // [p, F, G]: sum of the losses of the pairs with a + b = s
+};
+
 using Task = void (*)(const void* job, int64_t task);
 
 // The kernels of one tier. Tasks of a job may run in any order and on any thread.
@@ -110,6 +142,9 @@ struct Kernels {
   Task token_score;
   Task head_backward;
   Task adamw;
+  Task fourier_sums;   // task s: M(s,:)
+  Task fourier_waves;  // task k < h: alpha and beta of frequency k + 1; task h: the mean
+  Task fourier_loss;   // task t: lane t
 };
 
 extern const Kernels kernels_scalar;

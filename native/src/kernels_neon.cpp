@@ -1,11 +1,12 @@
 // All kernels in the tier "neon". Includes intrinsics and our own internal-linkage headers only.
 #define ASSAY_TIER_NEON
 #include "adamw.h"
+#include "fourier_ablate.h"
 #include "head_backward.h"
 #include "head_rows.h"
 #include "token_swap_coarse.h"
 #include "token_swap_topk.h"
 
-const assay::Kernels assay::kernels_neon = {head_rows_task,         token_swap_task,
-                                            token_swap_coarse_task, token_score_task,
-                                            head_backward_task,     adamw_task};
+const assay::Kernels assay::kernels_neon = {
+    head_rows_task, token_swap_task,   token_swap_coarse_task, token_score_task, head_backward_task,
+    adamw_task,     fourier_sums_task, fourier_waves_task,     fourier_loss_task};

@@ -376,6 +376,61 @@ inline float exponential(float x) {
   return p * __builtin_bit_cast(float, (half + 127) << 23) *
          __builtin_bit_cast(float, (exponent - half + 127) << 23);
 }
-inline double exponential(double x) { return __builtin_exp(x); }
+
+// The same of doubles, by the series to r^13 (the rest is below 2^-57).
+inline double exponential(double x) {
+  constexpr double kRound = 0x1.8p52;
+  x = x > 710.0 ? 710.0 : x;  // e^710 overflows, e^-746 rounds to zero; NaN stays
+  x = x < -746.0 ? -746.0 : x;
+  const double n = (x * 0x1.71547652b82fep+0 + kRound) - kRound;
+  const double r = (x - n * 0x1.62e42feep-1) - n * 0x1.a39ef35793c76p-33;  // ln 2 in two parts
+  double p = 1.0 / 6227020800;
+  p = p * r + 1.0 / 479001600;
+  p = p * r + 1.0 / 39916800;
+  p = p * r + 1.0 / 3628800;
+  p = p * r + 1.0 / 362880;
+  p = p * r + 1.0 / 40320;
+  p = p * r + 1.0 / 5040;
+  p = p * r + 1.0 / 720;
+  p = p * r + 1.0 / 120;
+  p = p * r + 1.0 / 24;
+  p = p * r + 1.0 / 6;
+  p = p * r + 0.5;
+  p = p * (r * r) + r + 1.0;
+  const double shifted = n * 0.5 + kRound;
+  const int64_t zero = __builtin_bit_cast(int64_t, kRound);
+  const int64_t half = __builtin_bit_cast(int64_t, shifted) - zero;
+  const int64_t rest = __builtin_bit_cast(int64_t, (n - (shifted - kRound)) + kRound) - zero;
+  return p * __builtin_bit_cast(double, (half + 1023) << 52) *
+         __builtin_bit_cast(double, (rest + 1023) << 52);
+}
+
+// log(1 + x) for x >= 0 below 1e300, within a few ulp however small x is, as vector code too: with
+// u = 1 + x rounded, log u + (x - (u - 1)) / u; u = 2^e m, log m = 2 atanh(f / (2 + f)), f = m - 1,
+// |f / (2 + f)| < 0.172, by its series to the 23rd power.
+inline double log1p_positive(double x) {
+  const double u = 1.0 + x;
+  const uint64_t bits = __builtin_bit_cast(uint64_t, u);
+  const uint64_t e =
+      (bits - 0x3fe6a09e667f3bcdULL) >> 52;  // from sqrt(1/2) on: m in [0.707, 1.414)
+  const double m = __builtin_bit_cast(double, bits - (e << 52));
+  const double exponent = __builtin_bit_cast(double, e | 0x4330000000000000ULL) - 0x1p52;
+  const double f = m - 1.0;
+  const double s = f / (2.0 + f);
+  const double z = s * s;
+  double p = 1.0 / 23;
+  p = p * z + 1.0 / 21;
+  p = p * z + 1.0 / 19;
+  p = p * z + 1.0 / 17;
+  p = p * z + 1.0 / 15;
+  p = p * z + 1.0 / 13;
+  p = p * z + 1.0 / 11;
+  p = p * z + 1.0 / 9;
+  p = p * z + 1.0 / 7;
+  p = p * z + 1.0 / 5;
+  p = p * z + 1.0 / 3;
+  const double log_m = 2.0 * s + 2.0 * s * z * p;
+  return exponent * 0x1.62e42fefa39efp-1 + (log_m + (x - (u - 1.0)) / u);
+}
 
 }  // namespace

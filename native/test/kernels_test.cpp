@@ -398,6 +398,7 @@ void test_kernels() {
     swap_case({t, 100, 515, 35, 7, true, true, true, true, true, 0}, streams);
   }
   test_coarse(streams);
+  test_fourier(streams);
   for (int32_t t : {ASSAY_F32, ASSAY_F64}) {
     adamw_case(t, 1, 1, 1, streams);
     adamw_case(t, 3, 17, 5, streams);

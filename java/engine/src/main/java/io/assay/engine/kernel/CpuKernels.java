@@ -3,6 +3,7 @@ package io.assay.engine.kernel;
 import io.assay.engine.InputException;
 import io.assay.engine.kernel.ffi.AssayH;
 import io.assay.engine.kernel.ffi.assay_adamw_params;
+import io.assay.engine.kernel.ffi.assay_fourier_ablate_params;
 import io.assay.engine.kernel.ffi.assay_head_rows_params;
 import io.assay.engine.kernel.ffi.assay_matrix;
 import io.assay.engine.kernel.ffi.assay_token_swap_topk_params;
@@ -191,6 +192,26 @@ public final class CpuKernels implements Kernels {
     Reference.reachabilityFence(g);
     Reference.reachabilityFence(m);
     Reference.reachabilityFence(v);
+  }
+
+  @Override
+  public void fourierAblate(FourierAblate a) {
+    KernelArguments.check(a);
+    run(
+        (scratch, stream) -> {
+          MemorySegment s = assay_fourier_ablate_params.allocate(scratch);
+          assay_fourier_ablate_params.struct_bytes(s, s.byteSize());
+          fill(assay_fourier_ablate_params.logits(s), "logits", a.logits());
+          assay_fourier_ablate_params.modulus(s, a.modulus());
+          assay_fourier_ablate_params.families(s, offHeap("families", a.families()));
+          assay_fourier_ablate_params.family_count(s, a.familyCount());
+          assay_fourier_ablate_params.groups(s, offHeap("groups", a.groups()));
+          assay_fourier_ablate_params.group_count(s, a.groupCount());
+          assay_fourier_ablate_params.keep(s, a.keep() ? 1 : 0);
+          assay_fourier_ablate_params.rotation(s, a.rotation() ? 1 : 0);
+          NativeApi.fourierAblate(scratch, s, offHeap("loss", a.loss()), stream);
+        });
+    Reference.reachabilityFence(a);
   }
 
   private interface Call {

@@ -3,6 +3,7 @@ package io.assay.engine.kernel;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 
 /** The checks that every implementation makes before it touches memory. */
 final class KernelArguments {
@@ -146,6 +147,43 @@ final class KernelArguments {
     shape("gradient", gradient, rows, a.head().columns());
     type("gradient", gradient, real);
     apart("gradient", gradient.data(), "hidden", a.hidden().data());
+  }
+
+  static void check(FourierAblate a) {
+    if (a.modulus() < 3 || a.modulus() % 2 == 0) {
+      throw new IllegalArgumentException(
+          "modulus is " + a.modulus() + "; it must be odd and at least 3");
+    }
+    if (a.logits().dtype() != DType.F32 && a.logits().dtype() != DType.F64) {
+      throw new IllegalArgumentException(
+          "logits are " + a.logits().dtype() + "; F32 or F64 is needed");
+    }
+    long pairs = (long) a.modulus() * a.modulus();
+    shape("logits", a.logits(), pairs, a.modulus());
+    if (a.familyCount() < 0 || a.groupCount() < 1 || a.groupCount() > 255) {
+      throw new IllegalArgumentException(
+          "familyCount is "
+              + a.familyCount()
+              + " and groupCount "
+              + a.groupCount()
+              + "; at least 0, and 1 to 255, are needed");
+    }
+    bytes("families", a.families(), (long) a.familyCount() * a.frequencies(), 1);
+    bytes("groups", a.groups(), pairs, a.groupCount());
+    vector("loss", a.loss(), (long) a.familyCount() * a.groupCount(), Double.BYTES);
+    apart("loss", a.loss(), "logits", a.logits().data());
+  }
+
+  /** Bytes of at most {@code most}. */
+  private static void bytes(String name, MemorySegment s, long n, int most) {
+    vector(name, s, n, 1);
+    for (long i = 0; i < n; i++) {
+      int value = s.get(ValueLayout.JAVA_BYTE, i) & 0xff;
+      if (value > most) {
+        throw new IllegalArgumentException(
+            name + "[" + i + "] is " + value + "; it must be 0 to " + most);
+      }
+    }
   }
 
   static void checkAdamw(Matrix p, Matrix g, Matrix m, Matrix v, Kernels.AdamW s, long step) {

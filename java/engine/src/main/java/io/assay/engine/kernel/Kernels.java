@@ -94,6 +94,12 @@ public interface Kernels extends AutoCloseable {
   void headBackward(HeadRows rows, MemorySegment lse, MemorySegment weight, Matrix gradient);
 
   /**
+   * Mean cross-entropies of (a + b) mod p after families of frequencies were removed or kept alone;
+   * see {@link FourierAblate}. In double, with full relative precision however small a loss is.
+   */
+  void fourierAblate(FourierAblate args);
+
+  /**
    * One AdamW step in place (Loshchilov and Hutter 2019, algorithm 2, as PyTorch applies it):
    * {@code p -= lr*decay*p; m = b1*m + (1-b1)*g; v = b2*v + (1-b2)*g*g; p -= lr * (m/(1-b1^t)) /
    * (sqrt(v/(1-b2^t)) + eps)}. All four vectors are F32 or all F64, of equal length and disjoint.

@@ -2,6 +2,7 @@ package io.assay.engine.kernel;
 
 import io.assay.engine.kernel.ffi.AssayH;
 import io.assay.engine.kernel.ffi.assay_adamw_params;
+import io.assay.engine.kernel.ffi.assay_fourier_ablate_params;
 import io.assay.engine.kernel.ffi.assay_head_rows_params;
 import io.assay.engine.kernel.ffi.assay_matrix;
 import io.assay.engine.kernel.ffi.assay_token_swap_topk_params;
@@ -47,6 +48,7 @@ final class NativeApi {
                 assay_matrix.layout(),
                 assay_token_swap_topk_params.layout(),
                 assay_head_rows_params.layout(),
+                assay_fourier_ablate_params.layout(),
                 assay_adamw_params.layout())
             .map(NativeApi::line)
             .reduce("", String::concat);
@@ -165,6 +167,12 @@ final class NativeApi {
     MemorySegment w = workspace(scratch, AssayH::assay_adamw_workspace, parameters);
     require(
         AssayH.assay_adamw(args, gradients, parameters, first, second, w, w.byteSize(), stream));
+  }
+
+  static void fourierAblate(
+      Scratch scratch, MemorySegment args, MemorySegment loss, MemorySegment stream) {
+    MemorySegment w = workspace(scratch, AssayH::assay_fourier_ablate_workspace, args);
+    require(AssayH.assay_fourier_ablate(args, loss, w, w.byteSize(), stream));
   }
 
   /** One of the {@code _workspace} functions. */

@@ -58,6 +58,12 @@ public final class PortableKernels implements Kernels {
     rows(a.gradient().rows(), audit -> swap(a, audit));
   }
 
+  @Override
+  public void fourierAblate(FourierAblate a) {
+    KernelArguments.check(a);
+    PortableFourier.run(a, this::rows);
+  }
+
   private static void swap(TokenSwap a, int audit) {
     DType real = KernelArguments.real(a.embedding().dtype());
     int vocabulary = (int) a.embedding().rows();

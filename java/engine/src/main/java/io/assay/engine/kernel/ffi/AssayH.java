@@ -1319,6 +1319,131 @@ public class AssayH extends AssayH$shared {
            throw new AssertionError("should not reach here", ex$);
         }
     }
+
+    private static class assay_fourier_ablate_workspace {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            AssayH.C_INT,
+            AssayH.C_POINTER,
+            AssayH.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_fourier_ablate_workspace");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t assay_fourier_ablate_workspace(const struct assay_fourier_ablate_params *args, int64_t *bytes)
+     * }
+     */
+    public static FunctionDescriptor assay_fourier_ablate_workspace$descriptor() {
+        return assay_fourier_ablate_workspace.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t assay_fourier_ablate_workspace(const struct assay_fourier_ablate_params *args, int64_t *bytes)
+     * }
+     */
+    public static MethodHandle assay_fourier_ablate_workspace$handle() {
+        return assay_fourier_ablate_workspace.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t assay_fourier_ablate_workspace(const struct assay_fourier_ablate_params *args, int64_t *bytes)
+     * }
+     */
+    public static MemorySegment assay_fourier_ablate_workspace$address() {
+        return assay_fourier_ablate_workspace.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t assay_fourier_ablate_workspace(const struct assay_fourier_ablate_params *args, int64_t *bytes)
+     * }
+     */
+    public static int assay_fourier_ablate_workspace(MemorySegment args, MemorySegment bytes) {
+        var mh$ = assay_fourier_ablate_workspace.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_fourier_ablate_workspace", args, bytes);
+            }
+            return (int)mh$.invokeExact(args, bytes);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class assay_fourier_ablate {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            AssayH.C_INT,
+            AssayH.C_POINTER,
+            AssayH.C_POINTER,
+            AssayH.C_POINTER,
+            AssayH.C_LONG,
+            AssayH.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_fourier_ablate");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t assay_fourier_ablate(const struct assay_fourier_ablate_params *args, double *loss, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static FunctionDescriptor assay_fourier_ablate$descriptor() {
+        return assay_fourier_ablate.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t assay_fourier_ablate(const struct assay_fourier_ablate_params *args, double *loss, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static MethodHandle assay_fourier_ablate$handle() {
+        return assay_fourier_ablate.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t assay_fourier_ablate(const struct assay_fourier_ablate_params *args, double *loss, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static MemorySegment assay_fourier_ablate$address() {
+        return assay_fourier_ablate.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t assay_fourier_ablate(const struct assay_fourier_ablate_params *args, double *loss, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static int assay_fourier_ablate(MemorySegment args, MemorySegment loss, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = assay_fourier_ablate.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_fourier_ablate", args, loss, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(args, loss, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
     private static final int ASSAY_ERROR_ARGUMENT = (int)-1L;
     /**
      * {@snippet lang=c :

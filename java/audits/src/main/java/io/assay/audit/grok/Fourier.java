@@ -1,0 +1,140 @@
+package io.assay.audit.grok;
+
+import io.assay.engine.InputException;
+import java.util.Arrays;
+
+/**
+ * The orthonormal real Fourier basis of the residues mod p (specs/grokking.md 2.3): row 0 is {@code
+ * 1/sqrt(p)}, rows 2k-1 and 2k are {@code sqrt(2/p)} times {@code cos(w_k x)} and {@code sin(w_k
+ * x)}, w_k = 2 pi k / p. An even p has a last row {@code (-1)^x / sqrt(p)}.
+ */
+public final class Fourier {
+  private final int p;
+  private final double[] cos;
+  private final double[] sin;
+
+  /**
+   * @param p number of residues, at least 3
+   * @throws InputException if it is less
+   */
+  public Fourier(int p) {
+    if (p < 3) {
+      throw new InputException("the modulus is " + p + "; it must be at least 3");
+    }
+    this.p = p;
+    cos = new double[p];
+    sin = new double[p];
+    for (int i = 0; i < p; i++) {
+      cos[i] = Math.cos(2 * Math.PI * i / p);
+      sin[i] = Math.sin(2 * Math.PI * i / p);
+    }
+  }
+
+  /** p. */
+  public int modulus() {
+    return p;
+  }
+
+  /** Number of frequencies that have a cosine and a sine: k = 1 .. (p-1)/2. */
+  public int frequencies() {
+    return (p - 1) / 2;
+  }
+
+  /** cos(w_k x). */
+  public double cos(int k, int x) {
+    return cos[place(k, x)];
+  }
+
+  /** sin(w_k x). */
+  public double sin(int k, int x) {
+    return sin[place(k, x)];
+  }
+
+  private int place(int k, int x) {
+    return (int) Math.floorMod((long) k * x, (long) p);
+  }
+
+  /** Element x of row i of the basis. */
+  public double row(int i, int x) {
+    if (i == 0) {
+      return 1 / Math.sqrt(p);
+    }
+    if (i == p - 1 && p % 2 == 0) {
+      return (x % 2 == 0 ? 1 : -1) / Math.sqrt(p);
+    }
+    int k = (i + 1) / 2;
+    return Math.sqrt(2.0 / p) * (i % 2 == 1 ? cos(k, x) : sin(k, x));
+  }
+
+  /**
+   * The basis times a matrix.
+   *
+   * @param f [p,n]
+   * @return F f, [p,n]
+   */
+  public double[][] transform(double[][] f) {
+    double[][] out = new double[p][f[0].length];
+    for (int i = 0; i < p; i++) {
+      for (int x = 0; x < p; x++) {
+        double weight = row(i, x);
+        for (int n = 0; n < f[x].length; n++) {
+          out[i][n] += weight * f[x][n];
+        }
+      }
+    }
+    return out;
+  }
+
+  /** Norms of the rows of F f, by row: the spectrum of a matrix [p,n] over its residues. */
+  public double[] norms(double[][] f) {
+    double[] norms = new double[p];
+    double[][] transformed = transform(f);
+    for (int i = 0; i < p; i++) {
+      double squares = 0;
+      for (double x : transformed[i]) {
+        squares += x * x;
+      }
+      norms[i] = Math.sqrt(squares);
+    }
+    return norms;
+  }
+
+  /** Norms of the pairs of rows of each frequency, [frequencies], of {@link #norms}. */
+  public double[] pairs(double[] norms) {
+    double[] pairs = new double[frequencies()];
+    for (int k = 1; k <= pairs.length; k++) {
+      pairs[k - 1] = Math.hypot(norms[2 * k - 1], norms[2 * k]);
+    }
+    return pairs;
+  }
+
+  /** Squared length of the projection of x [p] on cos(w_k .) and sin(w_k .), without norms. */
+  double power(int k, double[] x) {
+    double a = 0;
+    double b = 0;
+    int at = 0;
+    for (int i = 0; i < p; i++) {
+      a += cos[at] * x[i];
+      b += sin[at] * x[i];
+      at = at + k >= p ? at + k - p : at + k;
+    }
+    return a * a + b * b;
+  }
+
+  /**
+   * Gini coefficient of what is not negative, {@code 2 sum_i i x_(i) / (n sum x) - (n+1)/n}, x
+   * sorted ascending; 0 where all are 0.
+   */
+  public static double gini(double[] values) {
+    double[] sorted = values.clone();
+    Arrays.sort(sorted);
+    double sum = 0;
+    double ranked = 0;
+    for (int i = 0; i < sorted.length; i++) {
+      sum += sorted[i];
+      ranked += (i + 1) * sorted[i];
+    }
+    int n = sorted.length;
+    return sum == 0 ? 0 : 2 * ranked / (n * sum) - (n + 1.0) / n;
+  }
+}

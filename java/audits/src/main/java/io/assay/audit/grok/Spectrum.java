@@ -1,0 +1,148 @@
+package io.assay.audit.grok;
+
+import java.util.List;
+
+/**
+ * What logits have in the directions of a + b (specs/grokking.md 2.4).
+ *
+ * @param fourier the basis
+ * @param mean mu [p], the mean logit of a class
+ * @param alpha [frequencies, p]: D_k(s,c) = alpha_k(c) cos(w_k s) + beta_k(c) sin(w_k s)
+ * @param beta [frequencies, p]
+ * @param a [frequencies]: coefficients of cos(w_k (a+b-c)) by least squares
+ * @param total sum of squares of the logits about their mean
+ * @param perClass about the means of classes
+ * @param both about the means of classes and of inputs
+ */
+public record Spectrum(
+    Fourier fourier,
+    double[] mean,
+    double[][] alpha,
+    double[][] beta,
+    double[] a,
+    double total,
+    double perClass,
+    double both) {
+
+  static Spectrum of(Logits logits) {
+    int p = logits.p();
+    Fourier f = new Fourier(p);
+    double[][] sums = logits.sums();
+    double pairs = (double) p * p;
+    double[] mean = new double[p];
+    for (double[] row : sums) {
+      for (int c = 0; c < p; c++) {
+        mean[c] += row[c] / pairs;
+      }
+    }
+    double[][] alpha = new double[f.frequencies()][p];
+    double[][] beta = new double[f.frequencies()][p];
+    double[] a = new double[f.frequencies()];
+    for (int k = 1; k <= a.length; k++) {
+      for (int s = 0; s < p; s++) {
+        double cos = 2 / pairs * f.cos(k, s);
+        double sin = 2 / pairs * f.sin(k, s);
+        for (int c = 0; c < p; c++) {
+          alpha[k - 1][c] += cos * sums[s][c];
+          beta[k - 1][c] += sin * sums[s][c];
+        }
+      }
+      for (int c = 0; c < p; c++) {
+        a[k - 1] += (alpha[k - 1][c] * f.cos(k, c) + beta[k - 1][c] * f.sin(k, c)) / p;
+      }
+    }
+    double all = 0;
+    double largest = 0;
+    for (double m : mean) {
+      all += m / p;
+    }
+    double total = 0;
+    double perClass = 0;
+    double both = 0;
+    double[] values = logits.values();
+    for (int row = 0; row < values.length; row += p) {
+      double input = 0;
+      for (int c = 0; c < p; c++) {
+        input += values[row + c] / p;
+      }
+      // Row by row, so that rounding does not grow with p^3.
+      double ofTotal = 0;
+      double ofClass = 0;
+      double ofBoth = 0;
+      for (int c = 0; c < p; c++) {
+        double x = values[row + c];
+        largest = Math.max(largest, Math.abs(x));
+        ofTotal += (x - all) * (x - all);
+        ofClass += (x - mean[c]) * (x - mean[c]);
+        ofBoth += (x - mean[c] - input + all) * (x - mean[c] - input + all);
+      }
+      total += ofTotal;
+      perClass += ofClass;
+      both += ofBoth;
+    }
+    // What is left of constant logits by rounding is no variance.
+    double rounding = values.length * Math.pow(1e-13 * largest, 2);
+    return new Spectrum(
+        f,
+        mean,
+        alpha,
+        beta,
+        a,
+        total > rounding ? total : 0,
+        perClass > rounding ? perClass : 0,
+        both > rounding ? both : 0);
+  }
+
+  /** Lengths [frequencies] of the projections D_k, but for a common factor. */
+  double[] norms() {
+    double[] norms = new double[alpha.length];
+    for (int k = 0; k < norms.length; k++) {
+      norms[k] = Math.sqrt(Svd.dot(alpha[k], alpha[k]) + Svd.dot(beta[k], beta[k]));
+    }
+    return norms;
+  }
+
+  /**
+   * Fraction of the variance of the logits that the multiples of cos(w_k (a+b-c)) explain; NaN
+   * where they do not vary.
+   *
+   * @param variance {@link #total}, {@link #perClass} or {@link #both}
+   */
+  double explained(List<Integer> keys, double variance) {
+    double p = fourier.modulus();
+    double explained = 0;
+    for (int k : keys) {
+      explained += a[k - 1] * a[k - 1] * p * p * p / 2;
+    }
+    return variance == 0 ? Double.NaN : explained / variance;
+  }
+
+  /** Cross-entropy of the multiples of cos(w_k (a+b-c)) alone, the same for every pair. */
+  double cosineLoss(List<Integer> keys) {
+    int p = fourier.modulus();
+    double sum = 0;
+    for (int delta = 1; delta < p; delta++) {
+      double logit = 0;
+      for (int k : keys) {
+        logit += a[k - 1] * (fourier.cos(k, delta) - 1);
+      }
+      sum += Math.exp(logit);
+    }
+    return Math.log1p(sum);
+  }
+
+  /** Logits of class c at a + b = s of which only the means and the frequencies remain, [p,p]. */
+  double[][] kept(List<Integer> keys) {
+    int p = fourier.modulus();
+    double[][] kept = new double[p][p];
+    for (int s = 0; s < p; s++) {
+      for (int c = 0; c < p; c++) {
+        kept[s][c] = mean[c];
+        for (int k : keys) {
+          kept[s][c] += alpha[k - 1][c] * fourier.cos(k, s) + beta[k - 1][c] * fourier.sin(k, s);
+        }
+      }
+    }
+    return kept;
+  }
+}

@@ -1,0 +1,69 @@
+package io.assay.audit.grok;
+
+import static org.junit.jupiter.api.Assertions.assertAll;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+
+import io.assay.audit.Statement;
+import io.assay.engine.Engine;
+import java.util.List;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+
+/** The statements of specs/grokking.md section 8, by number. */
+class GrokStatementsTest {
+  private static Engine engine;
+  private static GrokSelfTest selfTest;
+
+  @BeforeAll
+  static void open() {
+    engine = Engine.open();
+    selfTest = new GrokSelfTest(engine);
+  }
+
+  @AfterAll
+  static void close() {
+    engine.close();
+  }
+
+  private static void holds(List<Statement> statements) {
+    assertAll(
+        statements.stream()
+            .map(s -> () -> assertFalse(s.failed(), () -> s.id() + ": " + s.reason())));
+  }
+
+  @Test
+  void grokStatement1ClosedForms() {
+    holds(selfTest.closedForms());
+  }
+
+  @Test
+  void grokStatement2HandMadeNetwork() {
+    holds(selfTest.handMade());
+  }
+
+  @Test
+  void grokStatement3Parseval() {
+    holds(selfTest.parseval());
+  }
+
+  @Test
+  void grokStatement4AllAblationsAtOnce() {
+    holds(selfTest.ablations());
+  }
+
+  @Test
+  void grokStatement5RestrictedLosses() {
+    holds(selfTest.restricted());
+  }
+
+  @Test
+  void grokStatement9Phases() {
+    holds(selfTest.phases());
+  }
+
+  @Test
+  void grokStatement10BadInput() {
+    holds(selfTest.badInputs());
+  }
+}

@@ -1,0 +1,146 @@
+// Entry point of assay_fourier_ablate.
+#include <cmath>
+#include <limits>
+
+#include "support.h"
+
+namespace assay {
+namespace {
+
+constexpr double kPi = 3.14159265358979323846;
+constexpr int64_t kGroups = 255;
+
+void check(const char* f, const struct assay_fourier_ablate_params* a) {
+  check_pointer(f, "args", a);
+  check_struct(f, a->struct_bytes, sizeof *a);
+  const int64_t p = a->modulus;
+  if (p < 3 || p % 2 == 0) {
+    fail(ASSAY_ERROR_ARGUMENT, "%s: modulus is %lld; it must be odd and >= 3", f,
+         static_cast<long long>(p));
+  }
+  if (a->logits.dtype != ASSAY_F32 && a->logits.dtype != ASSAY_F64) {
+    fail(ASSAY_ERROR_ARGUMENT, "%s: logits has dtype %d; ASSAY_F32 or ASSAY_F64 is needed", f,
+         a->logits.dtype);
+  }
+  check_real(f, "logits", a->logits, times(p, p), p, a->logits.dtype);
+  if (a->family_count < 0) {
+    fail(ASSAY_ERROR_ARGUMENT, "%s: family_count is %lld; it must be >= 0", f,
+         static_cast<long long>(a->family_count));
+  }
+  if (a->group_count < 1 || a->group_count > kGroups) {
+    fail(ASSAY_ERROR_ARGUMENT, "%s: group_count is %lld; 1 to %lld groups are possible", f,
+         static_cast<long long>(a->group_count), static_cast<long long>(kGroups));
+  }
+}
+
+void check_bytes(const char* f, const char* name, const uint8_t* bytes, int64_t n, int64_t most) {
+  check_pointer(f, name, bytes);
+  for (int64_t i = 0; i < n; i++) {
+    if (bytes[i] > most) {
+      fail(ASSAY_ERROR_ARGUMENT, "%s: %s[%lld] is %d; it must be in [0,%lld]", f, name,
+           static_cast<long long>(i), bytes[i], static_cast<long long>(most));
+    }
+  }
+}
+
+int64_t whole_lines(int64_t n) {
+  return times(plus(n, kFourierLine - 1) / kFourierLine, kFourierLine);
+}
+
+FourierJob fourier_job(const struct assay_fourier_ablate_params& a, Workspace& w) {
+  const int64_t p = a.modulus;
+  FourierJob job{};
+  job.args = a;
+  job.frequencies = (p - 1) / 2;
+  job.stride = whole_lines(p);
+  job.lanes = p < kFourierLanes ? p : kFourierLanes;
+  const int64_t families = times(a.family_count, job.stride);
+  FourierLane& lane = job.lane;
+  lane.families = plus(lane.waves, times(job.frequencies, job.stride));
+  lane.rows = plus(lane.families, families);
+  lane.scales = plus(lane.rows, times(p, job.stride));
+  lane.row_scales = plus(lane.scales, whole_lines(a.family_count));
+  lane.spare = plus(lane.row_scales, job.stride);
+  lane.size = plus(lane.spare, 2 * job.stride);
+  job.cosines = w.take<double>(p);
+  job.sines = w.take<double>(p);
+  job.sums = w.take<double>(times(p, job.stride));
+  job.alpha = w.take<double>(times(job.frequencies, job.stride));
+  job.beta = w.take<double>(times(job.frequencies, job.stride));
+  job.mean = w.take<double>(job.stride);
+  job.scratch = w.take<double>(times(job.lanes, lane.size));
+  job.parts = w.take<double>(times(times(p, a.family_count), a.group_count));
+  return job;
+}
+
+// Whether all logits are finite, by their sums: an infinity or NaN stays one.
+bool finite(const FourierJob& job) {
+  for (int64_t s = 0; s < job.args.modulus; s++) {
+    for (int64_t c = 0; c < job.args.modulus; c++) {
+      if (!std::isfinite(job.sums[s * job.stride + c])) return false;
+    }
+  }
+  return true;
+}
+
+void merge(const FourierJob& job, double* loss) {
+  const int64_t p = job.args.modulus, F = job.args.family_count, G = job.args.group_count;
+  for (int64_t g = 0; g < G; g++) {
+    int64_t count = 0;
+    for (int64_t i = 0; i < p * p; i++) count += job.args.groups[i] == g + 1;
+    for (int64_t f = 0; f < F; f++) {
+      double sum = 0;
+      for (int64_t s = 0; s < p; s++) sum += job.parts[(s * F + f) * G + g];
+      loss[f * G + g] =
+          count == 0 ? std::numeric_limits<double>::quiet_NaN() : sum / static_cast<double>(count);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace assay
+
+using namespace assay;
+
+extern "C" int32_t assay_fourier_ablate_workspace(const struct assay_fourier_ablate_params* args,
+                                                  int64_t* bytes) {
+  return guard([&] {
+    check("assay_fourier_ablate_workspace", args);
+    check_pointer("assay_fourier_ablate_workspace", "bytes", bytes);
+    Workspace w;
+    if (args->family_count > 0) fourier_job(*args, w);
+    *bytes = w.needed();
+  });
+}
+
+extern "C" int32_t assay_fourier_ablate(const struct assay_fourier_ablate_params* args,
+                                        double* loss, void* workspace, int64_t workspace_bytes,
+                                        struct assay_stream* stream) {
+  return guard([&] {
+    const char* f = "assay_fourier_ablate";
+    check(f, args);
+    const int64_t p = args->modulus;
+    if (args->family_count == 0) return;
+    check_bytes(f, "families", args->families, times(args->family_count, (p - 1) / 2), 1);
+    check_bytes(f, "groups", args->groups, p * p, args->group_count);
+    check_pointer(f, "loss", loss);
+    Workspace w(workspace, workspace_bytes);
+    const FourierJob job = fourier_job(*args, w);
+    w.check(f);
+    for (int64_t i = 0; i < p; i++) {
+      const double angle = 2 * kPi * static_cast<double>(i) / static_cast<double>(p);
+      job.cosines[i] = std::cos(angle);
+      job.sines[i] = std::sin(angle);
+    }
+    run(stream, kernels().fourier_sums, &job, p);
+    if (!finite(job)) {
+      for (int64_t i = 0; i < args->family_count * args->group_count; i++) {
+        loss[i] = std::numeric_limits<double>::quiet_NaN();
+      }
+      return;
+    }
+    run(stream, kernels().fourier_waves, &job, job.frequencies + 1);
+    run(stream, kernels().fourier_loss, &job, job.lanes);
+    merge(job, loss);
+  });
+}

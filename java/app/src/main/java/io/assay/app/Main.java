@@ -44,6 +44,7 @@ public final class Main implements Runnable {
   private static final List<Class<?>> COMMANDS =
       List.of(
           ArcaCommand.class,
+          GrokCommand.class,
           IoiCommand.class,
           PatchCommand.class,
           ModelsCommand.class,

@@ -3,6 +3,7 @@ package io.assay.app;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import io.assay.audit.Statement;
 import io.assay.audit.arca.ArcaSelfTest;
+import io.assay.audit.grok.GrokSelfTest;
 import io.assay.audit.ioi.IoiSelfTest;
 import io.assay.engine.Engine;
 import io.assay.engine.InputException;
@@ -27,7 +28,7 @@ final class SelftestCommand implements Callable<Integer> {
       paramLabel = "METHOD",
       arity = "0..1",
       defaultValue = "all",
-      description = "The method to test: arca or ioi (default: all).")
+      description = "The method to test: arca, grok or ioi (default: all).")
   private String method;
 
   @Option(names = "--long", description = "Also what takes more than a minute.")
@@ -45,20 +46,31 @@ final class SelftestCommand implements Callable<Integer> {
       description = "Folder with the released GPT-2 small, for what is published of it.")
   private Path gpt2;
 
+  @Option(
+      names = "--official",
+      paramLabel = "DIR",
+      description =
+          "Folder with the published grokking runs (saved_runs of progress-measures-paper), for"
+              + " what needs them.")
+  private Path official;
+
   @Override
   public Integer call() {
-    if (!List.of("all", "arca", "ioi").contains(method)) {
+    if (!List.of("all", "arca", "grok", "ioi").contains(method)) {
       throw new InputException(
-          "there is no self-test of '" + method + "'; there are those of arca and ioi");
+          "there is no self-test of '" + method + "'; there are those of arca, grok and ioi");
     }
     Envelope envelope = new Envelope("selftest");
     List<Statement> statements = new ArrayList<>();
     try (Engine engine = common.engine()) {
       envelope.device(engine.options());
-      if (!method.equals("ioi")) {
+      if (List.of("all", "arca").contains(method)) {
         statements.addAll(new ArcaSelfTest(engine, thorough, gpt2Tokenizer).run());
       }
-      if (!method.equals("arca")) {
+      if (List.of("all", "grok").contains(method)) {
+        statements.addAll(new GrokSelfTest(engine, official).run());
+      }
+      if (List.of("all", "ioi").contains(method)) {
         statements.addAll(new IoiSelfTest(engine, gpt2Tokenizer, gpt2).run());
       }
     }

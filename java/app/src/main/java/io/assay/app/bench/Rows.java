@@ -71,6 +71,7 @@ public final class Rows {
         "gradient",
         "patch.sweep",
         "patch.path",
+        "grok.frequencies",
         "ledger");
   }
 
@@ -170,6 +171,10 @@ public final class Rows {
     for (int pairs : new int[] {1, 20}) {
       entries.add(whole("patch.sweep", () -> new PatchQuestion.OfSweep(engine, pairs)));
       entries.add(whole("patch.path", () -> new PatchQuestion.OfPaths(engine, pairs)));
+    }
+    for (boolean all : new boolean[] {false, true}) {
+      entries.add(
+          new Entry("grok.frequencies", best, k -> new FrequencyQuestion(engine, k, all)));
     }
     entries.add(whole("ledger", () -> new LedgerQuestion.OfSearch(engine.threads())));
     entries.add(whole("ledger", LedgerQuestion.OfUnits::new));

@@ -77,19 +77,19 @@ final class AllPairs implements AutoCloseable {
     for (String name : Network.NAMES) {
       b.input(name, TensorType.of(DType.F64, n.tensors().get(name).shape()));
     }
-    b.op("tokens", "Transpose", perm(1L, 0L), Network.W_E);
+    b.op("tokens", "Transpose", perm(1L, 0L), GrokShape.EMBEDDING);
     part(b, "numbers", "tokens", 0, 0, p);
     part(b, "equals", "tokens", 0, p, p + 1);
     for (int i = 0; i < 3; i++) {
-      part(b, "position." + i, Network.W_POS, 0, i, i + 1);
+      part(b, "position." + i, GrokShape.POSITIONS, 0, i, i + 1);
       b.op("x." + i, "Add", Map.of(), i == 2 ? "equals" : "numbers", "position." + i);
     }
     b.op("x", "Concat", Map.of("axis", 0L), "x.0", "x.1", "x.2");
 
     // Scores of what is attended to: [H, 2p+1, 1].
     b.op("x.2.column", "Transpose", perm(1L, 0L), "x.2");
-    b.op("query", "MatMul", Map.of(), Network.W_Q, "x.2.column");
-    b.op("key.weights", "Transpose", perm(0L, 2L, 1L), Network.W_K);
+    b.op("query", "MatMul", Map.of(), GrokShape.QUERIES, "x.2.column");
+    b.op("key.weights", "Transpose", perm(0L, 2L, 1L), GrokShape.KEYS);
     b.op("keys", "MatMul", Map.of(), "x", "key.weights");
     b.op("products", "MatMul", Map.of(), "keys", "query");
     String scale = b.constant("scale", Tensor.scalar(DType.F64, 1 / Math.sqrt(n.headWidth())));
@@ -108,14 +108,14 @@ final class AllPairs implements AutoCloseable {
     b.type(ATTENTION, TensorType.of(DType.F64, p, p, n.heads(), 3));
 
     // What each adds through each head to the MLP's input and to the logits: [H, 2p+1, m+p].
-    b.op("value.weights", "Transpose", perm(0L, 2L, 1L), Network.W_V);
+    b.op("value.weights", "Transpose", perm(0L, 2L, 1L), GrokShape.VALUES);
     b.op("values", "MatMul", Map.of(), "x", "value.weights");
     String byHead = vector(b, "by head", n.width(), n.heads(), n.headWidth());
-    b.op("output.heads", "Reshape", Map.of(), Network.W_O, byHead);
+    b.op("output.heads", "Reshape", Map.of(), GrokShape.ATTENTION_OUT, byHead);
     b.op("output.weights", "Transpose", perm(1L, 2L, 0L), "output.heads");
     b.op("written", "MatMul", Map.of(), "values", "output.weights");
-    part(b, "unembed", Network.W_U, 1, 0, p);
-    b.op("in.weights", "Transpose", perm(1L, 0L), Network.W_IN);
+    part(b, "unembed", GrokShape.UNEMBEDDING, 1, 0, p);
+    b.op("in.weights", "Transpose", perm(1L, 0L), GrokShape.NEURONS_IN);
     b.op("readers", "Concat", Map.of("axis", 1L), "in.weights", "unembed");
     b.op("tables", "MatMul", Map.of(), "written", "readers");
     for (int i = 0; i < 3; i++) {
@@ -138,8 +138,8 @@ final class AllPairs implements AutoCloseable {
 
     b.op("direct", "MatMul", Map.of(), "x.2", "readers");
     b.op("unembed.rows", "Transpose", perm(1L, 0L), "unembed");
-    b.op("out.bias", "MatMul", Map.of(), Network.B_OUT, "unembed");
-    b.op("bias", "Concat", Map.of("axis", 0L), Network.B_IN, "out.bias");
+    b.op("out.bias", "MatMul", Map.of(), GrokShape.OUT_BIAS, "unembed");
+    b.op("bias", "Concat", Map.of("axis", 0L), GrokShape.NEURONS_BIAS, "out.bias");
     b.op("constant", "Add", Map.of(), "direct", "bias");
     b.op("sum", "Add", Map.of(), "from", "constant");
     part(b, PRE, "sum", 2, 0, m);
@@ -149,7 +149,7 @@ final class AllPairs implements AutoCloseable {
       b.type(value, TensorType.of(DType.F64, p, p, m));
     }
     b.type(SKIP, TensorType.of(DType.F64, p, p, p));
-    b.op("map", "MatMul", Map.of(), "unembed.rows", Network.W_OUT);
+    b.op("map", "MatMul", Map.of(), "unembed.rows", GrokShape.NEURONS_OUT);
     b.op("map.t", "Transpose", perm(1L, 0L), "map");
     b.op("mlp", "MatMul", Map.of(), NEURONS, "map.t");
     b.op(LOGITS, "Add", Map.of(), "mlp", SKIP);

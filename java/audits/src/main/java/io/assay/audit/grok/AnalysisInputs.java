@@ -117,12 +117,14 @@ final class AnalysisInputs {
     values[P + 3] = Double.NaN;
     refused("nan", "a logit that is no number", "logits[0,1,3]", () -> new Logits(P, values));
     Map<String, Tensor> weights = new LinkedHashMap<>(ClockWeights.network().tensors());
-    double[] out = weights.get(Network.W_OUT).toDoubles();
+    double[] out = weights.get(GrokShape.NEURONS_OUT).toDoubles();
     out[5] = Double.POSITIVE_INFINITY;
-    weights.put(Network.W_OUT, Tensor.ofDoubles(out, weights.get(Network.W_OUT).shape()));
-    refused("infinite", "an infinite weight", Network.W_OUT, () -> Network.of(weights));
-    weights.remove(Network.W_OUT);
-    refused("missing", "weights without a tensor", Network.W_OUT, () -> Network.of(weights));
+    weights.put(
+        GrokShape.NEURONS_OUT, Tensor.ofDoubles(out, weights.get(GrokShape.NEURONS_OUT).shape()));
+    refused("infinite", "an infinite weight", GrokShape.NEURONS_OUT, () -> Network.of(weights));
+    weights.remove(GrokShape.NEURONS_OUT);
+    refused(
+        "missing", "weights without a tensor", GrokShape.NEURONS_OUT, () -> Network.of(weights));
   }
 
   private void constants() {

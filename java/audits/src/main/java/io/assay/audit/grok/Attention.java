@@ -75,7 +75,7 @@ public record Attention(
 
   /** W_E^T W_K^T W_Q x_2 of the numbers, [p,1]. */
   private static double[][] scores(Network n, int head) {
-    double[][] embed = n.matrix(Network.W_E);
+    double[][] embed = n.matrix(GrokShape.EMBEDDING);
     double[] key = Position.of(n).key(head);
     double[][] scores = new double[n.p()][1];
     for (int d = 0; d < n.width(); d++) {

@@ -69,7 +69,7 @@ public record ClockOrPizza(
 
   private static double circularity(Network network) {
     int p = network.p();
-    double[][] columns = network.matrix(Network.W_E);
+    double[][] columns = network.matrix(GrokShape.EMBEDDING);
     double[][] centred = new double[p][network.width()];
     for (int d = 0; d < network.width(); d++) {
       double mean = 0;

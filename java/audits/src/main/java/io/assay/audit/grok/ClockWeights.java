@@ -48,17 +48,17 @@ final class ClockWeights {
   private Network build() {
     int q = P + 1;
     Map<String, long[]> shapes = new LinkedHashMap<>();
-    shapes.put(Network.W_E, new long[] {WIDTH, q});
-    shapes.put(Network.W_POS, new long[] {3, WIDTH});
-    shapes.put(Network.W_K, new long[] {HEADS, HEAD_WIDTH, WIDTH});
-    shapes.put(Network.W_Q, new long[] {HEADS, HEAD_WIDTH, WIDTH});
-    shapes.put(Network.W_V, new long[] {HEADS, HEAD_WIDTH, WIDTH});
-    shapes.put(Network.W_O, new long[] {WIDTH, HEADS * HEAD_WIDTH});
-    shapes.put(Network.W_IN, new long[] {NEURONS, WIDTH});
-    shapes.put(Network.B_IN, new long[] {NEURONS});
-    shapes.put(Network.W_OUT, new long[] {WIDTH, NEURONS});
-    shapes.put(Network.B_OUT, new long[] {WIDTH});
-    shapes.put(Network.W_U, new long[] {WIDTH, q});
+    shapes.put(GrokShape.EMBEDDING, new long[] {WIDTH, q});
+    shapes.put(GrokShape.POSITIONS, new long[] {3, WIDTH});
+    shapes.put(GrokShape.KEYS, new long[] {HEADS, HEAD_WIDTH, WIDTH});
+    shapes.put(GrokShape.QUERIES, new long[] {HEADS, HEAD_WIDTH, WIDTH});
+    shapes.put(GrokShape.VALUES, new long[] {HEADS, HEAD_WIDTH, WIDTH});
+    shapes.put(GrokShape.ATTENTION_OUT, new long[] {WIDTH, HEADS * HEAD_WIDTH});
+    shapes.put(GrokShape.NEURONS_IN, new long[] {NEURONS, WIDTH});
+    shapes.put(GrokShape.NEURONS_BIAS, new long[] {NEURONS});
+    shapes.put(GrokShape.NEURONS_OUT, new long[] {WIDTH, NEURONS});
+    shapes.put(GrokShape.OUT_BIAS, new long[] {WIDTH});
+    shapes.put(GrokShape.UNEMBEDDING, new long[] {WIDTH, q});
     shapes.forEach((name, shape) -> values.put(name, new double[(int) Tensor.elements(shape)]));
     embed(q);
     attend();
@@ -75,14 +75,16 @@ final class ClockWeights {
     for (int i = 0; i < KEYS.size(); i++) {
       for (int t = 0; t < P; t++) {
         double angle = 2 * Math.PI * (KEYS.get(i) * t % P) / P;
-        values.get(Network.W_E)[(INPUT + 2 * i) * q + t] = Math.cos(angle);
-        values.get(Network.W_E)[(INPUT + 2 * i + 1) * q + t] = Math.sin(angle);
-        values.get(Network.W_U)[(OUTPUT + 2 * i) * q + t] = AMPLITUDES[i] * Math.cos(angle);
-        values.get(Network.W_U)[(OUTPUT + 2 * i + 1) * q + t] = AMPLITUDES[i] * Math.sin(angle);
+        values.get(GrokShape.EMBEDDING)[(INPUT + 2 * i) * q + t] = Math.cos(angle);
+        values.get(GrokShape.EMBEDDING)[(INPUT + 2 * i + 1) * q + t] = Math.sin(angle);
+        values.get(GrokShape.UNEMBEDDING)[(OUTPUT + 2 * i) * q + t] =
+            AMPLITUDES[i] * Math.cos(angle);
+        values.get(GrokShape.UNEMBEDDING)[(OUTPUT + 2 * i + 1) * q + t] =
+            AMPLITUDES[i] * Math.sin(angle);
       }
     }
     for (int j = 0; j < 3; j++) {
-      values.get(Network.W_POS)[j * WIDTH + POSITION + j] = 1;
+      values.get(GrokShape.POSITIONS)[j * WIDTH + POSITION + j] = 1;
     }
   }
 
@@ -90,12 +92,12 @@ final class ClockWeights {
     double weight = Math.sqrt(SHARPNESS * Math.sqrt(HEAD_WIDTH));
     for (int h = 0; h < 2; h++) {
       int first = h * HEAD_WIDTH * WIDTH;
-      values.get(Network.W_Q)[first + POSITION + 2] = weight;
-      values.get(Network.W_K)[first + POSITION + h] = weight;
+      values.get(GrokShape.QUERIES)[first + POSITION + 2] = weight;
+      values.get(GrokShape.KEYS)[first + POSITION + h] = weight;
       for (int j = 0; j < HEAD_WIDTH; j++) {
-        values.get(Network.W_V)[first + j * WIDTH + INPUT + j] = 1;
+        values.get(GrokShape.VALUES)[first + j * WIDTH + INPUT + j] = 1;
         int to = COPIES + HEAD_WIDTH * h + j;
-        values.get(Network.W_O)[to * HEADS * HEAD_WIDTH + h * HEAD_WIDTH + j] = 1;
+        values.get(GrokShape.ATTENTION_OUT)[to * HEADS * HEAD_WIDTH + h * HEAD_WIDTH + j] = 1;
       }
     }
   }
@@ -106,14 +108,14 @@ final class ClockWeights {
       for (int knot = 0; knot < KNOTS; knot++) {
         for (int sign = 1; sign >= -1; sign -= 2) {
           int at = next * WIDTH + COPIES + 2 * i;
-          double[] in = values.get(Network.W_IN);
+          double[] in = values.get(GrokShape.NEURONS_IN);
           in[at] = sign * form[0];
           in[at + 1] = sign * form[1];
           in[at + HEAD_WIDTH] = sign * form[2];
           in[at + HEAD_WIDTH + 1] = sign * form[3];
-          values.get(Network.B_IN)[next] = -knot * STEP;
+          values.get(GrokShape.NEURONS_BIAS)[next] = -knot * STEP;
           double slope = knot == 0 ? STEP : 2 * STEP;
-          values.get(Network.W_OUT)[output * NEURONS + next] = form[4] * slope / 4;
+          values.get(GrokShape.NEURONS_OUT)[output * NEURONS + next] = form[4] * slope / 4;
           next++;
         }
       }

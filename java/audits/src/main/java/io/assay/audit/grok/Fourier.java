@@ -13,6 +13,9 @@ public final class Fourier {
   private final double[] cos;
   private final double[] sin;
 
+  /** [p,p] F. */
+  private final double[][] rows;
+
   /**
    * @param p number of residues, at least 3
    * @throws InputException if it is less
@@ -28,6 +31,23 @@ public final class Fourier {
       cos[i] = Math.cos(2 * Math.PI * i / p);
       sin[i] = Math.sin(2 * Math.PI * i / p);
     }
+    rows = new double[p][p];
+    for (int i = 0; i < p; i++) {
+      for (int x = 0; x < p; x++) {
+        rows[i][x] = element(i, x);
+      }
+    }
+  }
+
+  private double element(int i, int x) {
+    if (i == 0) {
+      return 1 / Math.sqrt(p);
+    }
+    if (i == p - 1 && p % 2 == 0) {
+      return (x % 2 == 0 ? 1 : -1) / Math.sqrt(p);
+    }
+    int k = (i + 1) / 2;
+    return Math.sqrt(2.0 / p) * (i % 2 == 1 ? cos(k, x) : sin(k, x));
   }
 
   /** p. */
@@ -56,14 +76,7 @@ public final class Fourier {
 
   /** Element x of row i of the basis. */
   public double row(int i, int x) {
-    if (i == 0) {
-      return 1 / Math.sqrt(p);
-    }
-    if (i == p - 1 && p % 2 == 0) {
-      return (x % 2 == 0 ? 1 : -1) / Math.sqrt(p);
-    }
-    int k = (i + 1) / 2;
-    return Math.sqrt(2.0 / p) * (i % 2 == 1 ? cos(k, x) : sin(k, x));
+    return rows[i][x];
   }
 
   /**

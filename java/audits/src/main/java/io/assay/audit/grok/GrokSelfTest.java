@@ -2,6 +2,7 @@ package io.assay.audit.grok;
 
 import io.assay.audit.Statement;
 import io.assay.engine.Engine;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -11,9 +12,14 @@ import java.util.List;
  */
 public final class GrokSelfTest {
   private final Engine engine;
+  private final Path official;
 
-  public GrokSelfTest(Engine engine) {
+  /**
+   * @param official folder with the files of the published runs, or null to skip what needs them
+   */
+  public GrokSelfTest(Engine engine, Path official) {
     this.engine = engine;
+    this.official = official;
   }
 
   /** All statements. */
@@ -24,6 +30,7 @@ public final class GrokSelfTest {
     all.addAll(parseval());
     all.addAll(ablations());
     all.addAll(restricted());
+    all.addAll(published());
     all.addAll(phases());
     all.addAll(badInputs());
     return all;
@@ -62,6 +69,12 @@ public final class GrokSelfTest {
   public List<Statement> restricted() {
     long start = System.nanoTime();
     return timed(new LogitStatements(engine.kernels()).restricted(), start);
+  }
+
+  /** Statement 8: the published runs. */
+  public List<Statement> published() {
+    long start = System.nanoTime();
+    return timed(new OfficialStatements(engine, official).statements(), start);
   }
 
   /** Statement 9: the phases of the published run. */

@@ -18,7 +18,7 @@ public record Logits(int p, double[] values) {
    *     logit is not finite
    */
   public Logits {
-    requireOdd(p);
+    GrokShape.requireModulus(p);
     if (values.length != (long) p * p * p) {
       throw new InputException(
           values.length + " logits are not the " + p + " x " + p + " x " + p + " of modulus " + p);
@@ -29,13 +29,6 @@ public record Logits(int p, double[] values) {
             "logits[%d,%d,%d] is %s; all must be finite"
                 .formatted(i / p / p, i / p % p, i % p, values[i]));
       }
-    }
-  }
-
-  /** The projections on cos(w_k (a+b-c)) and all that follows from them need an odd modulus. */
-  static void requireOdd(int p) {
-    if (p < 3 || p % 2 == 0) {
-      throw new InputException("the modulus is " + p + "; it must be odd and at least 3");
     }
   }
 

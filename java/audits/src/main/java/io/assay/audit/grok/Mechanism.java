@@ -326,8 +326,8 @@ public record Mechanism(
         mean[i % p] += skip[i] / (p * p);
       }
       double[] bias = new double[p];
-      double[] out = network.tensors().get(Network.B_OUT).toDoubles();
-      double[][] unembed = network.matrix(Network.W_U);
+      double[] out = network.tensors().get(GrokShape.OUT_BIAS).toDoubles();
+      double[][] unembed = network.matrix(GrokShape.UNEMBEDDING);
       for (int d = 0; d < out.length; d++) {
         for (int c = 0; c < p; c++) {
           bias[c] += unembed[d][c] * out[d];

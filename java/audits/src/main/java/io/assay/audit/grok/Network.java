@@ -29,19 +29,19 @@ record Network(
     int neurons,
     int outputs,
     Map<String, Tensor> tensors) {
-  static final String W_E = "embed.W_E";
-  static final String W_POS = "pos_embed.W_pos";
-  static final String W_K = "blocks.0.attn.W_K";
-  static final String W_Q = "blocks.0.attn.W_Q";
-  static final String W_V = "blocks.0.attn.W_V";
-  static final String W_O = "blocks.0.attn.W_O";
-  static final String W_IN = "blocks.0.mlp.W_in";
-  static final String B_IN = "blocks.0.mlp.b_in";
-  static final String W_OUT = "blocks.0.mlp.W_out";
-  static final String B_OUT = "blocks.0.mlp.b_out";
-  static final String W_U = "unembed.W_U";
   static final List<String> NAMES =
-      List.of(W_E, W_POS, W_K, W_Q, W_V, W_O, W_IN, B_IN, W_OUT, B_OUT, W_U);
+      List.of(
+          GrokShape.EMBEDDING,
+          GrokShape.POSITIONS,
+          GrokShape.KEYS,
+          GrokShape.QUERIES,
+          GrokShape.VALUES,
+          GrokShape.ATTENTION_OUT,
+          GrokShape.NEURONS_IN,
+          GrokShape.NEURONS_BIAS,
+          GrokShape.NEURONS_OUT,
+          GrokShape.OUT_BIAS,
+          GrokShape.UNEMBEDDING);
 
   /**
    * Of tensors in any float type, others left aside. Biases that are missing are zero. Names and
@@ -52,30 +52,30 @@ record Network(
    */
   static Network of(Map<String, Tensor> given) {
     Map<String, Tensor> t = official(given);
-    int width = Math.toIntExact(t.get(W_POS).dim(1));
-    int p = Math.toIntExact(t.get(W_E).dim(1)) - 1;
-    int heads = Math.toIntExact(t.get(W_K).dim(0));
-    int headWidth = Math.toIntExact(t.get(W_K).dim(1));
-    int neurons = Math.toIntExact(t.get(W_IN).dim(0));
-    int outputs = Math.toIntExact(t.get(W_U).dim(1));
+    int width = Math.toIntExact(t.get(GrokShape.POSITIONS).dim(1));
+    int p = Math.toIntExact(t.get(GrokShape.EMBEDDING).dim(1)) - 1;
+    int heads = Math.toIntExact(t.get(GrokShape.KEYS).dim(0));
+    int headWidth = Math.toIntExact(t.get(GrokShape.KEYS).dim(1));
+    int neurons = Math.toIntExact(t.get(GrokShape.NEURONS_IN).dim(0));
+    int outputs = Math.toIntExact(t.get(GrokShape.UNEMBEDDING).dim(1));
     if (outputs != p && outputs != p + 1) {
       throw new InputException(
           "%s has %d classes; modulus %d (%s has a column more) needs %d or %d"
-              .formatted(W_U, outputs, p, W_E, p, p + 1));
+              .formatted(GrokShape.UNEMBEDDING, outputs, p, GrokShape.EMBEDDING, p, p + 1));
     }
-    t.putIfAbsent(B_IN, Tensor.ofDoubles(new double[neurons], neurons));
-    t.putIfAbsent(B_OUT, Tensor.ofDoubles(new double[width], width));
-    require(t, W_E, width, p + 1);
-    require(t, W_POS, 3, width);
-    for (String name : List.of(W_K, W_Q, W_V)) {
+    t.putIfAbsent(GrokShape.NEURONS_BIAS, Tensor.ofDoubles(new double[neurons], neurons));
+    t.putIfAbsent(GrokShape.OUT_BIAS, Tensor.ofDoubles(new double[width], width));
+    require(t, GrokShape.EMBEDDING, width, p + 1);
+    require(t, GrokShape.POSITIONS, 3, width);
+    for (String name : List.of(GrokShape.KEYS, GrokShape.QUERIES, GrokShape.VALUES)) {
       require(t, name, heads, headWidth, width);
     }
-    require(t, W_O, width, (long) heads * headWidth);
-    require(t, W_IN, neurons, width);
-    require(t, B_IN, neurons);
-    require(t, W_OUT, width, neurons);
-    require(t, B_OUT, width);
-    require(t, W_U, width, outputs);
+    require(t, GrokShape.ATTENTION_OUT, width, (long) heads * headWidth);
+    require(t, GrokShape.NEURONS_IN, neurons, width);
+    require(t, GrokShape.NEURONS_BIAS, neurons);
+    require(t, GrokShape.NEURONS_OUT, width, neurons);
+    require(t, GrokShape.OUT_BIAS, width);
+    require(t, GrokShape.UNEMBEDDING, width, outputs);
     return new Network(p, width, heads, headWidth, neurons, outputs, t);
   }
 
@@ -85,25 +85,38 @@ record Network(
     for (String name : NAMES) {
       if (given.containsKey(name)) {
         t.put(name, widened(name, given.get(name)));
-      } else if (!name.equals(B_IN) && !name.equals(B_OUT)) {
+      } else if (!name.equals(GrokShape.NEURONS_BIAS) && !name.equals(GrokShape.OUT_BIAS)) {
         throw new InputException("the weights lack the tensor " + name);
       }
     }
-    boolean transposed = t.get(W_O).rank() == 3;
+    boolean transposed = t.get(GrokShape.ATTENTION_OUT).rank() == 3;
     for (String name : NAMES) {
-      int rank = name.equals(B_IN) || name.equals(B_OUT) ? 1 : 2;
-      rank = List.of(W_K, W_Q, W_V).contains(name) || transposed && name.equals(W_O) ? 3 : rank;
+      int rank = name.equals(GrokShape.NEURONS_BIAS) || name.equals(GrokShape.OUT_BIAS) ? 1 : 2;
+      rank =
+          List.of(GrokShape.KEYS, GrokShape.QUERIES, GrokShape.VALUES).contains(name)
+                  || transposed && name.equals(GrokShape.ATTENTION_OUT)
+              ? 3
+              : rank;
       if (t.containsKey(name) && t.get(name).rank() != rank) {
         throw new InputException(
             name + " is " + t.get(name) + "; " + rank + " dimensions are needed");
       }
     }
     if (transposed) {
-      for (String name : List.of(W_E, W_K, W_Q, W_V, W_IN, W_OUT)) {
+      for (String name :
+          List.of(
+              GrokShape.EMBEDDING,
+              GrokShape.KEYS,
+              GrokShape.QUERIES,
+              GrokShape.VALUES,
+              GrokShape.NEURONS_IN,
+              GrokShape.NEURONS_OUT)) {
         t.put(name, transposed(t.get(name)));
       }
-      Tensor byHead = t.get(W_O);
-      t.put(W_O, transposed(byHead.reshape(byHead.dim(0) * byHead.dim(1), byHead.dim(2))));
+      Tensor byHead = t.get(GrokShape.ATTENTION_OUT);
+      t.put(
+          GrokShape.ATTENTION_OUT,
+          transposed(byHead.reshape(byHead.dim(0) * byHead.dim(1), byHead.dim(2))));
     }
     return t;
   }
@@ -162,8 +175,8 @@ record Network(
 
   /** W_L [p,m] = W_U^T W_out, the neuron-logit map, without the "=" class. */
   double[][] neuronLogits() {
-    double[][] unembed = matrix(W_U);
-    double[][] out = matrix(W_OUT);
+    double[][] unembed = matrix(GrokShape.UNEMBEDDING);
+    double[][] out = matrix(GrokShape.NEURONS_OUT);
     double[][] map = new double[p][neurons];
     for (int d = 0; d < width; d++) {
       for (int c = 0; c < p; c++) {

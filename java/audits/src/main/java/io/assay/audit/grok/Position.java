@@ -24,16 +24,16 @@ final class Position {
 
   private Position(Network n) {
     this.n = n;
-    embed = n.matrix(Network.W_E);
-    position = n.matrix(Network.W_POS);
-    in = n.matrix(Network.W_IN);
-    out = n.matrix(Network.W_OUT);
-    unembed = n.matrix(Network.W_U);
-    output = n.matrix(Network.W_O);
-    bias = n.tensors().get(Network.B_IN).toDoubles();
-    queries = n.tensors().get(Network.W_Q).toDoubles();
-    keys = n.tensors().get(Network.W_K).toDoubles();
-    values = n.tensors().get(Network.W_V).toDoubles();
+    embed = n.matrix(GrokShape.EMBEDDING);
+    position = n.matrix(GrokShape.POSITIONS);
+    in = n.matrix(GrokShape.NEURONS_IN);
+    out = n.matrix(GrokShape.NEURONS_OUT);
+    unembed = n.matrix(GrokShape.UNEMBEDDING);
+    output = n.matrix(GrokShape.ATTENTION_OUT);
+    bias = n.tensors().get(GrokShape.NEURONS_BIAS).toDoubles();
+    queries = n.tensors().get(GrokShape.QUERIES).toDoubles();
+    keys = n.tensors().get(GrokShape.KEYS).toDoubles();
+    values = n.tensors().get(GrokShape.VALUES).toDoubles();
     equals = token(n.p(), 2);
   }
 

@@ -26,8 +26,8 @@ import java.util.zip.ZipFile;
 
 /**
  * A reader of what {@code torch.save} writes, as far as the published runs need it: numbers, texts,
- * lists, dictionaries and tensors of float32 and float64. Nothing of the file is executed: any global
- * beyond the five that stand for these is refused by name.
+ * lists, dictionaries and tensors of float32 and float64. Nothing of the file is executed: any
+ * global beyond the five that stand for these is refused by name.
  */
 final class PthFile {
   private static final String ORDERED = "collections OrderedDict";
@@ -244,7 +244,8 @@ final class PthFile {
           file,
           "it asks for the Python object "
               + global.replace(' ', '.')
-              + ", and none but dictionaries and tensors are read; save the weights as safetensors");
+              + ", and none but dictionaries and tensors are read; save the weights as"
+              + " safetensors");
     }
     return global;
   }

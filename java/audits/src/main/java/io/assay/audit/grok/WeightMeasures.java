@@ -25,7 +25,7 @@ public record WeightMeasures(
 
   static WeightMeasures of(Network network) {
     Fourier fourier = new Fourier(network.p());
-    double[][] columns = network.matrix(Network.W_E);
+    double[][] columns = network.matrix(GrokShape.EMBEDDING);
     double[][] tokens = new double[network.p()][network.width()];
     for (int t = 0; t < tokens.length; t++) {
       for (int d = 0; d < network.width(); d++) {

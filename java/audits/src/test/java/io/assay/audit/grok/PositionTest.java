@@ -20,17 +20,17 @@ class PositionTest {
   private static Network random(Map<String, Tensor> changed) {
     Map<String, Tensor> t = new LinkedHashMap<>();
     Random random = new Random(1);
-    t.put(Network.W_E, draw(random, WIDTH, P + 1));
-    t.put(Network.W_POS, draw(random, 3, WIDTH));
-    t.put(Network.W_K, draw(random, HEADS, HEAD_WIDTH, WIDTH));
-    t.put(Network.W_Q, draw(random, HEADS, HEAD_WIDTH, WIDTH));
-    t.put(Network.W_V, draw(random, HEADS, HEAD_WIDTH, WIDTH));
-    t.put(Network.W_O, draw(random, WIDTH, HEADS * HEAD_WIDTH));
-    t.put(Network.W_IN, draw(random, NEURONS, WIDTH));
-    t.put(Network.B_IN, draw(random, NEURONS));
-    t.put(Network.W_OUT, draw(random, WIDTH, NEURONS));
-    t.put(Network.B_OUT, draw(random, WIDTH));
-    t.put(Network.W_U, draw(random, WIDTH, P + 1));
+    t.put(GrokShape.EMBEDDING, draw(random, WIDTH, P + 1));
+    t.put(GrokShape.POSITIONS, draw(random, 3, WIDTH));
+    t.put(GrokShape.KEYS, draw(random, HEADS, HEAD_WIDTH, WIDTH));
+    t.put(GrokShape.QUERIES, draw(random, HEADS, HEAD_WIDTH, WIDTH));
+    t.put(GrokShape.VALUES, draw(random, HEADS, HEAD_WIDTH, WIDTH));
+    t.put(GrokShape.ATTENTION_OUT, draw(random, WIDTH, HEADS * HEAD_WIDTH));
+    t.put(GrokShape.NEURONS_IN, draw(random, NEURONS, WIDTH));
+    t.put(GrokShape.NEURONS_BIAS, draw(random, NEURONS));
+    t.put(GrokShape.NEURONS_OUT, draw(random, WIDTH, NEURONS));
+    t.put(GrokShape.OUT_BIAS, draw(random, WIDTH));
+    t.put(GrokShape.UNEMBEDDING, draw(random, WIDTH, P + 1));
     t.putAll(changed);
     return Network.of(t);
   }
@@ -57,9 +57,10 @@ class PositionTest {
           for (int d = 0; d < WIDTH; d++) {
             double[] logit = new double[2];
             for (int sign = 0; sign < 2; sign++) {
-              double[] embed = network.tensors().get(Network.W_E).toDoubles();
+              double[] embed = network.tensors().get(GrokShape.EMBEDDING).toDoubles();
               embed[d * (P + 1) + at[side]] += sign == 0 ? step : -step;
-              Network moved = random(Map.of(Network.W_E, Tensor.ofDoubles(embed, WIDTH, P + 1)));
+              Network moved =
+                  random(Map.of(GrokShape.EMBEDDING, Tensor.ofDoubles(embed, WIDTH, P + 1)));
               Logits logits = Logits.of(P, pairs.run(moved).get(AllPairs.LOGITS));
               logit[sign] = logits.get(at[0], at[1], at[2]);
             }
@@ -78,9 +79,11 @@ class PositionTest {
     Map<String, Tensor> other = new LinkedHashMap<>();
     for (String name : Network.NAMES) {
       Tensor t = network.tensors().get(name);
-      if (name.equals(Network.W_O)) {
+      if (name.equals(GrokShape.ATTENTION_OUT)) {
         other.put(name, turned(t).reshape(HEADS, HEAD_WIDTH, WIDTH));
-      } else if (t.rank() > 1 && !name.equals(Network.W_POS) && !name.equals(Network.W_U)) {
+      } else if (t.rank() > 1
+          && !name.equals(GrokShape.POSITIONS)
+          && !name.equals(GrokShape.UNEMBEDDING)) {
         other.put(name, turned(t));
       } else {
         other.put(name, t);

@@ -201,8 +201,7 @@ final class GrokAnalyzeCommand implements Callable<Integer> {
       line(
           "clock or pizza",
           "gradient symmetricity %.3f, distance irrelevance %.3f"
-              .formatted(
-                  a.mechanism().kind().gradientSymmetricity(), a.distanceIrrelevance()));
+              .formatted(a.mechanism().kind().gradientSymmetricity(), a.distanceIrrelevance()));
     }
     if (a.phases().formed() != null) {
       line(

@@ -20,8 +20,19 @@ final class GrokJson {
     ObjectNode last = point(a, a.points().getLast());
     for (String field :
         new String[] {
-          "epoch", "trainLoss", "testLoss", "allLoss", "trainAcc", "testAcc", "restrictedAll",
-          "excludedTrain", "cosOnlyAll", "giniWE", "giniWL", "sumSq", "restrictedNull"
+          "epoch",
+          "trainLoss",
+          "testLoss",
+          "allLoss",
+          "trainAcc",
+          "testAcc",
+          "restrictedAll",
+          "excludedTrain",
+          "cosOnlyAll",
+          "giniWE",
+          "giniWL",
+          "sumSq",
+          "restrictedNull"
         }) {
       if (last.has(field)) {
         envelope.metrics().set(field, last.get(field));

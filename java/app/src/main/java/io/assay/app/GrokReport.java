@@ -127,16 +127,15 @@ final class GrokReport {
             .flatMapToDouble(l -> Arrays.stream(l.y()))
             .filter(y -> y > 0 && Double.isFinite(y))
             .toArray();
-    double[] ends = {
-      Arrays.stream(all).min().orElse(1), Arrays.stream(all).max().orElse(1)
-    };
+    double[] ends = {Arrays.stream(all).min().orElse(1), Arrays.stream(all).max().orElse(1)};
     phase(lines, "memorised", a.phases().memorised(), ends);
     phase(lines, "circuit formed", a.phases().formed(), ends);
     phase(lines, "cleaned up", a.phases().cleaned(), ends);
     return new View.Lines(
         "Training, with its phases",
-        "Restricted: the mean logits and the key frequencies alone, over all pairs. Excluded: without"
-            + " the key frequencies, over the training set. The upright lines end the phases.",
+        "Restricted: the mean logits and the key frequencies alone, over all pairs. Excluded:"
+            + " without the key frequencies, over the training set. The upright lines end the"
+            + " phases.",
         EPOCH,
         NATS,
         false,
@@ -266,7 +265,8 @@ final class GrokReport {
     labels.add("none");
     return new View.Bars(
         "Neurons by frequency",
-        "A neuron belongs to a frequency that explains at least 85 % of its variance over all pairs.",
+        "A neuron belongs to a frequency that explains at least 85 % of its variance over all"
+            + " pairs.",
         "frequency",
         "neurons",
         labels,
@@ -299,7 +299,10 @@ final class GrokReport {
     for (Mechanism.Ablated x : a.mechanism().ablations()) {
       rows.add(
           List.of(
-              x.name(), String.format(Locale.ROOT, "%.4g", x.loss()), Math.log10(x.loss()), 100 * x.accuracy()));
+              x.name(),
+              String.format(Locale.ROOT, "%.4g", x.loss()),
+              Math.log10(x.loss()),
+              100 * x.accuracy()));
     }
     return new View.Table(
         "What is left without a part",

@@ -1,20 +1,28 @@
 package io.assay.fuzz;
 
+import static java.nio.charset.StandardCharsets.US_ASCII;
+
 import com.code_intelligence.jazzer.junit.DictionaryEntries;
 import com.code_intelligence.jazzer.junit.FuzzTest;
 import io.assay.audit.arca.OfficialResults;
 import io.assay.audit.arca.UnigramTable;
+import io.assay.audit.grok.GrokSource;
 import io.assay.audit.ioi.TaskFiles;
 import io.assay.engine.model.LanguageModel;
 import io.assay.engine.model.Model;
 import io.assay.engine.model.Tokenizer;
 import io.assay.engine.patch.PairsFile;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.HexFormat;
 import java.util.stream.Stream;
+import java.util.zip.CRC32;
+import java.util.zip.ZipEntry;
+import java.util.zip.ZipOutputStream;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** Files that audits read: token properties, results of the official code, pairs of prompts. */
@@ -87,6 +95,51 @@ class AuditFilesFuzzTest {
   void pairsOfPrompts(byte[] bytes) {
     Path file = FOLDER.resolve("pairs.jsonl");
     Parsers.check(file, bytes, () -> PairsFile.read(file, MODEL, false));
+  }
+
+  /** What torch.save writes of {"embed.W_E": a 2 x 2 tensor}, its pickle by hand. */
+  static Stream<byte[]> runs() throws IOException {
+    ByteArrayOutputStream pickle = new ByteArrayOutputStream();
+    pickle.writeBytes(new byte[] {(byte) 0x80, 2, '}', 'X', 9, 0, 0, 0});
+    pickle.writeBytes("embed.W_Ectorch._utils\n_rebuild_tensor_v2\n((".getBytes(US_ASCII));
+    pickle.writeBytes(new byte[] {'X', 7, 0, 0, 0});
+    pickle.writeBytes("storagectorch\nFloatStorage\n".getBytes(US_ASCII));
+    pickle.writeBytes(new byte[] {'X', 1, 0, 0, 0, '0', 'X', 3, 0, 0, 0, 'c', 'p', 'u'});
+    pickle.writeBytes(new byte[] {'K', 4, 't', 'Q', 'K', 0, 'K', 2, 'K', 2, (byte) 0x86});
+    pickle.writeBytes(new byte[] {'K', 2, 'K', 1, (byte) 0x86, (byte) 0x89});
+    pickle.writeBytes("ccollections\nOrderedDict\n)RtRs.".getBytes(US_ASCII));
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    try (ZipOutputStream zip = new ZipOutputStream(bytes)) {
+      stored(zip, "archive/data.pkl", pickle.toByteArray());
+      stored(zip, "archive/data/0", new byte[16]);
+    }
+    return Stream.of(bytes.toByteArray());
+  }
+
+  private static void stored(ZipOutputStream zip, String name, byte[] bytes) throws IOException {
+    CRC32 sum = new CRC32();
+    sum.update(bytes);
+    ZipEntry entry = new ZipEntry(name);
+    entry.setMethod(ZipEntry.STORED);
+    entry.setSize(bytes.length);
+    entry.setCrc(sum.getValue());
+    zip.putNextEntry(entry);
+    zip.write(bytes);
+  }
+
+  @MethodSource("runs")
+  @DictionaryEntries({"FloatStorage", "collections\nOrderedDict\n", "embed.W_E", "config"})
+  @FuzzTest
+  void publishedRun(byte[] bytes) {
+    Path file = FOLDER.resolve("run.pth");
+    Parsers.check(file, bytes, () -> GrokSource.open(file).modulus());
+  }
+
+  @DictionaryEntries({"embed.W_E", "logits", "splitSeed", "epoch", "__metadata__"})
+  @FuzzTest
+  void checkpoint(byte[] bytes) {
+    Path file = FOLDER.resolve("run.safetensors");
+    Parsers.check(file, bytes, () -> GrokSource.open(file).modulus());
   }
 
   static Stream<byte[]> prompts() {

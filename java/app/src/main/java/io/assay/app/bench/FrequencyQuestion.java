@@ -16,8 +16,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * The loss of (a + b) mod 113 without each of its 56 frequencies, in float64; the other way is a dense
- * projection of the logits for each of them, and the loss of what is left.
+ * The loss of (a + b) mod 113 without each of its 56 frequencies, in float64; the other way is a
+ * dense projection of the logits for each of them, and the loss of what is left.
  */
 public final class FrequencyQuestion implements Question {
   private static final int P = 113;
@@ -167,7 +167,14 @@ public final class FrequencyQuestion implements Question {
           session
               .run(
                   Map.of(
-                      "logits", logits, "directions", directions[k], "rows", chosen, "labels", labels))
+                      "logits",
+                      logits,
+                      "directions",
+                      directions[k],
+                      "rows",
+                      chosen,
+                      "labels",
+                      labels))
               .get("loss")
               .get(0);
     }

@@ -173,8 +173,7 @@ public final class Rows {
       entries.add(whole("patch.path", () -> new PatchQuestion.OfPaths(engine, pairs)));
     }
     for (boolean all : new boolean[] {false, true}) {
-      entries.add(
-          new Entry("grok.frequencies", best, k -> new FrequencyQuestion(engine, k, all)));
+      entries.add(new Entry("grok.frequencies", best, k -> new FrequencyQuestion(engine, k, all)));
     }
     entries.add(whole("ledger", () -> new LedgerQuestion.OfSearch(engine.threads())));
     entries.add(whole("ledger", LedgerQuestion.OfUnits::new));

@@ -72,6 +72,7 @@ public final class Rows {
         "patch.sweep",
         "patch.path",
         "grok.frequencies",
+        "grok.measures",
         "ledger");
   }
 
@@ -175,6 +176,7 @@ public final class Rows {
     for (boolean all : new boolean[] {false, true}) {
       entries.add(new Entry("grok.frequencies", best, k -> new FrequencyQuestion(engine, k, all)));
     }
+    entries.add(whole("grok.measures", () -> new MeasuresQuestion(engine)));
     entries.add(whole("ledger", () -> new LedgerQuestion.OfSearch(engine.threads())));
     entries.add(whole("ledger", LedgerQuestion.OfUnits::new));
     return entries;

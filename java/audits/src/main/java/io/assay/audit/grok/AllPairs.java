@@ -32,8 +32,24 @@ final class AllPairs implements AutoCloseable {
   /** [p,p,p]. */
   static final String LOGITS = "logits";
 
+  /** [H,2p+1,m+p] by head and token: a at each place, b at each, "=". */
+  static final String TABLES = "tables";
+
+  /** [H,2p+1,1], what attention weighs. */
+  static final String SCORES = "scores";
+
+  /** [1,m+p], what is the same for all pairs. */
+  static final String CONSTANT = "constant";
+
+  /** [p,m] W_L. */
+  static final String MAP = "map";
+
   private final Graph graph;
-  private final Session whole;
+  private final Part tables;
+
+  /** Compiled when first needed. */
+  private Session whole;
+
   private final Engine engine;
   private final Map<Set<String>, Part> parts = new HashMap<>();
 
@@ -46,11 +62,20 @@ final class AllPairs implements AutoCloseable {
   AllPairs(Engine engine, Network shape) {
     this.engine = engine;
     graph = graph(shape);
-    whole = engine.compile(graph);
+    Graph tabled = graph.slice(List.of(), List.of(TABLES, SCORES, CONSTANT, MAP));
+    tables = new Part(tabled, engine.compile(tabled));
+  }
+
+  /** What a network gives for all pairs, and what its neurons do, without storing activations. */
+  Sweep.Found sweep(Network network) {
+    Map<String, Tensor> inputs = new HashMap<>(network.tensors());
+    inputs.keySet().retainAll(tables.graph().inputs());
+    return Sweep.of(network, tables.session().run(inputs), engine.threads());
   }
 
   /** {@link #ATTENTION}, {@link #NEURONS}, {@link #PRE}, {@link #SKIP} and {@link #LOGITS}. */
   Map<String, Tensor> run(Network network) {
+    whole = whole == null ? engine.compile(graph) : whole;
     return whole.run(network.tensors());
   }
 
@@ -93,12 +118,12 @@ final class AllPairs implements AutoCloseable {
     b.op("keys", "MatMul", Map.of(), "x", "key.weights");
     b.op("products", "MatMul", Map.of(), "keys", "query");
     String scale = b.constant("scale", Tensor.scalar(DType.F64, 1 / Math.sqrt(n.headWidth())));
-    b.op("scores", "Mul", Map.of(), "products", scale);
+    b.op(SCORES, "Mul", Map.of(), "products", scale);
     String square = vector(b, "square", p, p, n.heads(), 1);
     long[][] views = {{p, 1, n.heads(), 1}, {1, p, n.heads(), 1}, {1, 1, n.heads(), 1}};
     int[] ends = {0, p, 2 * p, tables};
     for (int i = 0; i < 3; i++) {
-      part(b, "scores." + i, "scores", 1, ends[i], ends[i + 1]);
+      part(b, "scores." + i, SCORES, 1, ends[i], ends[i + 1]);
       b.op("scores.t." + i, "Transpose", perm(1L, 0L, 2L), "scores." + i);
       b.op("scores.v." + i, "Reshape", Map.of(), "scores.t." + i, vector(b, "view." + i, views[i]));
       b.op("scores.e." + i, "Expand", Map.of(), "scores.v." + i, square);
@@ -117,9 +142,9 @@ final class AllPairs implements AutoCloseable {
     part(b, "unembed", GrokShape.UNEMBEDDING, 1, 0, p);
     b.op("in.weights", "Transpose", perm(1L, 0L), GrokShape.NEURONS_IN);
     b.op("readers", "Concat", Map.of("axis", 1L), "in.weights", "unembed");
-    b.op("tables", "MatMul", Map.of(), "written", "readers");
+    b.op(TABLES, "MatMul", Map.of(), "written", "readers");
     for (int i = 0; i < 3; i++) {
-      part(b, "table.h." + i, "tables", 1, ends[i], ends[i + 1]);
+      part(b, "table.h." + i, TABLES, 1, ends[i], ends[i + 1]);
       b.op("table." + i, "Transpose", perm(1L, 0L, 2L), "table.h." + i);
     }
     b.op("table.e", "Expand", Map.of(), "table.2", vector(b, "rows", p, n.heads(), m + p));
@@ -140,8 +165,8 @@ final class AllPairs implements AutoCloseable {
     b.op("unembed.rows", "Transpose", perm(1L, 0L), "unembed");
     b.op("out.bias", "MatMul", Map.of(), GrokShape.OUT_BIAS, "unembed");
     b.op("bias", "Concat", Map.of("axis", 0L), GrokShape.NEURONS_BIAS, "out.bias");
-    b.op("constant", "Add", Map.of(), "direct", "bias");
-    b.op("sum", "Add", Map.of(), "from", "constant");
+    b.op(CONSTANT, "Add", Map.of(), "direct", "bias");
+    b.op("sum", "Add", Map.of(), "from", CONSTANT);
     part(b, PRE, "sum", 2, 0, m);
     part(b, SKIP, "sum", 2, m, m + p);
     b.op(NEURONS, "Relu", Map.of(), PRE);
@@ -149,8 +174,8 @@ final class AllPairs implements AutoCloseable {
       b.type(value, TensorType.of(DType.F64, p, p, m));
     }
     b.type(SKIP, TensorType.of(DType.F64, p, p, p));
-    b.op("map", "MatMul", Map.of(), "unembed.rows", GrokShape.NEURONS_OUT);
-    b.op("map.t", "Transpose", perm(1L, 0L), "map");
+    b.op(MAP, "MatMul", Map.of(), "unembed.rows", GrokShape.NEURONS_OUT);
+    b.op("map.t", "Transpose", perm(1L, 0L), MAP);
     b.op("mlp", "MatMul", Map.of(), NEURONS, "map.t");
     b.op(LOGITS, "Add", Map.of(), "mlp", SKIP);
     b.type(LOGITS, TensorType.of(DType.F64, p, p, p));
@@ -183,7 +208,10 @@ final class AllPairs implements AutoCloseable {
 
   @Override
   public void close() {
-    whole.close();
+    tables.session().close();
+    if (whole != null) {
+      whole.close();
+    }
     parts.values().forEach(part -> part.session().close());
   }
 }

@@ -3,10 +3,8 @@ package io.assay.audit.grok;
 import io.assay.audit.grok.GrokSource.Snapshot;
 import io.assay.engine.Engine;
 import io.assay.engine.InputException;
-import io.assay.engine.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import java.util.function.ToDoubleFunction;
 
 /**
@@ -79,8 +77,7 @@ public record GrokAnalysis(
     Ablation.requireFrequencies(p, given);
     boolean[] train = split.trainMask();
     LogitMeasures.requireTrain(p, train, allowNoTest);
-    AllPairs pairs = last.network() == null ? null : new AllPairs(engine, last.network());
-    try (AllPairs _ = pairs) {
+    try (GrokMeter meter = last.network() == null ? null : new GrokMeter(engine, last.network())) {
       Keys keys = keys(last, given);
       List<Point> points = new ArrayList<>();
       for (int i = 0; i < source.size(); i++) {
@@ -89,7 +86,8 @@ public record GrokAnalysis(
         }
         Snapshot snapshot = i == source.size() - 1 ? last : source.read(i);
         requireSame(last, snapshot, source, i);
-        points.add(measure(engine, pairs, snapshot, train, keys, allowNoTest, source, i));
+        points.add(
+            measure(engine, meter, source.epochs().get(i), snapshot, train, keys, allowNoTest));
         listener.measured(i + 1, source.size());
       }
       Point end = points.getLast();
@@ -97,9 +95,7 @@ public record GrokAnalysis(
       boolean generalised =
           (Double.isNaN(test) ? end.logits().all().accuracy() : test) >= GENERALISED;
       Mechanism mechanism =
-          pairs == null
-              ? null
-              : Mechanism.of(pairs, engine.kernels(), last.network(), keys, end.neurons());
+          meter == null ? null : meter.mechanism(last.network(), keys, end.neurons());
       double irrelevance =
           mechanism == null
               ? ClockOrPizza.distanceIrrelevance(last.logits())
@@ -145,30 +141,19 @@ public record GrokAnalysis(
 
   private static Point measure(
       Engine engine,
-      AllPairs pairs,
+      GrokMeter meter,
+      long epoch,
       Snapshot snapshot,
       boolean[] train,
       Keys keys,
-      boolean allowNoTest,
-      GrokSource source,
-      int i) {
-    long epoch = source.epochs().get(i);
-    Network network = snapshot.network();
-    if (network == null) {
-      return new Point(
-          epoch,
-          LogitMeasures.of(
-              engine.kernels(), snapshot.logits(), train, keys.frequencies(), allowNoTest),
-          null,
-          null);
+      boolean allowNoTest) {
+    if (meter != null) {
+      return meter.measure(epoch, snapshot.network(), train, keys.frequencies(), allowNoTest);
     }
-    Map<String, Tensor> values = pairs.run(network);
-    Logits logits = Logits.of(network.p(), values.get(AllPairs.LOGITS));
-    return new Point(
-        epoch,
-        LogitMeasures.of(engine.kernels(), logits, train, keys.frequencies(), allowNoTest),
-        WeightMeasures.of(network),
-        Neurons.of(network.p(), values.get(AllPairs.NEURONS)));
+    LogitMeasures logits =
+        LogitMeasures.of(
+            engine.kernels(), snapshot.logits(), train, keys.frequencies(), allowNoTest);
+    return new Point(epoch, logits, null, null);
   }
 
   /** None where a single checkpoint, or one without weights, has no course. */

@@ -40,6 +40,9 @@ final class PthFile {
 
   private static final long LARGEST = 256L << 20;
 
+  /** Of a message with words of the file. */
+  private static final int LONGEST = 300;
+
   private final Path file;
   private final ZipFile zip;
   private final String root;
@@ -85,7 +88,7 @@ final class PthFile {
               .orElseThrow(() -> bad(file, "it has no data.pkl"));
       return new PthFile(file, zip, pickle, 4 * Files.size(file) + 1024).value();
     } catch (IOException e) {
-      throw bad(file, e.getMessage());
+      throw bad(file, String.valueOf(e.getMessage()));
     } catch (BufferUnderflowException e) {
       throw bad(file, "its data.pkl is cut off");
     } catch (ClassCastException
@@ -98,12 +101,11 @@ final class PthFile {
   }
 
   private byte[] bytes(ZipEntry entry) throws IOException {
-    // The sizes in a file may lie; only what is there is read.
-    if (entry.getSize() > Math.min(LARGEST, budget)) {
-      throw bad(file, entry.getName() + " claims " + entry.getSize() + " bytes");
+    if (entry.getMethod() != ZipEntry.STORED || entry.getSize() > Math.min(LARGEST, budget)) {
+      throw bad(file, entry.getName() + " is compressed or too large, which PyTorch never writes");
     }
     try (InputStream stream = zip.getInputStream(entry)) {
-      byte[] bytes = stream.readNBytes((int) Math.min(LARGEST, budget));
+      byte[] bytes = stream.readNBytes((int) entry.getSize());
       budget -= bytes.length;
       return bytes;
     }
@@ -311,6 +313,11 @@ final class PthFile {
   }
 
   private static InputException bad(Path file, String why) {
-    return new InputException("the file " + file + " cannot be read as a PyTorch file: " + why);
+    String line = why.replaceAll("\\p{Cntrl}", "?");
+    return new InputException(
+        "the file "
+            + file
+            + " cannot be read as a PyTorch file: "
+            + (line.length() > LONGEST ? line.substring(0, LONGEST) + " ..." : line));
   }
 }

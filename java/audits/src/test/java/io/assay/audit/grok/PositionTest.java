@@ -1,8 +1,10 @@
 package io.assay.audit.grok;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import io.assay.engine.Engine;
+import io.assay.engine.EngineOptions;
 import io.assay.engine.tensor.Tensor;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -70,6 +72,31 @@ class PositionTest {
         }
       }
     }
+  }
+
+  /** A pass without stored activations gives what the graph gives, on any number of threads. */
+  @Test
+  void sweepsAreTheGraph() {
+    Network network = random(Map.of());
+    try (Engine engine = Engine.open();
+        AllPairs pairs = new AllPairs(engine, network)) {
+      Map<String, Tensor> values = pairs.run(network);
+      Logits expected = Logits.of(P, values.get(AllPairs.LOGITS));
+      Neurons neurons = Neurons.of(P, values.get(AllPairs.NEURONS));
+      Sweep.Found found = pairs.sweep(network);
+      assertArrayEquals(expected.values(), found.logits().values(), 1e-13);
+      assertArrayEquals(neurons.frequency(), found.neurons().frequency());
+      assertArrayEquals(neurons.explained(), found.neurons().explained(), 1e-12);
+      assertArrayEquals(neurons.sumShare(), found.neurons().sumShare(), 1e-12);
+    }
+    double[][] bits = new double[2][];
+    for (int threads = 1; threads <= 2; threads++) {
+      try (Engine engine = Engine.open(EngineOptions.defaults().withThreads(threads));
+          AllPairs pairs = new AllPairs(engine, network)) {
+        bits[threads - 1] = pairs.sweep(network).neurons().explained();
+      }
+    }
+    assertArrayEquals(bits[0], bits[1]);
   }
 
   /** TransformerLens has every matrix the other way round, W_O by head, and may have no biases. */

@@ -3,6 +3,7 @@ package io.assay.engine.graph;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -11,10 +12,10 @@ import java.util.stream.LongStream;
 /**
  * Gradients of convolutions and of resizing.
  *
- * <p>A convolution is linear in its input and in its weight. Its transpose in the input is
- * ConvTranspose with the same weight; its transpose in the weight is a matrix product for each
- * place of the window, or a convolution of the input by the gradient, with batch and channels
- * swapped and strides and dilations too.
+ * <p>A convolution is linear in its input and in its weight. Its transpose in the input is a
+ * convolution by the weight turned around, or ConvTranspose where it strides; its transpose in the
+ * weight is a matrix product for each place of the window, or a convolution of the input by the
+ * gradient, with batch and channels swapped and strides and dilations too.
  */
 final class ConvolutionRules {
   /**
@@ -34,7 +35,7 @@ final class ConvolutionRules {
   private static void conv(Backward b) {
     Window w = Window.sliding(b.node(), b.in(0).shape(), ConvolutionShapes.tail(b.in(1).shape()));
     long group = b.node().integer("group", 1);
-    b.give(0, () -> spread(b, b.g(), b.in(1), w, group));
+    b.give(0, () -> transposed(b, b.g(), b.in(1), w, group));
     b.give(1, () -> weight(b, b.in(0), b.g(), w, group));
     b.give(2, () -> perChannel(b.g()));
   }
@@ -74,6 +75,49 @@ final class ConvolutionRules {
     return b.op("Conv", attributes(w, group), x, weight);
   }
 
+  /**
+   * The transpose of the convolution by {@code weight}. Where the window moves by single steps that
+   * is a convolution by the weight turned around, for which the runtime has its fastest code.
+   */
+  private static Expr transposed(Backward b, Expr g, Expr weight, Window w, long group) {
+    int n = w.axes();
+    long[] pads = new long[2 * n];
+    for (int i = 0; i < n; i++) {
+      pads[i] = w.span(i) - 1 - w.before()[i];
+      pads[n + i] = w.span(i) - 1 - w.reached(i);
+    }
+    boolean single = Arrays.stream(w.strides()).allMatch(s -> s == 1);
+    if (!single || Arrays.stream(pads).anyMatch(p -> p < 0)) {
+      return spread(b, g, weight, w, group);
+    }
+    Map<String, Object> attributes = new HashMap<>();
+    attributes.put("dilations", Window.list(w.dilations()));
+    attributes.put("pads", Window.list(pads));
+    attributes.put("group", group);
+    return b.op("Conv", attributes, g, turned(weight, group));
+  }
+
+  /** [M, C/group, kernel] as [C, M/group, kernel], each axis of the kernel in the other order. */
+  private static Expr turned(Expr weight, long group) {
+    Expr x = weight;
+    for (int axis = 2; axis < x.rank(); axis++) {
+      x = x.shape()[axis] == 1 ? x : x.reversed(axis);
+    }
+    long[] shape = x.shape();
+    long[] grouped = insert(shape, group, shape[0] / group);
+    grouped[0] = group;
+    grouped[1] = shape[0] / group;
+    grouped[2] = shape[1];
+    long[] order = LongStream.range(0, grouped.length).toArray();
+    order[1] = 2;
+    order[2] = 1;
+    shape[0] = group * grouped[2];
+    shape[1] = grouped[1];
+    return group == 1
+        ? x.transpose(swap(x.rank()))
+        : x.reshape(grouped).transpose(order).reshape(shape);
+  }
+
   /** The transpose of the convolution by {@code weight}: each place of the window adds its own. */
   static Expr spread(Backward b, Expr g, Expr weight, Window w, long group) {
     Map<String, Object> attributes = attributes(w, group);
@@ -95,38 +139,55 @@ final class ConvolutionRules {
         : weightByConvolution(b, x, g, w, group);
   }
 
-  /** For each place of the window the gradient times what of the input lies under that place. */
+  /**
+   * For each place of the window the gradient times what of the input lies under that place: rows
+   * of channels, which the runtime gathers on all threads.
+   */
   private static Expr weightByPlace(Backward b, Expr x, Expr g, Window w) {
     int n = w.axes();
-    long[] pads = new long[2 * (n + 2)];
-    for (int i = 0; i < n; i++) {
-      pads[2 + i] = w.before()[i];
-      pads[n + 4 + i] = Math.max(0, w.reached(i));
-    }
-    Expr padded = b.op("Pad", Map.of(), x.transpose(swap(x.rank())), b.longs(pads));
+    long elements = product(w.input(), 0, n);
+    long[] last = LongStream.range(0, n + 2).map(i -> i == 0 ? 0 : i % (n + 1) + 1).toArray();
+    Expr rows = x.transpose(last).reshape(x.shape()[0], elements, x.shape()[1]);
+    Expr padded = b.op("Pad", Map.of(), rows, b.longs(0, 0, 0, 0, 1, 0));
     Expr gradient = g.transpose(swap(g.rank())).reshape(g.shape()[1], -1);
-    Expr axes = b.longs(LongStream.range(2, n + 2).toArray());
     List<Expr> products = new ArrayList<>();
-    long places = product(w.kernel(), 0, n);
-    for (long place = 0; place < places; place++) {
-      long[] from = new long[n];
-      long[] to = new long[n];
-      long rest = place;
-      for (int i = n - 1; i >= 0; i--) {
-        from[i] = rest % w.kernel()[i] * w.dilations()[i];
-        to[i] = from[i] + (w.output()[i] - 1) * w.strides()[i] + 1;
-        rest /= w.kernel()[i];
-      }
-      Expr under =
-          b.op("Slice", Map.of(), padded, b.longs(from), b.longs(to), axes, b.longs(w.strides()))
-              .reshape(x.shape()[1], -1);
-      products.add(gradient.gemm(under, false, true, 1).reshape(1, g.shape()[1], x.shape()[1]));
+    for (long place = 0; place < product(w.kernel(), 0, n); place++) {
+      long[] under = under(w, place);
+      boolean inside = Arrays.stream(under).allMatch(i -> i < elements);
+      Expr met =
+          inside && Arrays.equals(under, LongStream.range(0, elements).toArray())
+              ? rows
+              : b.op("Gather", Map.of("axis", 1L), inside ? rows : padded, b.longs(under));
+      Expr product = gradient.matmul(met.reshape(-1, x.shape()[1]));
+      products.add(product.reshape(1, g.shape()[1], x.shape()[1]));
     }
     long[] shape = new long[n + 2];
     shape[0] = g.shape()[1];
     shape[1] = x.shape()[1];
     System.arraycopy(w.kernel(), 0, shape, 2, n);
     return b.concat(0, products).transpose(1, 2, 0).reshape(shape);
+  }
+
+  /** The elements of the input that a place of the window meets in turn; padding is one more. */
+  private static long[] under(Window w, long place) {
+    long elements = product(w.input(), 0, w.axes());
+    long[] under = {0};
+    long rest = place;
+    long step = 1;
+    for (int i = w.axes() - 1; i >= 0; i--) {
+      long from = rest % w.kernel()[i] * w.dilations()[i] - w.before()[i];
+      rest /= w.kernel()[i];
+      int inner = under.length;
+      long[] here = new long[Math.toIntExact(w.output()[i] * inner)];
+      for (int k = 0; k < here.length; k++) {
+        long at = from + k / inner * w.strides()[i];
+        boolean inside = at >= 0 && at < w.input()[i] && under[k % inner] < elements;
+        here[k] = inside ? at * step + under[k % inner] : elements;
+      }
+      under = here;
+      step *= w.input()[i];
+    }
+    return under;
   }
 
   /** For each group the rows of the batch are the channels that are summed over. */

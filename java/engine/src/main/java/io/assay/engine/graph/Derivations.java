@@ -226,6 +226,31 @@ final class Derivations {
     return out;
   }
 
+  static Graph withConstantFilters(Graph g, Evaluator evaluator) {
+    Set<String> constant = new HashSet<>(g.constants().keySet());
+    Set<String> filters = new LinkedHashSet<>();
+    for (Node node : g.nodes()) {
+      if (node.qualifiedOp().equals("Conv")
+          && constant.contains(node.input(1))
+          && g.producer(node.input(1)) != null) {
+        filters.add(node.input(1));
+      }
+      if (node.outputs().size() == 1
+          && !Specialiser.isRandom(node)
+          && constant.containsAll(Graph.reads(node))) {
+        constant.add(node.output(0));
+      }
+    }
+    if (filters.isEmpty()) {
+      return g;
+    }
+    List<Node> others =
+        g.nodes().stream().filter(node -> !filters.contains(node.output(0))).toList();
+    Graph.Builder b = g.edit().nodes(others);
+    evaluator.evaluate(g.slice(List.of(), filters), Map.of()).forEach(b::constant);
+    return b.build().slice(g.inputs(), g.outputs());
+  }
+
   static Node withOutputs(Node node, UnaryOperator<String> rename) {
     return new Node(
         node.name(),

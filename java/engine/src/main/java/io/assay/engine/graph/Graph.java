@@ -228,6 +228,16 @@ public final class Graph {
   }
 
   /**
+   * The same graph with those weights of convolutions as constants that are computed from constants
+   * alone: the runtime lays out only constants as its fast convolution reads them.
+   *
+   * @param evaluator computes them, together
+   */
+  public Graph withConstantFilters(Evaluator evaluator) {
+    return Derivations.withConstantFilters(this, evaluator);
+  }
+
+  /**
    * The same computation in one float type, {@code F32} or {@code F64}: inputs, constants and casts
    * of every other become it. Other types stay.
    */
@@ -258,7 +268,7 @@ public final class Graph {
 
   /**
    * Floating point operations of the products, 2 for each multiply-add, of a specialised graph;
-   * MatMul, Gemm, FusedMatMul, Conv and Einsum count, everything else is left out.
+   * MatMul, Gemm, FusedMatMul, Conv, ConvTranspose and Einsum count, everything else is left out.
    */
   public long operations() {
     return Operations.count(this);

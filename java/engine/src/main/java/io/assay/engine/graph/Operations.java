@@ -34,6 +34,10 @@ final class Operations {
         long[] w = shape(g, node, node.input(1));
         return Math.multiplyExact(elements(g, node, node.output(0)), Tensor.elements(w) / w[0]);
       }
+      case "ConvTranspose" -> {
+        long[] w = shape(g, node, node.input(1));
+        return Math.multiplyExact(elements(g, node, node.input(0)), Tensor.elements(w) / w[0]);
+      }
       case "Einsum" -> {
         return einsum(g, node);
       }

@@ -148,10 +148,7 @@ final class Specialiser {
           others.reversed().forEach(todo::addFirst);
         } else if (Shapes.knows(node)) {
           infer(node);
-          kept.add(
-              isUnturned(node)
-                  ? new Node(node.name(), "", "Identity", node.inputs(), node.outputs(), Map.of())
-                  : node);
+          kept.add(settled(node));
         } else {
           keepUntyped(node);
         }
@@ -190,10 +187,14 @@ final class Specialiser {
   }
 
   private boolean isConstant(Node node, Set<String> reads) {
-    return !RANDOM.contains(node.op())
+    return !isRandom(node)
         && !sequences.concerns(node)
         && reads.stream().allMatch(v -> foldable.contains(v) || pendingValues.contains(v))
         && !isOfWeights(node, reads);
+  }
+
+  static boolean isRandom(Node node) {
+    return RANDOM.contains(node.op());
   }
 
   /** Whether a node computes floats from float numbers of the model alone, which may be weights. */
@@ -203,6 +204,16 @@ final class Specialiser {
         && Shapes.knows(node)
         && !GradientRules.isConstant(node)
         && Shapes.infer(node, types::get, constants::get).getFirst().dtype().isFloat();
+  }
+
+  /** The node in a form that the runtime takes for what it is. */
+  private Node settled(Node node) {
+    if (isUnturned(node)) {
+      return new Node(node.name(), "", "Identity", node.inputs(), node.outputs(), Map.of());
+    }
+    return node.has("ceil_mode")
+        ? Window.withoutLeftOut(node, types.get(node.input(0)).shape())
+        : node;
   }
 
   /** The runtime takes every Transpose before a Gemm, which a gradient has, for one that swaps. */

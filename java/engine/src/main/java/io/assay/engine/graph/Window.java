@@ -2,7 +2,9 @@ package io.assay.engine.graph;
 
 import io.assay.engine.InputException;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 
 /**
  * How a convolution or a pool slides over the spatial axes of its input: all sizes by axis.
@@ -100,6 +102,51 @@ record Window(
       }
     }
     return w;
+  }
+
+  /**
+   * A pool that leaves out a window which would start behind the input, as one that rounds down and
+   * has all the others: the runtime leaves it out as well, but plans its memory with it. Other
+   * nodes stay as they are.
+   *
+   * @param input shape of the whole input
+   * @throws InputException if no padding says the same
+   */
+  static Node withoutLeftOut(Node node, long[] input) {
+    long[] kernel = node.integers("kernel_shape");
+    boolean same = node.text("auto_pad", "NOTSET").startsWith("SAME");
+    if (node.integer("ceil_mode", 0) == 0 || kernel == null || same) {
+      return node;
+    }
+    Window w = sliding(node, input, kernel);
+    boolean counted = node.integer("count_include_pad", 0) != 0;
+    boolean leftOut = false;
+    boolean fits = true;
+    long[] pads = new long[2 * w.axes()];
+    for (int i = 0; i < w.axes(); i++) {
+      long room = w.input[i] + w.before[i] + w.after[i] - w.span(i);
+      leftOut |= Math.ceilDiv(room, w.strides[i]) >= w.output[i];
+      pads[i] = w.before[i];
+      pads[w.axes() + i] = Math.max(0, w.reached(i));
+      fits &= w.reached(i) < kernel[i] && !(counted && w.reached(i) > w.after[i]);
+    }
+    if (!leftOut) {
+      return node;
+    }
+    if (!fits) {
+      throw wrong(
+          node,
+          "rounds up over an input of shape "
+              + Arrays.toString(input)
+              + ", so that a window would start behind it, which the runtime cannot do; export it"
+              + " without ceil_mode");
+    }
+    Map<String, Object> attributes = new HashMap<>(node.attributes());
+    attributes.put("ceil_mode", 0L);
+    attributes.put("auto_pad", "NOTSET");
+    attributes.put("pads", list(pads));
+    return new Node(
+        node.name(), node.domain(), node.op(), node.inputs(), node.outputs(), attributes);
   }
 
   private static Window stated(Node node, long[] kernel) {

@@ -18,6 +18,8 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.FieldSource;
@@ -287,6 +289,43 @@ class DerivationsTest {
   }
 
   @Test
+  void filtersComputedFromConstantsAreConstants() {
+    Graph.Builder b = Graph.builder("g").opset("", 17);
+    b.input("x", TensorType.of(DType.F32, 1, 2, 2, 3));
+    b.input("scale", TensorType.of(DType.F32));
+    b.constant("w", Tensor.ofFloats(new float[] {1, 2, 3, 4, 5, 6}, 3, 2, 1, 1));
+    b.op("swapped", "Transpose", Map.of("perm", List.of(1L, 0L, 2L, 3L)), "w");
+    b.op("turned", "Transpose", Map.of("perm", List.of(1L, 0L, 2L, 3L)), "swapped");
+    b.op("y", "Conv", Map.of(), "x", "turned");
+    b.op("scaled", "Mul", Map.of(), "turned", "scale");
+    b.op("z", "Conv", Map.of(), "x", "scaled");
+    b.op("noise", "RandomNormal", Map.of("shape", List.of(1L, 2L, 1L, 1L)));
+    b.op("n", "Conv", Map.of(), "x", "noise");
+    Graph g = b.output("y").output("z").output("n").output("turned").build();
+
+    Graph folded = g.withConstantFilters(ort);
+    assertEquals(
+        Set.of("y", "scaled", "z", "noise", "n"),
+        folded.nodes().stream().map(Node::name).collect(Collectors.toSet()));
+    assertArrayEquals(g.constant("w").toDoubles(), folded.constant("turned").toDoubles());
+    assertEquals(g.inputs(), folded.inputs());
+    assertEquals(g.outputs(), folded.outputs());
+    assertSame(folded, folded.withConstantFilters(ort));
+    assertEquals(1, ort.runs);
+    // A weight that is an input is none.
+    Graph trained = g.slice(List.of("x", "w"), List.of("y"));
+    assertSame(trained, trained.withConstantFilters(ort));
+    Tensor x = Tensor.ofFloats(new float[] {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, 1, 2, 2, 3);
+    Map<String, Tensor> inputs = Map.of("x", x, "scale", Tensor.scalar(DType.F32, 2));
+    double[] y = ort.evaluate(folded, inputs).get("y").toDoubles();
+    for (int i = 0; i < 18; i++) {
+      int row = i / 6;
+      double first = 1 + i % 6;
+      assertEquals((2 * row + 1) * first + (2 * row + 2) * (first + 6), y[i]);
+    }
+  }
+
+  @Test
   void operationsOfProducts() {
     Graph.Builder b = Graph.builder("g");
     b.input("a", TensorType.of(DType.F32, 2, 3, 5));
@@ -302,8 +341,10 @@ class DerivationsTest {
     b.input("w", TensorType.of(DType.F32, 6, 2, 3, 3));
     b.op("v", "Conv", Map.of("group", 2L), "i", "w");
     b.type("v", TensorType.of(DType.F32, 1, 6, 6, 6));
+    b.op("u", "ConvTranspose", Map.of("group", 2L), "v", "w");
     Graph g = b.output("m").build();
-    long expected = 2L * (2 * 3 * 5 * 7 + 7 * 5 * 4 + 2 * 3 * 5 * 7 + 6 * 6 * 6 * 2 * 3 * 3);
+    long products = 2 * 3 * 5 * 7 + 7 * 5 * 4 + 2 * 3 * 5 * 7;
+    long expected = 2 * (products + 2 * (6 * 6 * 6 * 2 * 3 * 3));
     assertEquals(expected, g.operations());
     Graph.Builder open = g.edit().input("q", new TensorType(DType.F32, null));
     open.op("z", "MatMul", Map.of(), "q", "b");

@@ -1,5 +1,9 @@
 package io.assay.engine.graph;
 
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.assay.engine.InputException;
 import io.assay.engine.graph.TensorType.Dim;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
@@ -7,6 +11,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Graphs that {@code RandomGraphsTest} has found and shrunk, each with what was wrong. */
 class FoundGraphsTest {
@@ -58,6 +64,56 @@ class FoundGraphsTest {
     Map<String, Tensor> inputs = new LinkedHashMap<>();
     inputs.put("x0", Tensor.ofFloats(new float[] {0.9f, -1, 0.5f, 0.2f, 0.4f, -0.7f}, 2, 1, 3));
     new GraphCheck().check(b.build(), inputs);
+  }
+
+  /** The runtime plans its memory with a window that it then leaves out. */
+  @ParameterizedTest
+  @ValueSource(strings = {"MaxPool", "AveragePool"})
+  void aWindowThatWouldStartBehindTheInput(String op) {
+    Graph.Builder b = Graph.builder("rounded up").opset("", 20);
+    b.input("x", TensorType.of(DType.F32, 1, 1, 3, 6));
+    Map<String, Object> attributes =
+        Map.of(
+            "kernel_shape",
+            List.of(2L, 3L),
+            "strides",
+            List.of(3L, 2L),
+            "pads",
+            List.of(0L, 0L, 1L, 0L),
+            "ceil_mode",
+            1L);
+    b.op("y", op, attributes, "x");
+    b.op("z", "Neg", Map.of(), "y");
+    float[] x = new float[18];
+    for (int i = 0; i < x.length; i++) {
+      x[i] = i * 7 % 18 - 8.5f;
+    }
+    new GraphCheck()
+        .check(b.output("y").output("z").build(), Map.of("x", Tensor.ofFloats(x, 1, 1, 3, 6)));
+  }
+
+  /** Beside such a window one that reaches beyond padding which is counted cannot be said. */
+  @Test
+  void aWindowBehindTheInputBesideOneBeyondCountedPadding() {
+    Graph.Builder b = Graph.builder("rounded up").opset("", 20);
+    b.input("x", TensorType.of(DType.F32, 1, 1, 3, 6));
+    Map<String, Object> attributes =
+        Map.of(
+            "kernel_shape",
+            List.of(2L, 3L),
+            "strides",
+            List.of(3L, 2L),
+            "pads",
+            List.of(0L, 0L, 1L, 0L),
+            "ceil_mode",
+            1L,
+            "count_include_pad",
+            1L);
+    b.op("y", "AveragePool", attributes, "x");
+    Graph g = b.output("y").build();
+    InputException e = assertThrows(InputException.class, () -> g.specialise(Map.of(), new Ort()));
+    assertTrue(e.getMessage().contains("y (AveragePool)"), e.getMessage());
+    assertTrue(e.getMessage().contains("export it without ceil_mode"), e.getMessage());
   }
 
   static Tensor booleans(Tensor longs) {

@@ -221,8 +221,8 @@ final class RandomProducts {
   }
 
   /**
-   * A window that starts behind the input is left out, which the runtime does, but does not know
-   * when it plans its memory.
+   * A window that would start behind the input is left out. Beside one, no other may reach beyond
+   * the stated padding where that is counted, or a whole kernel beyond the input.
    */
   private static void fitsWhenRoundedUp(
       RandomGraph g, String x, long[] kernel, Map<String, Object> attributes) {
@@ -230,12 +230,19 @@ final class RandomProducts {
     long[] pads = window.integers("pads");
     long[] strides = window.integers("strides");
     long[] dilations = window.integers("dilations");
+    boolean leftOut = false;
+    boolean beyond = false;
     for (int i = 0; i < kernel.length; i++) {
       long span = dilations == null ? kernel[i] : (kernel[i] - 1) * dilations[i] + 1;
       long size = g.shape(x)[2 + i] + pads[i];
-      long steps = Math.ceilDiv(size + pads[kernel.length + i] - span, strides[i]);
-      g.require(steps * strides[i] < size);
+      long after = pads[kernel.length + i];
+      long start = Math.ceilDiv(size + after - span, strides[i]) * strides[i];
+      leftOut |= start >= size;
+      long reached = (start < size ? start : start - strides[i]) + span - size;
+      boolean counted = window.integer("count_include_pad", 0) != 0;
+      beyond |= reached >= kernel[i] || counted && reached > after;
     }
+    g.require(!leftOut || !beyond || window.integer("ceil_mode", 0) == 0);
   }
 
   private static void resize(RandomGraph g) {

@@ -15,7 +15,7 @@
  *     one stream then take turns).
  *   - Nothing here prints, exits, throws or installs handlers.
  *
- * Letters: A audits, R rows, V vocabulary, d width, K kept.
+ * Letters: A audits, R rows, V vocabulary, d width, K kept; those of assay_grok stand there.
  */
 #ifndef ASSAY_H
 #define ASSAY_H
@@ -225,6 +225,52 @@ struct assay_adamw_params {
   int64_t step;         /* t, from 1 */
 };
 
+/* The weights of assay_grok, or their gradients; F32, each in one piece. */
+struct assay_grok_weights {
+  float *embedding;     /* W_E [D,p+1] */
+  float *positions;     /* W_pos [3,D] */
+  float *keys;          /* W_K [H,d_h,D] */
+  float *queries;       /* W_Q [H,d_h,D] */
+  float *values;        /* W_V [H,d_h,D] */
+  float *attention_out; /* W_O [D,H*d_h] */
+  float *neurons_in;    /* W_in [m,D] */
+  float *neurons_bias;  /* b_in [m], or NULL: 0 */
+  float *neurons_out;   /* W_out [D,m] */
+  float *out_bias;      /* b_out [D], or NULL: 0 */
+  float *unembedding;   /* W_U [D,q] */
+};
+
+/*
+ * The one-layer transformer of Nanda et al. 2023 (arXiv 2301.05217) on inputs (a, b, "=") at its
+ * last position, for N pairs. With x0 = W_E[:,a] + W_pos[0], x1 = W_E[:,b] + W_pos[1],
+ * x2 = W_E[:,p] + W_pos[2]:
+ *
+ *   A[h] = softmax over j of (W_Q[h] x2).(W_K[h] xj) / sqrt(d_h)
+ *   r = x2 + sum_h W_O[h] W_V[h] sum_j A[h,j] xj
+ *   logits = W_U^T (r + W_out relu(W_in r + b_in) + b_out)
+ *   loss[i] = log sum_c exp(logits[c] - logits[label[i]])
+ *
+ * Letters: p numbers, D width, H heads, d_h width of a head, m neurons, q outputs, N pairs.
+ */
+struct assay_grok_params {
+  int64_t struct_bytes; /* sizeof(struct assay_grok_params) */
+  int64_t numbers;      /* p, 1 to 32767 */
+  int64_t width;        /* D, 1 to 65536; so are the next four */
+  int64_t heads;        /* H */
+  int64_t head_width;   /* d_h */
+  int64_t neurons;      /* m */
+  int64_t outputs;      /* q */
+  struct assay_grok_weights weights;
+  struct assay_grok_weights gradients; /* out: of the mean loss; embedding NULL: not asked for,
+                                          else NULL only where the weight is */
+  int64_t pairs;                       /* N */
+  const int32_t *first;                /* a [N], in [0,p); fastest where they ascend */
+  const int32_t *second;               /* b [N], in [0,p) */
+  const int32_t *labels;               /* [N], in [0,q) */
+  double *losses;                      /* out [N], nats */
+  int32_t *best; /* out [N]: lowest output of the largest logit, -1 where one is NaN */
+};
+
 /* ---- kernels ---- */
 
 /* Workspace that assay_token_swap_topk needs for these sizes, whatever the stream. */
@@ -311,6 +357,21 @@ ASSAY_API int32_t assay_fourier_ablate_workspace(const struct assay_fourier_abla
 ASSAY_API int32_t assay_fourier_ablate(const struct assay_fourier_ablate_params *args, double *loss,
                                        void *workspace, int64_t workspace_bytes,
                                        struct assay_stream *stream);
+
+/* Workspace that assay_grok needs for these sizes, whatever the stream. */
+ASSAY_API int32_t assay_grok_workspace(const struct assay_grok_params *args, int64_t *bytes);
+
+/*
+ * Losses of pairs and the gradient of their mean; see struct assay_grok_params. What does not
+ * depend on the pair is multiplied out once (2 H (m + q) + m q products a pair are left). Logits
+ * are float; the exponentials of their differences, their sum and the loss are double, so that a
+ * loss of 1e-8 keeps its digits. Denormals count as zero. Sums over pairs are taken in a fixed
+ * order of blocks.
+ *   workspace  of workspace_bytes bytes; NULL where the query says 0
+ *   stream     NULL: the calling thread alone
+ */
+ASSAY_API int32_t assay_grok(const struct assay_grok_params *args, void *workspace,
+                             int64_t workspace_bytes, struct assay_stream *stream);
 
 #ifdef __cplusplus
 }

@@ -88,6 +88,36 @@ std::string layout() {
   FIELD(assay_adamw_params, weight_decay);
   FIELD(assay_adamw_params, step);
   text += "\n";
+  begin("assay_grok_weights", sizeof(assay_grok_weights));
+  FIELD(assay_grok_weights, embedding);
+  FIELD(assay_grok_weights, positions);
+  FIELD(assay_grok_weights, keys);
+  FIELD(assay_grok_weights, queries);
+  FIELD(assay_grok_weights, values);
+  FIELD(assay_grok_weights, attention_out);
+  FIELD(assay_grok_weights, neurons_in);
+  FIELD(assay_grok_weights, neurons_bias);
+  FIELD(assay_grok_weights, neurons_out);
+  FIELD(assay_grok_weights, out_bias);
+  FIELD(assay_grok_weights, unembedding);
+  text += "\n";
+  begin("assay_grok_params", sizeof(assay_grok_params));
+  FIELD(assay_grok_params, struct_bytes);
+  FIELD(assay_grok_params, numbers);
+  FIELD(assay_grok_params, width);
+  FIELD(assay_grok_params, heads);
+  FIELD(assay_grok_params, head_width);
+  FIELD(assay_grok_params, neurons);
+  FIELD(assay_grok_params, outputs);
+  FIELD(assay_grok_params, weights);
+  FIELD(assay_grok_params, gradients);
+  FIELD(assay_grok_params, pairs);
+  FIELD(assay_grok_params, first);
+  FIELD(assay_grok_params, second);
+  FIELD(assay_grok_params, labels);
+  FIELD(assay_grok_params, losses);
+  FIELD(assay_grok_params, best);
+  text += "\n";
 #undef FIELD
   return text;
 }

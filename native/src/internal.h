@@ -132,6 +132,51 @@ struct FourierJob {
   double* parts;    // [p, F, G]: sum of the losses of the pairs with a + b = s
 };
 
+// Columns of assay_grok that lie together, rows of a block of pairs, and pairs of one task.
+constexpr int64_t kGrokPanel = 64;
+constexpr int64_t kGrokBlock = 128;
+constexpr int64_t kGrokChunk = 256;
+
+// What the tasks of assay_grok share. Columns are those of R = [W_in ; W_U^T], the neurons and then
+// the outputs, each padded with zeros to whole panels; "rows" are the p numbers, the first two
+// positions and x2. Tables are [panel, row, head, kGrokPanel].
+struct GrokJob {
+  assay_grok_params args;
+  int64_t rows;           // p + 3
+  int64_t inner;          // H d_h
+  int64_t neuron_panels;  // of all panels, the first
+  int64_t panels;
+  int64_t blocks, chunks;
+  float* x;              // [rows, D]
+  float* kappa;          // [H, D]: W_K^T W_Q x2 / sqrt(d_h)
+  float* query;          // [inner]: W_Q x2
+  float* scores;         // [rows, H]: of x, not yet of positions added to numbers
+  float* out;            // [columns, inner]: R W_O
+  float* value;          // [rows, inner]: W_V x
+  float* neuron_logit;   // [output panel, m, kGrokPanel]: W_out^T W_U
+  float* logit_neuron;   // [neuron panel, q, kGrokPanel]: its transpose
+  float* table;          // R W_O W_V x
+  float* first;          // the same of x0 - x2, without the rows behind the numbers
+  float* second;         // of x1 - x2
+  float* base;           // [columns]: what every pair has
+  float* attention;      // [3, N, H]
+  double* exponentials;  // [chunk, padded outputs]
+  float* z;  // [block, panel, kGrokBlock, kGrokPanel]: activations, then their gradients
+  const int32_t* order[2];    // [N]: pairs by their first and by their second number
+  const int32_t* offsets[2];  // [p+1]
+  float* d_neuron_logit;      // [chunk, neuron panel, q, kGrokPanel]: gradients of logit_neuron
+  float* d_first;
+  float* d_second;
+  float* d_attention;  // [2, N, H]
+  float* d_bases;      // [p, columns]: gradients of base by first number
+  float* d_base;       // [columns]
+  float* d_table;
+  float* d_out;     // [columns, inner]
+  float* d_value;   // [rows, inner]
+  float* d_x;       // [rows, D]
+  float* d_scores;  // [rows, H]
+};
+
 using Task = void (*)(const void* job, int64_t task);
 
 // The kernels of one tier. Tasks of a job may run in any order and on any thread.
@@ -145,6 +190,13 @@ struct Kernels {
   Task fourier_sums;   // task s: M(s,:)
   Task fourier_waves;  // task k < h: alpha and beta of frequency k + 1; task h: the mean
   Task fourier_loss;   // task t: lane t
+  Task grok_weights;
+  Task grok_tables;
+  Task grok_pairs;
+  Task grok_numbers;
+  Task grok_sums;
+  Task grok_table_gradients;
+  Task grok_weight_gradients;
 };
 
 extern const Kernels kernels_scalar;

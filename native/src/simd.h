@@ -1,6 +1,8 @@
 // The vector wrapper: Vec<float> and Vec<double> of this tier. A kernel needs load, store,
-// broadcast, fma and sums; all else is written once for every tier. Internal linkage throughout.
-// N lanes; Rows activations are what the registers hold beside 4 table rows (product.h).
+// broadcast, fma and sums, some of floats positive() (negative lanes are 0, NaN stays) and
+// where_positive(by) (lanes where `by` is not above 0 are 0); all else is written once for every
+// tier. Internal linkage throughout. N lanes; Rows activations are what the registers hold beside 4
+// table rows (product.h).
 #pragma once
 
 #include <stdint.h>
@@ -62,6 +64,10 @@ struct Vec<float> {
   void store(float* p) const { _mm512_storeu_ps(p, v); }
   Vec fma(Vec a, Vec b) const { return {_mm512_fmadd_ps(a.v, b.v, v)}; }
   Vec plus(Vec a) const { return {_mm512_add_ps(v, a.v)}; }
+  Vec positive() const { return {_mm512_max_ps(_mm512_setzero_ps(), v)}; }
+  Vec where_positive(Vec by) const {
+    return {_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(by.v, _mm512_setzero_ps(), _CMP_GT_OQ), v)};
+  }
 };
 
 template <>
@@ -97,6 +103,10 @@ struct Vec<float> {
   void store(float* p) const { _mm256_storeu_ps(p, v); }
   Vec fma(Vec a, Vec b) const { return {_mm256_fmadd_ps(a.v, b.v, v)}; }
   Vec plus(Vec a) const { return {_mm256_add_ps(v, a.v)}; }
+  Vec positive() const { return {_mm256_max_ps(_mm256_setzero_ps(), v)}; }
+  Vec where_positive(Vec by) const {
+    return {_mm256_and_ps(_mm256_cmp_ps(by.v, _mm256_setzero_ps(), _CMP_GT_OQ), v)};
+  }
 };
 
 template <>
@@ -131,6 +141,11 @@ struct Vec<float> {
   void store(float* p) const { vst1q_f32(p, v); }
   Vec fma(Vec a, Vec b) const { return {vfmaq_f32(v, a.v, b.v)}; }
   Vec plus(Vec a) const { return {vaddq_f32(v, a.v)}; }
+  Vec positive() const { return {vbslq_f32(vcltq_f32(v, vdupq_n_f32(0)), vdupq_n_f32(0), v)}; }
+  Vec where_positive(Vec by) const {
+    return {vreinterpretq_f32_u32(
+        vandq_u32(vcgtq_f32(by.v, vdupq_n_f32(0)), vreinterpretq_u32_f32(v)))};
+  }
 };
 
 template <>
@@ -177,6 +192,16 @@ struct Vec {
   Vec plus(Vec a) const {
     Vec r;
     for (int i = 0; i < N; i++) r.v[i] = v[i] + a.v[i];
+    return r;
+  }
+  Vec positive() const {
+    Vec r;
+    for (int i = 0; i < N; i++) r.v[i] = v[i] < 0 ? 0 : v[i];
+    return r;
+  }
+  Vec where_positive(Vec by) const {
+    Vec r;
+    for (int i = 0; i < N; i++) r.v[i] = by.v[i] > 0 ? v[i] : 0;
     return r;
   }
 };
@@ -432,5 +457,26 @@ inline double log1p_positive(double x) {
   const double log_m = 2.0 * s + 2.0 * s * z * p;
   return exponent * 0x1.62e42fefa39efp-1 + (log_m + (x - (u - 1.0)) / u);
 }
+
+// While it lives, denormal numbers count as zero.
+class WithoutDenormals {
+ public:
+#if defined(__x86_64__)
+  WithoutDenormals() : mode_(__builtin_ia32_stmxcsr()) { __builtin_ia32_ldmxcsr(mode_ | 0x8040u); }
+  ~WithoutDenormals() { __builtin_ia32_ldmxcsr(mode_); }
+
+ private:
+  uint32_t mode_;
+#elif defined(__aarch64__)
+  WithoutDenormals() {
+    __asm__ volatile("mrs %0, fpcr" : "=r"(mode_));
+    __asm__ volatile("msr fpcr, %0" ::"r"(mode_ | uint64_t{1} << 24));
+  }
+  ~WithoutDenormals() { __asm__ volatile("msr fpcr, %0" ::"r"(mode_)); }
+
+ private:
+  uint64_t mode_;
+#endif
+};
 
 }  // namespace

@@ -399,6 +399,7 @@ void test_kernels() {
   }
   test_coarse(streams);
   test_fourier(streams);
+  test_grok(streams);
   for (int32_t t : {ASSAY_F32, ASSAY_F64}) {
     adamw_case(t, 1, 1, 1, streams);
     adamw_case(t, 3, 17, 5, streams);

@@ -4,6 +4,8 @@ import io.assay.engine.InputException;
 import io.assay.engine.kernel.ffi.AssayH;
 import io.assay.engine.kernel.ffi.assay_adamw_params;
 import io.assay.engine.kernel.ffi.assay_fourier_ablate_params;
+import io.assay.engine.kernel.ffi.assay_grok_params;
+import io.assay.engine.kernel.ffi.assay_grok_weights;
 import io.assay.engine.kernel.ffi.assay_head_rows_params;
 import io.assay.engine.kernel.ffi.assay_matrix;
 import io.assay.engine.kernel.ffi.assay_token_swap_topk_params;
@@ -212,6 +214,49 @@ public final class CpuKernels implements Kernels {
           NativeApi.fourierAblate(scratch, s, offHeap("loss", a.loss()), stream);
         });
     Reference.reachabilityFence(a);
+  }
+
+  @Override
+  public void grok(GrokPairs a) {
+    KernelArguments.check(a);
+    run(
+        (scratch, stream) -> {
+          MemorySegment s = assay_grok_params.allocate(scratch);
+          GrokWeights w = a.weights();
+          assay_grok_params.struct_bytes(s, s.byteSize());
+          assay_grok_params.numbers(s, w.numbers());
+          assay_grok_params.width(s, w.embedding().dim(0));
+          assay_grok_params.heads(s, w.heads());
+          assay_grok_params.head_width(s, w.keys().dim(1));
+          assay_grok_params.neurons(s, w.neuronsIn().dim(0));
+          assay_grok_params.outputs(s, w.outputs());
+          fill(assay_grok_params.weights(s), w);
+          if (a.gradients() != null) {
+            fill(assay_grok_params.gradients(s), a.gradients());
+          }
+          assay_grok_params.pairs(s, a.count());
+          assay_grok_params.first(s, offHeap("first", a.first()));
+          assay_grok_params.second(s, offHeap("second", a.second()));
+          assay_grok_params.labels(s, offHeap("labels", a.labels()));
+          assay_grok_params.losses(s, offHeap("losses", a.losses()));
+          assay_grok_params.best(s, offHeap("best", a.best()));
+          NativeApi.grok(scratch, s, stream);
+        });
+    Reference.reachabilityFence(a);
+  }
+
+  private static void fill(MemorySegment s, GrokWeights w) {
+    assay_grok_weights.embedding(s, offHeap("embedding", w.embedding().data()));
+    assay_grok_weights.positions(s, offHeap("positions", w.positions().data()));
+    assay_grok_weights.keys(s, offHeap("keys", w.keys().data()));
+    assay_grok_weights.queries(s, offHeap("queries", w.queries().data()));
+    assay_grok_weights.values(s, offHeap("values", w.values().data()));
+    assay_grok_weights.attention_out(s, offHeap("attentionOut", w.attentionOut().data()));
+    assay_grok_weights.neurons_in(s, offHeap("neuronsIn", w.neuronsIn().data()));
+    assay_grok_weights.neurons_bias(s, offHeap("neuronsBias", GrokWeights.data(w.neuronsBias())));
+    assay_grok_weights.neurons_out(s, offHeap("neuronsOut", w.neuronsOut().data()));
+    assay_grok_weights.out_bias(s, offHeap("outBias", GrokWeights.data(w.outBias())));
+    assay_grok_weights.unembedding(s, offHeap("unembedding", w.unembedding().data()));
   }
 
   private interface Call {

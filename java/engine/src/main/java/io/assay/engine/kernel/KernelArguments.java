@@ -4,6 +4,7 @@ import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.Arrays;
 
 /** The checks that every implementation makes before it touches memory. */
 final class KernelArguments {
@@ -214,6 +215,49 @@ final class KernelArguments {
               + " and weightDecay "
               + s.weightDecay()
               + "; both must be finite");
+    }
+  }
+
+  static void check(GrokPairs a) {
+    GrokWeights w = a.weights();
+    vector("first", a.first(), 0, Integer.BYTES);
+    long pairs = a.count();
+    vector("second", a.second(), pairs, Integer.BYTES);
+    vector("labels", a.labels(), pairs, Integer.BYTES);
+    vector("losses", a.losses(), pairs, Double.BYTES);
+    vector("best", a.best(), pairs, Integer.BYTES);
+    ids("first", a.first(), pairs, w.numbers());
+    ids("second", a.second(), pairs, w.numbers());
+    ids("labels", a.labels(), pairs, w.outputs());
+    if (a.gradients() == null) {
+      return;
+    }
+    Tensor[] weights = w.all();
+    Tensor[] gradients = a.gradients().all();
+    for (int i = 0; i < weights.length; i++) {
+      boolean same =
+          weights[i] == null
+              ? gradients[i] == null
+              : gradients[i] != null && Arrays.equals(weights[i].shape(), gradients[i].shape());
+      if (!same) {
+        throw new IllegalArgumentException(
+            "a gradient is " + gradients[i] + ", its weight is " + weights[i]);
+      }
+      for (int j = 0; weights[i] != null && j < weights.length; j++) {
+        if (weights[j] != null) {
+          apart("a gradient", gradients[i].data(), "a weight", weights[j].data());
+        }
+      }
+    }
+  }
+
+  private static void ids(String name, MemorySegment ids, long count, int limit) {
+    for (long i = 0; i < count; i++) {
+      int id = ids.get(Tensor.INT, i * Integer.BYTES);
+      if (id < 0 || id >= limit) {
+        throw new IllegalArgumentException(
+            name + "[" + i + "] is " + id + "; it must be from 0 to " + (limit - 1));
+      }
     }
   }
 

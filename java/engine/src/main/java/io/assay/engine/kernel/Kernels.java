@@ -114,6 +114,15 @@ public interface Kernels extends AutoCloseable {
       AdamW settings,
       long step);
 
+  /**
+   * The one-layer transformer of Nanda et al. 2023 (section 3) on inputs {@code a b =}, without
+   * norms, at its last position: losses of N pairs and the gradients of their mean
+   * (specs/grokking.md 2.1). Cross-entropies, and the exponentials of differences of logits, are
+   * double, so that a loss of 1e-8 keeps its digits (3.4). A NaN or infinite logit makes the pair's
+   * loss NaN.
+   */
+  void grok(GrokPairs args);
+
   /** Hyperparameters of {@link #adamw}. */
   record AdamW(
       double learningRate, double beta1, double beta2, double epsilon, double weightDecay) {}

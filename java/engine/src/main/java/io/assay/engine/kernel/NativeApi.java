@@ -3,6 +3,8 @@ package io.assay.engine.kernel;
 import io.assay.engine.kernel.ffi.AssayH;
 import io.assay.engine.kernel.ffi.assay_adamw_params;
 import io.assay.engine.kernel.ffi.assay_fourier_ablate_params;
+import io.assay.engine.kernel.ffi.assay_grok_params;
+import io.assay.engine.kernel.ffi.assay_grok_weights;
 import io.assay.engine.kernel.ffi.assay_head_rows_params;
 import io.assay.engine.kernel.ffi.assay_matrix;
 import io.assay.engine.kernel.ffi.assay_token_swap_topk_params;
@@ -49,7 +51,9 @@ final class NativeApi {
                 assay_token_swap_topk_params.layout(),
                 assay_head_rows_params.layout(),
                 assay_fourier_ablate_params.layout(),
-                assay_adamw_params.layout())
+                assay_adamw_params.layout(),
+                assay_grok_weights.layout(),
+                assay_grok_params.layout())
             .map(NativeApi::line)
             .reduce("", String::concat);
     String theirs = text(AssayH.assay_struct_layout());
@@ -173,6 +177,11 @@ final class NativeApi {
       Scratch scratch, MemorySegment args, MemorySegment loss, MemorySegment stream) {
     MemorySegment w = workspace(scratch, AssayH::assay_fourier_ablate_workspace, args);
     require(AssayH.assay_fourier_ablate(args, loss, w, w.byteSize(), stream));
+  }
+
+  static void grok(Scratch scratch, MemorySegment args, MemorySegment stream) {
+    MemorySegment w = workspace(scratch, AssayH::assay_grok_workspace, args);
+    require(AssayH.assay_grok(args, w, w.byteSize(), stream));
   }
 
   /** One of the {@code _workspace} functions. */

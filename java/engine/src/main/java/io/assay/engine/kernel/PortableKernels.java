@@ -244,6 +244,12 @@ public final class PortableKernels implements Kernels {
   }
 
   @Override
+  public void grok(GrokPairs a) {
+    KernelArguments.check(a);
+    new PortableGrok(a).run();
+  }
+
+  @Override
   public void close() {
     if (helpers != null) {
       helpers.shutdown();

@@ -1,6 +1,5 @@
 package io.assay.engine.train;
 
-import io.assay.engine.graph.Graph;
 import io.assay.engine.kernel.Kernels;
 import io.assay.engine.kernel.Matrix;
 import io.assay.engine.tensor.DType;
@@ -34,36 +33,36 @@ final class Parameters {
   private final List<MemorySegment> memory = new ArrayList<>();
   private final List<Map<String, Tensor>> views = new ArrayList<>();
 
-  /** Copies the constants {@code names} of a graph. */
-  Parameters(Graph graph, List<String> names, Predicate<String> decays) {
+  /** Copies the tensors, all of one float type. */
+  Parameters(Map<String, Tensor> initial, Predicate<String> decays) {
     Map<String, Long> offsets = new LinkedHashMap<>();
     long at = 0;
     long border = 0;
     for (boolean decaying : new boolean[] {true, false}) {
-      for (String name : names) {
+      for (String name : initial.keySet()) {
         if (decays.test(name) == decaying) {
           offsets.put(name, at);
-          long bytes = graph.constant(name).data().byteSize();
+          long bytes = initial.get(name).data().byteSize();
           at = Math.ceilDiv(at + bytes, ALIGNMENT) * ALIGNMENT;
         }
       }
       border = decaying ? at : border;
     }
-    dtype = graph.constant(names.getFirst()).dtype();
+    dtype = initial.values().iterator().next().dtype();
     decayed = border / dtype.bytes();
     all = at / dtype.bytes();
     for (int i = 0; i < 4; i++) {
       MemorySegment block = Arena.ofAuto().allocate(at, ALIGNMENT);
       Map<String, Tensor> named = new LinkedHashMap<>();
-      for (String name : names) {
-        Tensor constant = graph.constant(name);
-        MemorySegment part = block.asSlice(offsets.get(name), constant.data().byteSize());
-        named.put(name, Tensor.of(dtype, part, constant.shape()));
-      }
+      initial.forEach(
+          (name, t) -> {
+            MemorySegment part = block.asSlice(offsets.get(name), t.data().byteSize());
+            named.put(name, Tensor.of(dtype, part, t.shape()));
+          });
       memory.add(block);
       views.add(Collections.unmodifiableMap(named));
     }
-    weights().forEach((name, t) -> t.data().copyFrom(graph.constant(name).data()));
+    weights().forEach((name, t) -> t.data().copyFrom(initial.get(name).data()));
   }
 
   Map<String, Tensor> weights() {

@@ -5,24 +5,21 @@ import static java.util.Comparator.comparingLong;
 import io.assay.engine.Engine;
 import io.assay.engine.InputException;
 import io.assay.engine.Sha256;
-import io.assay.engine.graph.Gradient;
-import io.assay.engine.graph.Graph;
 import io.assay.engine.run.UnitListener;
-import io.assay.engine.session.Binding;
-import io.assay.engine.session.Session;
 import io.assay.engine.tensor.Tensor;
 import java.io.IOException;
-import java.lang.foreign.Arena;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 import java.util.regex.Pattern;
 
 /**
- * Trains the weights of an {@link Objective}.
+ * Trains the weights of an {@link Objective}, or of another {@link Loss}.
  *
  * {@snippet :
  * Objective objective = Objective.nextToken(engine, model, 32, 32);
@@ -33,8 +30,7 @@ import java.util.regex.Pattern;
  * }
  * }
  *
- * <p>The graph and its derived gradient are compiled once, with the weights as inputs, and run over
- * memory that stays where it is: a step copies nothing but its batch. The same objective, spec and
+ * <p>Weights, gradients and moments stay where they are in memory. The same objective, spec and
  * data give the same bits on one instruction set, whatever the number of threads, and also when a
  * run is resumed from a checkpoint.
  *
@@ -55,12 +51,20 @@ public final class Trainer implements AutoCloseable {
    *
    * @param step updates done at its end
    * @param losses loss of each of its batches, before its update
+   * @param measures what was measured of the weights at its end, by name
    * @param checkpoint name of the checkpoint's file
    * @param sha256 of that file, in hexadecimal
    */
-  public record Stretch(long step, List<Double> losses, String checkpoint, String sha256) {
+  public record Stretch(
+      long step,
+      List<Double> losses,
+      Map<String, Double> measures,
+      String checkpoint,
+      String sha256) {
     public Stretch {
       losses = List.copyOf(losses);
+      // A stretch of an older ledger has none.
+      measures = measures == null ? Map.of() : Collections.unmodifiableMap(new TreeMap<>(measures));
     }
 
     /** Name of the unit. */
@@ -75,68 +79,17 @@ public final class Trainer implements AutoCloseable {
   }
 
   private final Engine engine;
-  private final Objective objective;
   private final TrainSpec spec;
-  private final Data data;
   private final Parameters parameters;
-  private final Map<String, Tensor> batch;
-  private final Tensor loss;
-  private final Session session;
-  private final Binding binding;
-
-  /** The loss without a gradient, for {@link #evaluate}; null until then. */
-  private Session lossSession;
-
-  private Binding lossBinding;
-
+  private final Loss loss;
   private long step;
 
-  private Trainer(Engine engine, Objective objective, TrainSpec spec, Data data) {
+  private Trainer(Engine engine, Map<String, Tensor> initial, Loss.Maker maker, TrainSpec spec) {
     this.engine = engine;
-    this.objective = objective;
     this.spec = spec;
-    this.data = data;
     Pattern undecayed = Pattern.compile(spec.undecayed());
-    this.parameters =
-        new Parameters(
-            objective.graph(), objective.weights(), name -> !undecayed.matcher(name).matches());
-
-    Graph open = lossGraph();
-    String seed = objective.loss() + ".seed";
-    Gradient gradient = open.differentiate(Map.of(objective.loss(), seed), objective.weights());
-    this.batch = new LinkedHashMap<>();
-    for (String input : open.inputs()) {
-      if (!parameters.weights().containsKey(input)) {
-        batch.put(input, allocate(open, input));
-      }
-    }
-    this.loss = allocate(open, objective.loss());
-    Map<String, Tensor> inputs = new LinkedHashMap<>(parameters.weights());
-    inputs.putAll(batch);
-    Tensor one = Tensor.allocate(Arena.ofAuto(), loss.dtype(), loss.shape());
-    one.set(0, 1);
-    inputs.put(seed, one);
-    Map<String, Tensor> outputs = new LinkedHashMap<>();
-    outputs.put(objective.loss(), loss);
-    gradient
-        .gradients()
-        .forEach((weight, name) -> outputs.put(name, parameters.gradients().get(weight)));
-    this.session = compile(gradient.graph());
-    this.binding = session.bind(inputs, outputs);
-  }
-
-  private static Tensor allocate(Graph graph, String value) {
-    return Tensor.allocate(Arena.ofAuto(), graph.type(value).dtype(), graph.type(value).shape());
-  }
-
-  /** Training takes long and shares its machine: threads that wait give their core back. */
-  private Session compile(Graph graph) {
-    return engine.compile(graph, options -> options.withSpin(false));
-  }
-
-  /** The computation of the loss, with the weights as inputs. */
-  private Graph lossGraph() {
-    return objective.graph().slice(objective.weights(), List.of(objective.loss()));
+    this.parameters = new Parameters(initial, name -> !undecayed.matcher(name).matches());
+    this.loss = maker.over(parameters.weights(), parameters.gradients());
   }
 
   /**
@@ -147,7 +100,24 @@ public final class Trainer implements AutoCloseable {
    * @throws InputException if an operator of the graph has no gradient, or the runtime refuses it
    */
   public static Trainer open(Engine engine, Objective objective, TrainSpec spec, Data data) {
-    return new Trainer(engine, objective, spec, data);
+    Map<String, Tensor> initial = new LinkedHashMap<>();
+    objective.weights().forEach(name -> initial.put(name, objective.graph().constant(name)));
+    return new Trainer(
+        engine,
+        initial,
+        (weights, gradients) -> new GraphLoss(engine, objective, data, weights, gradients),
+        spec);
+  }
+
+  /**
+   * Trains the weights of a loss that comes with its own gradients.
+   *
+   * @param initial weights to start at, all of one float type; they are copied
+   * @param loss closed with this trainer
+   */
+  public static Trainer open(
+      Engine engine, Map<String, Tensor> initial, Loss.Maker loss, TrainSpec spec) {
+    return new Trainer(engine, initial, loss, spec);
   }
 
   public TrainSpec spec() {
@@ -180,10 +150,7 @@ public final class Trainer implements AutoCloseable {
     if (step >= spec.steps()) {
       throw new IllegalStateException("all " + step + " steps of this run are done");
     }
-    data.fill(step, batch);
-    objective.requireTokens(step, batch);
-    binding.run();
-    double value = loss.get(0);
+    double value = loss.gradients(step);
     double norm = parameters.clip(spec.clip());
     if (!Double.isFinite(value) || !Double.isFinite(norm)) {
       throw new IllegalStateException(
@@ -222,10 +189,23 @@ public final class Trainer implements AutoCloseable {
               u.loss(),
               u.learningRate(),
               u.gradientNorm(),
-              objective.items() / perStep,
+              loss.items() / perStep,
               perStep * (spec.steps() - step)));
     }
     return losses;
+  }
+
+  /** What is measured of the weights at the end of a stretch; it also may write them elsewhere. */
+  @FunctionalInterface
+  public interface Measures {
+    /** Numbers by name, of {@code weights} after {@code step} updates. */
+    Map<String, Double> of(long step, Map<String, Tensor> weights);
+  }
+
+  /** {@link #run(TrainListener, UnitListener, Path, long, Measures)} without measures. */
+  public List<Stretch> run(
+      TrainListener listener, UnitListener<Stretch> units, Path folder, long every) {
+    return run(listener, units, folder, every, (step, weights) -> Map.of());
   }
 
   /**
@@ -236,11 +216,17 @@ public final class Trainer implements AutoCloseable {
    * @param units what was done, and who keeps it; it also may cancel
    * @param folder of the checkpoints; made if it is not there
    * @param every updates of a stretch, at least 1
+   * @param measures what is measured before a stretch is told to {@code units}; a stretch that is
+   *     done again after a kill is measured again
    * @return all stretches, those of earlier lives too
    * @throws InputException if a checkpoint cannot be written
    */
   public List<Stretch> run(
-      TrainListener listener, UnitListener<Stretch> units, Path folder, long every) {
+      TrainListener listener,
+      UnitListener<Stretch> units,
+      Path folder,
+      long every,
+      Measures measures) {
     List<Stretch> all = unbroken(units);
     while (!all.isEmpty() && !resume(folder, all.getLast())) {
       units.lost(all.removeLast());
@@ -256,7 +242,9 @@ public final class Trainer implements AutoCloseable {
       try {
         Files.createDirectories(folder);
         save(folder.resolve(name));
-        all.add(new Stretch(step, losses, name, sha256(folder.resolve(name))));
+        all.add(
+            new Stretch(
+                step, losses, measures.of(step, weights()), name, sha256(folder.resolve(name))));
         units.finished(all.getLast());
         if (all.size() > 2) {
           Files.deleteIfExists(folder.resolve(all.get(all.size() - 3).checkpoint()));
@@ -321,25 +309,13 @@ public final class Trainer implements AutoCloseable {
    *
    * @throws InputException if {@code batches} is below 1, or the data hold a token that the model
    *     does not have
+   * @throws IllegalStateException if what is trained is not an {@link Objective}
    */
   public double evaluate(Data held, long batches) {
-    if (batches < 1) {
-      throw new InputException("batches is " + batches + "; at least 1 is needed");
+    if (loss instanceof GraphLoss graph) {
+      return graph.evaluate(held, batches);
     }
-    if (lossSession == null) {
-      Map<String, Tensor> inputs = new LinkedHashMap<>(parameters.weights());
-      inputs.putAll(batch);
-      lossSession = compile(lossGraph());
-      lossBinding = lossSession.bind(inputs, Map.of(objective.loss(), loss));
-    }
-    double sum = 0;
-    for (long n = 0; n < batches; n++) {
-      held.fill(n, batch);
-      objective.requireTokens(n, batch);
-      lossBinding.run();
-      sum += loss.get(0);
-    }
-    return sum / batches;
+    throw new IllegalStateException("only an objective's loss is evaluated on other data");
   }
 
   /**
@@ -361,14 +337,9 @@ public final class Trainer implements AutoCloseable {
     step = Checkpoint.read(checkpoint, parameters, spec);
   }
 
-  /** Releases the compiled graphs, not the weights; a second call does nothing. */
+  /** Releases what computes the loss, not the weights; a second call does nothing. */
   @Override
   public void close() {
-    binding.close();
-    session.close();
-    if (lossSession != null) {
-      lossBinding.close();
-      lossSession.close();
-    }
+    loss.close();
   }
 }

@@ -1444,6 +1444,130 @@ public class AssayH extends AssayH$shared {
            throw new AssertionError("should not reach here", ex$);
         }
     }
+
+    private static class assay_grok_workspace {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            AssayH.C_INT,
+            AssayH.C_POINTER,
+            AssayH.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_grok_workspace");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t assay_grok_workspace(const struct assay_grok_params *args, int64_t *bytes)
+     * }
+     */
+    public static FunctionDescriptor assay_grok_workspace$descriptor() {
+        return assay_grok_workspace.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t assay_grok_workspace(const struct assay_grok_params *args, int64_t *bytes)
+     * }
+     */
+    public static MethodHandle assay_grok_workspace$handle() {
+        return assay_grok_workspace.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t assay_grok_workspace(const struct assay_grok_params *args, int64_t *bytes)
+     * }
+     */
+    public static MemorySegment assay_grok_workspace$address() {
+        return assay_grok_workspace.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t assay_grok_workspace(const struct assay_grok_params *args, int64_t *bytes)
+     * }
+     */
+    public static int assay_grok_workspace(MemorySegment args, MemorySegment bytes) {
+        var mh$ = assay_grok_workspace.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_grok_workspace", args, bytes);
+            }
+            return (int)mh$.invokeExact(args, bytes);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class assay_grok {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            AssayH.C_INT,
+            AssayH.C_POINTER,
+            AssayH.C_POINTER,
+            AssayH.C_LONG,
+            AssayH.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_grok");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t assay_grok(const struct assay_grok_params *args, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static FunctionDescriptor assay_grok$descriptor() {
+        return assay_grok.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t assay_grok(const struct assay_grok_params *args, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static MethodHandle assay_grok$handle() {
+        return assay_grok.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t assay_grok(const struct assay_grok_params *args, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static MemorySegment assay_grok$address() {
+        return assay_grok.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t assay_grok(const struct assay_grok_params *args, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static int assay_grok(MemorySegment args, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = assay_grok.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_grok", args, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(args, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
     private static final int ASSAY_ERROR_ARGUMENT = (int)-1L;
     /**
      * {@snippet lang=c :

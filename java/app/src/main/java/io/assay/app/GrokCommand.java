@@ -12,7 +12,7 @@ import picocli.CommandLine.Spec;
       "Studies how a small network learns to add mod p, long after it has learned its examples.",
       "After Nanda, Chan, Lieberum, Smith, Steinhardt 2023 (arXiv 2301.05217)."
     },
-    subcommands = {GrokAnalyzeCommand.class})
+    subcommands = {GrokTrainCommand.class, GrokAnalyzeCommand.class})
 final class GrokCommand implements Runnable {
   @Mixin private Help help;
   @Spec private CommandSpec spec;

@@ -101,15 +101,7 @@ final class OrganismCard {
       case IoiLm ioi -> tasks(engine, model, card);
       default -> throw new IllegalStateException("no card is known of " + organism.name());
     }
-    ArrayNode files = card.putArray("files");
-    for (Path file : files()) {
-      byte[] bytes = read(file);
-      files
-          .addObject()
-          .put("name", file.getFileName().toString())
-          .put("bytes", bytes.length)
-          .put("sha256", Sha256.hex(bytes));
-    }
+    files(card.putArray("files"), folder);
     write(CARD, card);
     readme();
   }
@@ -324,15 +316,24 @@ final class OrganismCard {
     }
   }
 
-  /** What is hashed: all but the card itself. */
-  private List<Path> files() {
+  /** Adds name, size and hash of the files in a folder, all but the card itself. */
+  static void files(ArrayNode to, Path folder) {
+    List<Path> files;
     try (Stream<Path> all = Files.list(folder)) {
-      return all.filter(Files::isRegularFile)
-          .filter(f -> !List.of(CARD, CHECK, README).contains(f.getFileName().toString()))
-          .sorted()
-          .toList();
+      files =
+          all.filter(Files::isRegularFile)
+              .filter(f -> !List.of(CARD, CHECK, README).contains(f.getFileName().toString()))
+              .sorted()
+              .toList();
     } catch (IOException e) {
       throw new InputException("the folder " + folder + " cannot be read", e);
+    }
+    for (Path file : files) {
+      byte[] bytes = read(file);
+      to.addObject()
+          .put("name", file.getFileName().toString())
+          .put("bytes", bytes.length)
+          .put("sha256", Sha256.hex(bytes));
     }
   }
 
@@ -353,10 +354,15 @@ final class OrganismCard {
   }
 
   private void write(String name, JsonNode json) {
+    write(name, text(json));
+  }
+
+  /** A card as its file has it. */
+  static String text(JsonNode json) {
     DefaultPrettyPrinter printer =
         new DefaultPrettyPrinter().withObjectIndenter(new DefaultIndenter("  ", "\n"));
     try {
-      write(name, Envelope.JSON.writer(printer).writeValueAsString(json) + "\n");
+      return Envelope.JSON.writer(printer).writeValueAsString(json) + "\n";
     } catch (IOException e) {
       throw new IllegalStateException("a tree of plain values is always JSON", e);
     }

@@ -68,7 +68,7 @@ final class SelftestCommand implements Callable<Integer> {
         statements.addAll(new ArcaSelfTest(engine, thorough, gpt2Tokenizer).run());
       }
       if (List.of("all", "grok").contains(method)) {
-        statements.addAll(new GrokSelfTest(engine, official).run());
+        statements.addAll(new GrokSelfTest(engine, thorough, official).run());
       }
       if (List.of("all", "ioi").contains(method)) {
         statements.addAll(new IoiSelfTest(engine, gpt2Tokenizer, gpt2).run());

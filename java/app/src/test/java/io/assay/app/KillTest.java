@@ -28,7 +28,7 @@ import org.junit.jupiter.api.io.TempDir;
  * Runs that are killed with SIGKILL at seeded moments, that find no room on the disk, and whose
  * files lose their ends: {@code runs resume} ends with the bytes of a run that was left alone, and
  * no unit is lost or done twice. The property {@code assay.kills} says how many kills: half of that
- * of an ARCA search, of a training and of a sweep of patches each.
+ * of an ARCA search, of a training, of a grokking run and of a sweep of patches each.
  */
 class KillTest {
   private static final int KILLS = Integer.getInteger("assay.kills", 4);
@@ -61,6 +61,16 @@ class KillTest {
     Path product = folder.resolve("organism");
     String line = "organism build planted-lm --steps 60 --json --out " + product;
     check(new Job(folder.resolve("home"), product, List.of(line.split(" "))));
+  }
+
+  @Test
+  void aGrokkingRun() throws Exception {
+    Path product = folder.resolve("trajectory");
+    Path out = folder.resolve("home");
+    String line =
+        "grok train --p 31 --fraction 0.6 --width 64 --neurons 128 --epochs 2000 --every 100"
+            + " --keep 500,1500 --json --trajectory %s --out %s";
+    check(new Job(out, product, List.of(line.formatted(product, out).split(" "))));
   }
 
   @Test

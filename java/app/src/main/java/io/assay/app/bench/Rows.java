@@ -71,6 +71,7 @@ public final class Rows {
         "gradient",
         "patch.sweep",
         "patch.path",
+        "grok.epoch",
         "grok.frequencies",
         "grok.measures",
         "ledger");
@@ -173,6 +174,7 @@ public final class Rows {
       entries.add(whole("patch.sweep", () -> new PatchQuestion.OfSweep(engine, pairs)));
       entries.add(whole("patch.path", () -> new PatchQuestion.OfPaths(engine, pairs)));
     }
+    entries.add(whole("grok.epoch", () -> new EpochQuestion(engine)));
     for (boolean all : new boolean[] {false, true}) {
       entries.add(new Entry("grok.frequencies", best, k -> new FrequencyQuestion(engine, k, all)));
     }

@@ -39,6 +39,11 @@ public final class GrokLabels {
     return filled(RANDOM + seed, p, (a, b) -> random.nextInt(p));
   }
 
+  /** The same number for all pairs. */
+  static GrokLabels always(int p, int label) {
+    return filled("always " + label, p, (a, b) -> label);
+  }
+
   /**
    * A table from a text file: p lines of p numbers, line a, column b, between them spaces or
    * commas.

@@ -12,13 +12,16 @@ import java.util.List;
  */
 public final class GrokSelfTest {
   private final Engine engine;
+  private final boolean thorough;
   private final Path official;
 
   /**
+   * @param thorough whether statements that take more than a minute run
    * @param official folder with the files of the published runs, or null to skip what needs them
    */
-  public GrokSelfTest(Engine engine, Path official) {
+  public GrokSelfTest(Engine engine, boolean thorough, Path official) {
     this.engine = engine;
+    this.thorough = thorough;
     this.official = official;
   }
 
@@ -30,6 +33,8 @@ public final class GrokSelfTest {
     all.addAll(parseval());
     all.addAll(ablations());
     all.addAll(restricted());
+    all.addAll(collapse());
+    all.addAll(grokking());
     all.addAll(published());
     all.addAll(phases());
     all.addAll(badInputs());
@@ -69,6 +74,18 @@ public final class GrokSelfTest {
   public List<Statement> restricted() {
     long start = System.nanoTime();
     return timed(new LogitStatements(engine.kernels()).restricted(), start);
+  }
+
+  /** Statement 6: the collapsed network beside the plain one. */
+  public List<Statement> collapse() {
+    long start = System.nanoTime();
+    return timed(new TrainStatements(engine).collapse(), start);
+  }
+
+  /** Statement 7: networks that grok, and that do not. */
+  public List<Statement> grokking() {
+    long start = System.nanoTime();
+    return timed(new TrainStatements(engine).grokking(thorough), start);
   }
 
   /** Statement 8: the published runs. */

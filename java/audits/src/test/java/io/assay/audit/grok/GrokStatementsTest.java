@@ -20,7 +20,7 @@ class GrokStatementsTest {
   @BeforeAll
   static void open() {
     engine = Engine.open();
-    selfTest = new GrokSelfTest(engine, official());
+    selfTest = new GrokSelfTest(engine, Boolean.getBoolean("assay.long"), official());
   }
 
   @AfterAll
@@ -63,6 +63,20 @@ class GrokStatementsTest {
   @Test
   void grokStatement5RestrictedLosses() {
     holds(selfTest.restricted());
+  }
+
+  @Test
+  void grokStatement6CollapsedNetwork() {
+    holds(selfTest.collapse());
+  }
+
+  @Test
+  void grokStatement7Grokking() {
+    List<Statement> statements = selfTest.grokking();
+    holds(statements);
+    for (Statement s : statements) {
+      assumeFalse(s.status().equals("skipped"), () -> s.reason() + ", here -Dassay.long=true");
+    }
   }
 
   @Test

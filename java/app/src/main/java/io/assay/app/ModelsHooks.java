@@ -109,6 +109,7 @@ final class ModelsHooks implements Callable<Integer> {
             list.addObject()
                 .put("name", p.hook())
                 .put("value", p.value())
+                .put("rows", p.rows())
                 .put("heads", p.heads())
                 .put("sure", p.checked() ? "checked" : "likely")
                 .put("why", p.why());

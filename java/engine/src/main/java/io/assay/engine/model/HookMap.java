@@ -22,13 +22,15 @@ import java.util.stream.LongStream;
  * {"names": {"input_ids": "tokens", "logits": "scores"},
  *  "hooks": {"hook_embed": "embedded",
  *            "blocks.*.attn.hook_q": {"value": "layer_*_q", "heads": 4},
- *            "blocks.*.attn.hook_z": {"value": "layer_*_z", "transpose": [0, 2, 1, 3]}}}
+ *            "blocks.*.attn.hook_z": {"value": "layer_*_z", "transpose": [0, 2, 1, 3]},
+ *            "blocks.*.mlp.hook_post": {"value": "layer_*_relu", "rows": "layer_*_mid"}}}
  * }</pre>
  *
- * <p>A star stands for the number of a block, the same in hook and value. {@code heads} splits the
- * last axis in so many heads, then {@code transpose} orders the axes; both bring a value to the
- * shape that the hook is documented with; {@code why} is a remark for people. {@code names} gives
- * inputs and outputs the names that Assay knows them by.
+ * <p>A star stands for the number of a block, the same in hook and value. {@code rows} splits the
+ * first axis as the first two of another value are, which is not computed from this one, {@code
+ * heads} the last axis in so many heads, then {@code transpose} orders the axes; all bring a value
+ * to the shape that the hook is documented with; {@code why} is a remark for people. {@code names}
+ * gives inputs and outputs the names that Assay knows them by.
  *
  * @param names name in the graph by name that Assay uses
  */
@@ -38,10 +40,15 @@ record HookMap(Path file, Map<String, String> names, List<Rule> rules) {
   /**
    * One hook, or one in each block.
    *
+   * @param rows null for a value that has rows and positions apart
    * @param heads 0 for a value that need not be split
    * @param transpose order of the axes; empty for a value that has the right one
    */
-  private record Rule(String hook, String value, int heads, List<Long> transpose) {}
+  private record Rule(String hook, String value, String rows, int heads, List<Long> transpose) {
+    boolean isPlain() {
+      return rows == null && heads == 0 && transpose.isEmpty();
+    }
+  }
 
   /**
    * The map beside a model, if there is one.
@@ -81,9 +88,10 @@ record HookMap(Path file, Map<String, String> names, List<Rule> rules) {
       throw bad(file, "has the hook " + hook + "; hooks are called like blocks.*.attn.hook_q");
     }
     if (!json.isObject()) {
-      return checked(file, new Rule(hook, text(file, "hooks." + hook, json), 0, List.of()));
+      return checked(file, new Rule(hook, text(file, "hooks." + hook, json), null, 0, List.of()));
     }
-    requireFields(file, "the hook " + hook, json, Set.of("value", "heads", "transpose", "why"));
+    requireFields(
+        file, "the hook " + hook, json, Set.of("value", "rows", "heads", "transpose", "why"));
     JsonNode heads = json.path("heads");
     if (!heads.isMissingNode() && !(heads.isInt() && heads.intValue() > 0)) {
       throw bad(file, "splits " + hook + " in " + heads + " heads; give an integer from 1 on");
@@ -102,12 +110,14 @@ record HookMap(Path file, Map<String, String> names, List<Rule> rules) {
               + "; give each axis once, such as [0, 2, 1, 3]");
     }
     String value = text(file, "hooks." + hook + ".value", json.path("value"));
-    return checked(file, new Rule(hook, value, heads.asInt(0), transpose));
+    String rows = json.has("rows") ? text(file, "hooks." + hook + ".rows", json.get("rows")) : null;
+    return checked(file, new Rule(hook, value, rows, heads.asInt(0), transpose));
   }
 
   private static Rule checked(Path file, Rule rule) {
     long inHook = rule.hook.chars().filter(c -> c == '*').count();
-    if (inHook > 1 || rule.value.contains(STAR) != (inHook == 1)) {
+    boolean starred = rule.rows != null && rule.rows.contains(STAR);
+    if (inHook > 1 || rule.value.contains(STAR) != (inHook == 1) || starred && inHook == 0) {
       throw bad(
           file,
           "binds "
@@ -183,12 +193,19 @@ record HookMap(Path file, Map<String, String> names, List<Rule> rules) {
           break;
         }
         requireValue(graph, hook, value);
-        if (rule.heads == 0 && rule.transpose.isEmpty()) {
+        if (rule.isPlain()) {
           values.put(hook, value);
         } else {
+          String rows = rule.rows == null ? null : rule.rows.replace(STAR, number);
+          if (rows != null) {
+            requireValue(graph, hook + ".rows", rows);
+            if (graph.slice(List.of(), List.of(rows)).has(value)) {
+              throw bad(file, "splits " + value + " like " + rows + ", which is computed from it");
+            }
+          }
           Graph.Builder b = graph.edit();
           String shaped = b.fresh(hook);
-          graph = shaped(b, rule, value, shaped);
+          graph = shaped(b, rule, value, rows, shaped);
           values.put(hook, shaped);
         }
       }
@@ -206,27 +223,22 @@ record HookMap(Path file, Map<String, String> names, List<Rule> rules) {
    * The graph in which {@code shaped} is {@code value} in the hook's shape. What read the value
    * reads it from there, so that a gradient or a patch of the hook is one of the model.
    */
-  private static Graph shaped(Graph.Builder b, Rule rule, String value, String shaped) {
+  private static Graph shaped(
+      Graph.Builder b, Rule rule, String value, String rows, String shaped) {
     String split = value;
     String shape = b.op(b.fresh(shaped + ".shape"), "Shape", Map.of(), value);
+    boolean last = rule.heads == 0 && rule.transpose.isEmpty();
+    if (rows != null) {
+      String whole = b.op(b.fresh(shaped + ".whole"), "Shape", Map.of(), rows);
+      String sizes = joined(b, shaped, part(b, shaped, whole, 0, 2), part(b, shaped, shape, 1, 9));
+      split = b.op(last ? shaped : b.fresh(shaped + ".rows"), "Reshape", Map.of(), split, sizes);
+    }
     if (rule.heads > 0) {
-      String leading =
-          b.op(
-              b.fresh(shaped + ".leading"),
-              "Slice",
-              Map.of(),
-              shape,
-              longs(b, shaped, 0),
-              longs(b, shaped, -1));
-      String sizes =
-          b.op(
-              b.fresh(shaped + ".sizes"),
-              "Concat",
-              Map.of("axis", 0L),
-              leading,
-              longs(b, shaped, rule.heads, -1));
+      String whole = b.op(b.fresh(shaped + ".whole"), "Shape", Map.of(), split);
+      String leading = part(b, shaped, whole, 0, -1);
+      String sizes = joined(b, shaped, leading, longs(b, shaped, rule.heads, -1));
       String out = rule.transpose.isEmpty() ? shaped : b.fresh(shaped + ".heads");
-      split = b.op(out, "Reshape", Map.of(), value, sizes);
+      split = b.op(out, "Reshape", Map.of(), split, sizes);
     }
     String back = shaped;
     if (!rule.transpose.isEmpty()) {
@@ -237,10 +249,19 @@ record HookMap(Path file, Map<String, String> names, List<Rule> rules) {
               .toList();
       back = b.op(b.fresh(shaped + ".back"), "Transpose", Map.of("perm", inverse), shaped);
     }
-    if (rule.heads > 0) {
+    if (rows != null || rule.heads > 0) {
       back = b.op(b.fresh(shaped + ".joined"), "Reshape", Map.of(), back, shape);
     }
     return b.build().replace(value, back);
+  }
+
+  private static String part(Graph.Builder b, String hint, String shape, long from, long to) {
+    String start = longs(b, hint, from);
+    return b.op(b.fresh(hint + ".part"), "Slice", Map.of(), shape, start, longs(b, hint, to));
+  }
+
+  private static String joined(Graph.Builder b, String hint, String first, String second) {
+    return b.op(b.fresh(hint + ".sizes"), "Concat", Map.of("axis", 0L), first, second);
   }
 
   private static String longs(Graph.Builder b, String hint, long... values) {

@@ -232,13 +232,18 @@ final class HookNumbers {
   }
 
   /** A value in the documented shape of its hook. */
-  private static Tensor shaped(Tensor t, HookProposal p) {
+  private Tensor shaped(Tensor t, HookProposal p) {
     Tensor split = t;
+    if (p.rows() != null) {
+      long[] whole = graph.type(p.rows()).shape();
+      split = split.reshape(whole[0], whole[1], split.dim(1));
+    }
     if (p.heads() > 0) {
-      long[] shape = Arrays.copyOf(t.shape(), t.rank() + 1);
-      shape[t.rank() - 1] = p.heads();
-      shape[t.rank()] = t.dim(t.rank() - 1) / p.heads();
-      split = t.reshape(shape);
+      int last = split.rank() - 1;
+      long[] shape = Arrays.copyOf(split.shape(), last + 2);
+      shape[last + 1] = shape[last] / p.heads();
+      shape[last] = p.heads();
+      split = split.reshape(shape);
     }
     if (p.transpose().isEmpty()) {
       return split;

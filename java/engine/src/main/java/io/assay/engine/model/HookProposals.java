@@ -86,6 +86,9 @@ public record HookProposals(
     ObjectNode map = json.putObject("hooks");
     for (HookProposal hook : hooks) {
       ObjectNode entry = map.putObject(hook.hook()).put("value", hook.value());
+      if (hook.rows() != null) {
+        entry.put("rows", hook.rows());
+      }
       if (hook.heads() > 0) {
         entry.put("heads", hook.heads());
       }
@@ -166,18 +169,38 @@ public record HookProposals(
     }
 
     private void stream(String hook, String value, Half half, String why) {
-      long[] shape = blocks.shape(value);
-      if (shape == null || shape.length != 3) {
-        notes.add(hook + " is not of the shape [row, position, width] at " + value);
-        return;
-      }
       String sum = half.certain() ? "" : "; the sum is not plainly that of the stream";
-      add(hook, value, 0, List.of(), why + sum);
+      if (!byPosition(hook, value, half, why + sum)) {
+        notes.add(hook + " is not of the shape [row, position, width] at " + value);
+      }
+    }
+
+    /** Adds a hook of the shape [row, position, width], if the value can be brought to it. */
+    private boolean byPosition(String hook, String value, Half half, String why) {
+      String shaped = blocks.withPositions(value);
+      String rows = blocks.root(half.stream());
+      long[] shape = blocks.shape(shaped);
+      long[] whole = blocks.shape(rows);
+      if (shape != null && shape.length == 3) {
+        add(hook, shaped, null, 0, List.of(), why);
+        return true;
+      }
+      boolean joined = shape != null && shape.length == 2 && whole != null && whole.length == 3;
+      if (joined && shape[0] == whole[0] * whole[1] && original.has(rows)) {
+        add(hook, shaped, rows, 0, List.of(), why);
+        return true;
+      }
+      return false;
     }
 
     private void add(String hook, String value, int heads, List<Long> transpose, String why) {
+      add(hook, value, null, heads, transpose, why);
+    }
+
+    private void add(
+        String hook, String value, String rows, int heads, List<Long> transpose, String why) {
       if (original.has(value)) {
-        hooks.add(new HookProposal(hook, value, heads, transpose, false, why));
+        hooks.add(new HookProposal(hook, value, rows, heads, transpose, false, why));
       } else {
         notes.add(hook + " is no value of the file, only of the graph for fixed shapes");
       }
@@ -186,7 +209,7 @@ public record HookProposals(
     private void attention(String at, Attended attended) {
       Attention a = attended.attention();
       String stream = attended.half() == null ? null : blocks.root(attended.half().stream());
-      long[] mixed = blocks.shape(a.product().output(0));
+      long[] mixed = blocks.shape(blocks.mixed(a));
       long[] pattern = a.pattern() == null ? null : blocks.shape(a.pattern());
       if (pattern != null && pattern.length == 4) {
         int heads = Math.toIntExact(pattern[1]);
@@ -198,7 +221,7 @@ public record HookProposals(
         byHead(at + "hook_v", a.v(), stream, pattern[3], width, "what the pattern multiplies");
         add(at + "hook_attn_scores", a.scores(), 0, List.of(), "what the Softmax reads");
         add(at + "hook_pattern", a.pattern(), 0, List.of(), "a Softmax that multiplies values");
-        mix(at + "hook_z", a.product().output(0), mixed, heads, pattern[2]);
+        mix(at + "hook_z", blocks.mixed(a), mixed, heads, pattern[2]);
         return;
       }
       if (pattern != null) {
@@ -319,7 +342,7 @@ public record HookProposals(
         return;
       }
       Node last = products.getLast();
-      String post = withRows(blocks.data(last));
+      String post = blocks.data(last);
       List<Node> first =
           products.subList(0, products.size() - 1).stream()
               .filter(n -> blocks.descends(post, n.output(0)))
@@ -327,25 +350,16 @@ public record HookProposals(
       if (first.size() > 2) {
         notes.add(at + "hook_pre was not found among " + first.size() + " products");
       } else {
-        List<String> pre = new ArrayList<>(first.stream().map(n -> shaped(n.output(0))).toList());
+        List<String> pre = new ArrayList<>(first.stream().map(n -> biased(n.output(0))).toList());
         // Of a gated pair, the one that a function is applied to, not only the product.
         pre.sort(Comparator.comparing(v -> isOnlyFactor(v)));
-        preActivation(at + "hook_pre", pre.getFirst());
+        String why = "the first product of the half, with its bias";
+        byPosition(at + "hook_pre", pre.getFirst(), half, why);
         if (pre.size() == 2) {
-          preActivation(at + "hook_pre_linear", pre.getLast());
+          byPosition(at + "hook_pre_linear", pre.getLast(), half, why);
         }
       }
-      long[] shape = blocks.shape(post);
-      if (shape != null && shape.length == 3) {
-        add(at + "hook_post", post, 0, List.of(), "what the last product of the half reads");
-      }
-    }
-
-    private void preActivation(String hook, String value) {
-      long[] shape = blocks.shape(value);
-      if (shape != null && shape.length == 3) {
-        add(hook, value, 0, List.of(), "the first product of the half, with its bias");
-      }
+      byPosition(at + "hook_post", post, half, "what the last product of the half reads");
     }
 
     private boolean isOnlyFactor(String value) {
@@ -353,23 +367,14 @@ public record HookProposals(
       return users.size() == 1 && users.getFirst().op().equals("Mul");
     }
 
-    /** The value of three axes that a matrix was made of. */
-    private String withRows(String value) {
-      Node node = blocks.graph().producer(value);
-      boolean flat = node != null && node.op().equals("Reshape");
-      return flat && blocks.shape(value).length == 2 ? node.input(0) : value;
-    }
-
-    /** A product with its bias, of three axes again. */
-    private String shaped(String value) {
-      for (Node user : blocks.graph().users(value)) {
-        long[] shape = blocks.shape(user.output(0));
-        boolean back = user.op().equals("Reshape") && shape != null && shape.length == 3;
-        if (back || isBias(user, value)) {
-          return shaped(user.output(0));
-        }
-      }
-      return value;
+    /** A product with its bias. */
+    private String biased(String value) {
+      String whole = blocks.withPositions(value);
+      return blocks.graph().users(whole).stream()
+          .filter(n -> isBias(n, whole))
+          .findFirst()
+          .map(n -> biased(n.output(0)))
+          .orElse(whole);
     }
 
     private boolean isBias(Node node, String value) {

@@ -102,10 +102,49 @@ final class TransformerBlocks {
     return type != null && type.dtype().isFloat();
   }
 
-  /** The value itself behind casts and the like. */
+  /** The value itself behind casts and the like, also where rows and positions were one axis. */
   String root(String value) {
     Node node = graph.producer(value);
-    return node != null && SAME.contains(node.op()) ? root(node.input(0)) : value;
+    boolean same = node != null && (SAME.contains(node.op()) || keeps(node, 1));
+    return same ? root(node.input(0)) : value;
+  }
+
+  /** Whether a node is a Reshape that leaves the last axes, so many, as they are. */
+  private boolean keeps(Node node, int axes) {
+    long[] from = node.op().equals("Reshape") ? shape(node.input(0)) : null;
+    long[] to = from == null ? null : shape(node.output(0));
+    return to != null
+        && from.length > axes
+        && to.length > axes
+        && Arrays.equals(
+            Arrays.copyOfRange(from, from.length - axes, from.length),
+            Arrays.copyOfRange(to, to.length - axes, to.length));
+  }
+
+  /** The same numbers with rows and positions apart, if they are so just before or just behind. */
+  String withPositions(String value) {
+    long[] shape = shape(value);
+    if (shape == null || shape.length != 2) {
+      return value;
+    }
+    for (Node user : graph.users(value)) {
+      if (keeps(user, 1) && shape(user.output(0)).length == 3) {
+        return user.output(0);
+      }
+    }
+    Node node = graph.producer(value);
+    boolean joined = node != null && keeps(node, 1) && shape(node.input(0)).length == 3;
+    return joined ? node.input(0) : value;
+  }
+
+  /** What an attention mixes, with rows and heads apart if a Reshape behind the product does so. */
+  String mixed(Attention a) {
+    String mixed = a.product.output(0);
+    return graph.users(mixed).stream()
+        .filter(n -> shape(mixed).length == 3 && keeps(n, 2) && shape(n.output(0)).length == 4)
+        .map(n -> n.output(0))
+        .findFirst()
+        .orElse(mixed);
   }
 
   /** Whether {@code value} is computed from {@code from}, or is it. */
@@ -228,7 +267,7 @@ final class TransformerBlocks {
       String value = open.remove();
       for (Node user : graph.users(value)) {
         boolean guard = user.op().equals("Where") && !user.input(0).equals(value);
-        if (SAME.contains(user.op()) || guard) {
+        if (SAME.contains(user.op()) || guard || keeps(user, 2)) {
           open.add(user.output(0));
         } else if (PRODUCTS.contains(user.op()) && user.inputs().size() == 2) {
           String other = user.input(user.input(0).equals(value) ? 1 : 0);
@@ -238,7 +277,7 @@ final class TransformerBlocks {
             return new Attention(
                 softmax,
                 softmax.input(0),
-                value,
+                apart(value),
                 user,
                 product == null ? null : product.input(swapped ? 1 : 0),
                 product == null ? null : product.input(swapped ? 0 : 1),
@@ -248,6 +287,13 @@ final class TransformerBlocks {
       }
     }
     return null;
+  }
+
+  /** The pattern with rows and heads apart, where they were made one axis for the product. */
+  private String apart(String pattern) {
+    Node node = graph.producer(pattern);
+    boolean merged = node != null && keeps(node, 2) && shape(node.input(0)).length == 4;
+    return merged ? node.input(0) : pattern;
   }
 
   /** The nearest product of two live values that the Softmax reads, of the pattern's shape. */
@@ -352,7 +398,7 @@ final class TransformerBlocks {
           && descends(sum.output(0), mid)) {
         return null;
       }
-      if (order.get(sum) <= after || !Arrays.equals(shape(sum.output(0)), shape(mid))) {
+      if (order.get(sum) <= after || !sameRows(shape(sum.output(0)), shape(mid))) {
         continue;
       }
       for (int i = 0; i < 2; i++) {
@@ -369,6 +415,11 @@ final class TransformerBlocks {
       }
     }
     return null;
+  }
+
+  /** Whether two shapes are the same but for rows and positions being one axis. */
+  private static boolean sameRows(long[] a, long[] b) {
+    return Tensor.elements(a) == Tensor.elements(b) && a[a.length - 1] == b[b.length - 1];
   }
 
   /** Whether another attention lies between a stream and its branch. */

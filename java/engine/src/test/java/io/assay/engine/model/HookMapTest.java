@@ -173,6 +173,11 @@ class HookMapTest extends TinyGpt2Case {
         "{\"hooks\": {\"hook_a\": {\"value\": \"l0/out\", \"transpose\": [0, 0]}}}|by [0,0]; give"
             + " each",
         "{\"hooks\": {\"hook_a\": {\"value\": \"l0/out\", \"transpose\": 2}}}|by 2; give each",
+        "{\"hooks\": {\"hook_a\": {\"value\": \"l0/out\", \"rows\": \"\"}}}|has hooks.hook_a.rows",
+        "{\"hooks\": {\"hook_a\": {\"value\": \"l0/out\", \"rows\": \"x\"}}}|binds hook_a.rows to"
+            + " x",
+        "{\"hooks\": {\"hook_a\": {\"value\": \"l0/out\", \"rows\": \"l*/out\"}}}|write one star",
+        "{\"hooks\": {\"hook_a\": {\"value\": \"l0/out\", \"rows\": \"l1/out\"}}}|computed from it",
         "{\"names\": {\"logits\": \"nowhere\"}}|binds logits to nowhere",
         "{\"names\": {\"logits\": \"l0/out\", \"input_ids\": \"l0/out\"}}|two names"
       })

@@ -98,7 +98,8 @@ class HookProposalsTest {
     "qwen2.dynamo,2",
     "qwen2.ts,2",
     "neox.dynamo,2",
-    "neox.ts,2"
+    "neox.ts,2",
+    "opt.ts,2"
   })
   void whatIsProposedForDecodersHolds(String name, int layers) throws IOException {
     for (HookProposal p : proposals(name).hooks()) {
@@ -229,7 +230,11 @@ class HookProposalsTest {
     "t5.ts,encoder.1.attn.hook_pattern,not causal",
     "t5.ts,decoder.1.attn.hook_pattern,; causal",
     "grokking.dynamo,blocks.0.attn.hook_pattern,; causal",
-    "grokking.ts,blocks.0.hook_attn_out,sum to hook_resid_post"
+    "grokking.ts,blocks.0.hook_attn_out,sum to hook_resid_post",
+    "opt.ts,blocks.1.hook_mlp_out,sum to hook_resid_post",
+    "deberta2.ts,blocks.1.attn.hook_pattern,not causal",
+    "deberta2.ts,blocks.1.attn.hook_z,is the pattern times hook_v",
+    "deberta2.ts,blocks.0.attn.hook_attn_scores,its softmax is hook_pattern"
   })
   void everyFamilyHasItsHooks(String name, String hook, String why) throws IOException {
     HookProposals proposals = proposals(name);

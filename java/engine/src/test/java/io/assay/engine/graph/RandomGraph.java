@@ -66,6 +66,7 @@ final class RandomGraph {
     RandomIndexing.register(STEPS);
     RandomReductions.register(STEPS);
     RandomProducts.register(STEPS);
+    RandomRecurrent.register(STEPS);
   }
 
   final Choices choices;

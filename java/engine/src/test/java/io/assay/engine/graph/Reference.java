@@ -50,6 +50,7 @@ final class Reference {
     ReferenceIndexing.register(OPERATORS);
     ReferenceWindows.register(OPERATORS);
     ReferenceNormalisations.register(OPERATORS);
+    ReferenceRecurrent.register(OPERATORS);
   }
 
   private Reference() {}

@@ -20,7 +20,9 @@ import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
-/** The organism grok-113: what the paper finds in such a run is found in it; the control shows none. */
+/**
+ * The organism grok-113: what the paper finds in such a run is found in it; the control shows none.
+ */
 class Grok113Test {
   private static final Path FOLDER = Path.of("../../onnx-models/organisms/grok-113");
   private static final Path CONTROL = Path.of("../../onnx-models/organisms/grok-113-control");

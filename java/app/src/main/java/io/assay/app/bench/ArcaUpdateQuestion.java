@@ -55,8 +55,8 @@ public final class ArcaUpdateQuestion extends ArcaQuestion {
             (value, name) ->
                 outputs.put(
                     name, Tensor.allocate(Arena.ofAuto(), DType.F32, graph.type(value).shape())));
-    gradient = engine.compile(derived.graph());
-    forward = engine.compile(graph);
+    gradient = engine.compile(derived.graph(), true);
+    forward = engine.compile(graph, true);
     gradientBinding =
         gradient.bind(Map.of("input_ids", ids, "seed", Draw.all(1e-3, shape)), outputs);
     forwardBinding = forward.bind(Map.of("input_ids", ids), Map.of("logits", Draw.all(0, shape)));

@@ -104,18 +104,16 @@ final class ConvolutionRules {
       x = x.shape()[axis] == 1 ? x : x.reversed(axis);
     }
     long[] shape = x.shape();
-    long[] grouped = insert(shape, group, shape[0] / group);
+    long rows = shape[0] / group;
+    long channels = shape[1];
+    long[] grouped = insert(shape, rows, channels);
     grouped[0] = group;
-    grouped[1] = shape[0] / group;
-    grouped[2] = shape[1];
     long[] order = LongStream.range(0, grouped.length).toArray();
     order[1] = 2;
     order[2] = 1;
-    shape[0] = group * grouped[2];
-    shape[1] = grouped[1];
-    return group == 1
-        ? x.transpose(swap(x.rank()))
-        : x.reshape(grouped).transpose(order).reshape(shape);
+    shape[0] = group * channels;
+    shape[1] = rows;
+    return x.reshape(grouped).transpose(order).reshape(shape);
   }
 
   /** The transpose of the convolution by {@code weight}: each place of the window adds its own. */
@@ -154,10 +152,10 @@ final class ConvolutionRules {
     for (long place = 0; place < product(w.kernel(), 0, n); place++) {
       long[] under = under(w, place);
       boolean inside = Arrays.stream(under).allMatch(i -> i < elements);
-      Expr met =
-          inside && Arrays.equals(under, LongStream.range(0, elements).toArray())
-              ? rows
-              : b.op("Gather", Map.of("axis", 1L), inside ? rows : padded, b.longs(under));
+      Expr met = inside ? rows : padded;
+      if (!Arrays.equals(under, LongStream.range(0, elements).toArray())) {
+        met = b.op("Gather", Map.of("axis", 1L), met, b.longs(under, under.length));
+      }
       Expr product = gradient.matmul(met.reshape(-1, x.shape()[1]));
       products.add(product.reshape(1, g.shape()[1], x.shape()[1]));
     }

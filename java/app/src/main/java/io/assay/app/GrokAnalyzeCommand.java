@@ -89,9 +89,6 @@ final class GrokAnalyzeCommand implements Callable<Integer> {
   }
 
   private GrokTask split(GrokSource source) {
-    if (source.split() != null && share == null && seed == null) {
-      return source.split();
-    }
     GrokTask said = source.split();
     double fraction = share != null ? share : said != null ? said.fracTrain() : PUBLISHED_SHARE;
     long shuffle = seed != null ? seed : said != null ? said.splitSeed() : 0;
@@ -111,6 +108,11 @@ final class GrokAnalyzeCommand implements Callable<Integer> {
       common.warn(
           "the file does not say which pairs were trained on; taken as the share %s under seed %d"
               .formatted(split.fracTrain(), split.splitSeed()));
+    }
+    if (source.split() != null && !source.split().labels().name().equals(split.labels().name())) {
+      common.warn(
+          "the network was trained on the labels '%s'; it is measured against a + b"
+              .formatted(source.split().labels().name()));
     }
     if (!BigInteger.valueOf(split.p()).isProbablePrime(30)) {
       common.warn(

@@ -89,12 +89,18 @@ public record Logits(int p, double[] values) {
   boolean[] right() {
     boolean[] right = new boolean[p * p];
     for (int i = 0; i < right.length; i++) {
-      int best = 0;
-      for (int c = 1; c < p; c++) {
-        best = values[i * p + c] > values[i * p + best] ? c : best;
-      }
-      right[i] = best == (i / p + i % p) % p;
+      right[i] = isRight(i * p, (i / p + i % p) % p);
     }
     return right;
+  }
+
+  private boolean isRight(int row, int target) {
+    double most = values[row + target];
+    for (int c = 0; c < p; c++) {
+      if (values[row + c] > most || c < target && values[row + c] == most) {
+        return false;
+      }
+    }
+    return true;
   }
 }

@@ -1,5 +1,6 @@
 package io.assay.audit.grok;
 
+import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -52,45 +53,51 @@ public record Spectrum(
       }
     }
     double all = 0;
-    double largest = 0;
     for (double m : mean) {
       all += m / p;
     }
-    double total = 0;
-    double perClass = 0;
-    double both = 0;
-    double[] values = logits.values();
-    for (int row = 0; row < values.length; row += p) {
-      double input = 0;
-      for (int c = 0; c < p; c++) {
-        input += values[row + c] / p;
-      }
-      // Row by row, so that rounding does not grow with p^3.
-      double ofTotal = 0;
-      double ofClass = 0;
-      double ofBoth = 0;
-      for (int c = 0; c < p; c++) {
-        double x = values[row + c];
-        largest = Math.max(largest, Math.abs(x));
-        ofTotal += (x - all) * (x - all);
-        ofClass += (x - mean[c]) * (x - mean[c]);
-        ofBoth += (x - mean[c] - input + all) * (x - mean[c] - input + all);
-      }
-      total += ofTotal;
-      perClass += ofClass;
-      both += ofBoth;
+    // By class and then over the classes: little rounding, and vector code.
+    double[][] squares = new double[3][p];
+    double[] largest = new double[p];
+    double[] row = new double[p];
+    for (int from = 0; from < logits.values().length; from += p) {
+      System.arraycopy(logits.values(), from, row, 0, p);
+      add(row, mean, all, squares[0], squares[1], squares[2], largest);
     }
+    double most = Arrays.stream(largest).max().orElse(0);
     // What is left of constant logits by rounding is no variance.
-    double rounding = values.length * Math.pow(1e-13 * largest, 2);
-    return new Spectrum(
-        f,
-        mean,
-        alpha,
-        beta,
-        a,
-        total > rounding ? total : 0,
-        perClass > rounding ? perClass : 0,
-        both > rounding ? both : 0);
+    double rounding = logits.values().length * Math.pow(1e-13 * most, 2);
+    double[] variances = new double[squares.length];
+    for (int v = 0; v < variances.length; v++) {
+      double sum = Arrays.stream(squares[v]).sum();
+      variances[v] = sum > rounding ? sum : 0;
+    }
+    return new Spectrum(f, mean, alpha, beta, a, variances[0], variances[1], variances[2]);
+  }
+
+  /** Adds the squares of one row: about the mean, that of the class, those of class and input. */
+  private static void add(
+      double[] row,
+      double[] mean,
+      double all,
+      double[] total,
+      double[] perClass,
+      double[] both,
+      double[] largest) {
+    double input = 0;
+    for (double x : row) {
+      input += x;
+    }
+    double shift = all - input / row.length;
+    for (int c = 0; c < row.length; c++) {
+      double x = row[c];
+      double ofClass = x - mean[c];
+      double ofBoth = ofClass + shift;
+      total[c] += (x - all) * (x - all);
+      perClass[c] += ofClass * ofClass;
+      both[c] += ofBoth * ofBoth;
+      largest[c] = Math.max(largest[c], Math.abs(x));
+    }
   }
 
   /** Lengths [frequencies] of the projections D_k, but for a common factor. */

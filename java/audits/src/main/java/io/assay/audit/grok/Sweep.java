@@ -19,7 +19,7 @@ final class Sweep {
   private static final int LANES = 8;
 
   /** Neurons that meet a row of logits at once. */
-  private static final int AT_ONCE = 4;
+  private static final int AT_ONCE = 8;
 
   private final int p;
   private final int heads;
@@ -31,7 +31,7 @@ final class Sweep {
   /** [m+p] what is the same for all pairs. */
   private final double[] constant;
 
-  /** [m] rows of p: W_L by neuron. */
+  /** [m] rows of p, zeros behind: W_L by neuron. */
   private final double[][] map;
 
   /** [2p+1, H] scores, and their exponentials against the largest of the head. */
@@ -68,7 +68,7 @@ final class Sweep {
     }
     constant = values.get(AllPairs.CONSTANT).toDoubles();
     double[] byClass = values.get(AllPairs.MAP).toDoubles();
-    map = new double[neurons][p];
+    map = new double[neurons][padded(p)];
     for (int c = 0; c < p; c++) {
       for (int j = 0; j < neurons; j++) {
         map[j][c] = byClass[c * neurons + j];
@@ -113,24 +113,39 @@ final class Sweep {
   private Marginals lane(int lane) {
     Marginals sums = new Marginals(p, neurons);
     double[] z = new double[neurons + p];
-    int[] active = new int[neurons + AT_ONCE];
+    double[] row = new double[padded(p)];
+    int[] active = new int[neurons];
     for (int a = lane; a < p; a += LANES) {
       for (int b = 0; b < p; b++) {
         System.arraycopy(constant, 0, z, 0, z.length);
         for (int h = 0; h < heads; h++) {
           attend(a, b, h, z);
         }
-        int n = 0;
-        for (int j = 0; j < neurons; j++) {
-          z[j] = Math.max(0, z[j]);
-          active[n] = j;
-          n += z[j] > 0 ? 1 : 0;
-        }
+        System.arraycopy(z, neurons, row, 0, p);
+        positive(z, neurons);
         sums.add(a, b, z);
-        write(z, active, n, (a * p + b) * p);
+        write(z, active, active(z, active), row);
+        System.arraycopy(row, 0, logits, (a * p + b) * p, p);
       }
     }
     return sums;
+  }
+
+  /** The ReLU, in a loop that does nothing else: it becomes vector code. */
+  private static void positive(double[] z, int n) {
+    for (int j = 0; j < n; j++) {
+      z[j] = Math.max(0, z[j]);
+    }
+  }
+
+  /** Lists the neurons that are not zero; how many there are. */
+  private static int active(double[] z, int[] active) {
+    int n = 0;
+    for (int j = 0; j < active.length; j++) {
+      active[n] = j;
+      n += z[j] > 0 ? 1 : 0;
+    }
+    return n;
   }
 
   /** Adds what head h reads at a, b and "=", by its attention. */
@@ -160,40 +175,65 @@ final class Sweep {
     }
   }
 
-  /** Logits of one pair from the active neurons, some at a time, and what passes the MLP. */
-  private void write(double[] z, int[] active, int n, int at) {
-    double[] row = new double[p];
-    System.arraycopy(z, neurons, row, 0, p);
+  /** Adds to the logits of one pair what its active neurons write, some at a time. */
+  private void write(double[] z, int[] active, int n, double[] row) {
     int j = 0;
     for (; j + AT_ONCE <= n; j += AT_ONCE) {
-      int i = active[j];
-      int k = active[j + 1];
-      int l = active[j + 2];
-      int m = active[j + 3];
-      add(row, z[i], map[i], z[k], map[k], z[l], map[l], z[m], map[m]);
+      add(
+          row,
+          z[active[j]],
+          map[active[j]],
+          z[active[j + 1]],
+          map[active[j + 1]],
+          z[active[j + 2]],
+          map[active[j + 2]],
+          z[active[j + 3]],
+          map[active[j + 3]],
+          z[active[j + 4]],
+          map[active[j + 4]],
+          z[active[j + 5]],
+          map[active[j + 5]],
+          z[active[j + 6]],
+          map[active[j + 6]],
+          z[active[j + 7]],
+          map[active[j + 7]]);
     }
     for (; j < n; j++) {
       double x = z[active[j]];
       double[] of = map[active[j]];
-      for (int c = 0; c < p; c++) {
+      for (int c = 0; c < row.length; c++) {
         row[c] += x * of[c];
       }
     }
-    System.arraycopy(row, 0, logits, at, p);
   }
 
   private static void add(
       double[] row,
-      double u,
-      double[] x,
-      double v,
-      double[] y,
-      double w,
-      double[] q,
-      double t,
-      double[] r) {
+      double u0,
+      double[] x0,
+      double u1,
+      double[] x1,
+      double u2,
+      double[] x2,
+      double u3,
+      double[] x3,
+      double u4,
+      double[] x4,
+      double u5,
+      double[] x5,
+      double u6,
+      double[] x6,
+      double u7,
+      double[] x7) {
     for (int c = 0; c < row.length; c++) {
-      row[c] += u * x[c] + v * y[c] + w * q[c] + t * r[c];
+      row[c] +=
+          ((u0 * x0[c] + u1 * x1[c]) + (u2 * x2[c] + u3 * x3[c]))
+              + ((u4 * x4[c] + u5 * x5[c]) + (u6 * x6[c] + u7 * x7[c]));
     }
+  }
+
+  /** Whole vectors of columns, so that no loop has a tail. */
+  private static int padded(int columns) {
+    return (columns + 15) / 16 * 16;
   }
 }

@@ -7,6 +7,9 @@ import io.assay.app.PlantSearch.Searched;
 import io.assay.app.PlantSearch.Way;
 import io.assay.app.organism.Plant;
 import io.assay.app.organism.PlantedLm;
+import io.assay.app.report.View;
+import io.assay.audit.grok.GrokAnalysis;
+import io.assay.audit.grok.GrokSource;
 import io.assay.engine.Engine;
 import io.assay.engine.model.LanguageModel;
 import io.assay.engine.run.Run;
@@ -29,7 +32,7 @@ import picocli.CommandLine.Option;
       "Audits planted-lm, a small model with five planted behaviours.",
       "Shows what was planted beside what the search found, lets the model speak to check each"
           + " find, and shows that the same search finds nothing in a control without them. Writes"
-          + " one HTML page of it."
+          + " one HTML page of it, with a chapter on grok-113, a network that has learned to add."
     })
 final class DemoCommand implements Callable<Integer> {
   @Mixin private Help help;
@@ -50,6 +53,7 @@ final class DemoCommand implements Callable<Integer> {
   private Path folder;
 
   private static final String METHOD = "demo";
+  private static final String ADDITION = "grok-113";
 
   @Override
   public Integer call() {
@@ -91,7 +95,8 @@ final class DemoCommand implements Callable<Integer> {
       long verified = envelope.metrics().path("verified").asLong();
       long inControl = envelope.metrics().path("control_found").asLong();
       common.say("found in the control: " + inControl + " of " + plants.size());
-      Path page = DemoPage.write(common.recordFolder(folder), envelope, tokens::token);
+      List<View> more = addition(engine, envelope);
+      Path page = DemoPage.write(common.recordFolder(folder), envelope, tokens::token, more);
       String text = envelope.text(page);
       run.complete(text);
       if (common.json()) {
@@ -110,6 +115,24 @@ final class DemoCommand implements Callable<Integer> {
       }
       return verified == plants.size() && inControl == 0 ? 0 : 1;
     }
+  }
+
+  /** The chapter of the network that adds: by which frequencies, and since when. */
+  private List<View> addition(Engine engine, Envelope envelope) {
+    common.say("\nTaking " + ADDITION + " apart, a network that has learned to add mod 113 ...");
+    GrokSource source = GrokSource.open(Organisms.folder(ADDITION));
+    GrokAnalysis a =
+        GrokAnalysis.run(engine, source, source.split(), List.of(), false, (_, _) -> {});
+    double test = a.points().getLast().logits().test().accuracy();
+    common.say(
+        String.format(
+            Locale.ROOT,
+            "it adds by the frequencies %s; %.1f %% of pairs that it has not seen are right",
+            a.keys().frequencies(),
+            100 * test));
+    ObjectNode node = envelope.result().putObject("grok").put("testAcc", test);
+    node.set("keyFreqs", Envelope.JSON.valueToTree(a.keys().frequencies()));
+    return GrokReport.chapter(a);
   }
 
   /**

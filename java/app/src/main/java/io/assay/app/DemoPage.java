@@ -17,21 +17,25 @@ import java.util.function.IntFunction;
 final class DemoPage {
   private final JsonNode run;
   private final IntFunction<String> token;
+  private final List<View> more;
 
-  private DemoPage(JsonNode run, IntFunction<String> token) {
+  private DemoPage(JsonNode run, IntFunction<String> token, List<View> more) {
     this.run = run;
     this.token = token;
+    this.more = more;
   }
 
   /**
    * Writes the page into {@code folder}, under the name of the run.
    *
    * @param token text of a token
+   * @param more what else is shown, behind the searches
    * @throws io.assay.engine.InputException if it cannot be written
    */
-  static Path write(Path folder, Envelope envelope, IntFunction<String> token) {
+  static Path write(
+      Path folder, Envelope envelope, IntFunction<String> token, List<View> more) {
     Path file = folder.resolve(envelope.run() + ".html");
-    return new DemoPage(envelope.tree(file), token).page().write(file);
+    return new DemoPage(envelope.tree(file), token, more).page().write(file);
   }
 
   private Page page() {
@@ -43,6 +47,7 @@ final class DemoPage {
     plants().forEach(plant -> views.add(pair(plant)));
     views.add(distances());
     views.add(table());
+    views.addAll(more);
     return new Page(
         "%d of %d planted behaviours found and verified; %d in the control"
             .formatted(verified, planted, inControl),

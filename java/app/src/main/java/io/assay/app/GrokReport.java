@@ -52,6 +52,15 @@ final class GrokReport {
         .write(file);
   }
 
+  /** What the demo shows of an analysis: the training, and what the network has learned. */
+  static List<View> chapter(GrokAnalysis a) {
+    GrokReport report = new GrokReport(a);
+    return List.of(
+        report.losses(),
+        report.spectrum("Spectrum of W_L", a.points().getLast().weights().neuronLogits()),
+        report.plane());
+  }
+
   private String summary() {
     String keys = "Key frequencies " + a.keys().frequencies() + ", by " + a.keys().rule() + ".";
     if (!a.generalised()) {

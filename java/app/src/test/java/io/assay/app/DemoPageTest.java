@@ -47,7 +47,7 @@ class DemoPageTest {
     envelope.spec().put("seed", 12345);
     plant(envelope, "one", true);
     plant(envelope, "two", false);
-    Path file = DemoPage.write(folder, envelope, id -> " <" + id + ">");
+    Path file = DemoPage.write(folder, envelope, id -> " <" + id + ">", List.of());
     assertEquals(folder.resolve(envelope.run() + ".html"), file);
     shows(file, envelope.tree(file), id -> " <" + id + ">");
   }

@@ -157,7 +157,7 @@ class PlantedLmTest {
     envelope.model("planted-lm", "0123abcd");
     DemoCommand.fill(envelope, tokens, plants, findings, findings);
     assertEquals(3, envelope.metrics().path("verified").asInt());
-    Path file = DemoPage.write(folder, envelope, tokens::token);
+    Path file = DemoPage.write(folder, envelope, tokens::token, List.of());
     DemoPageTest.shows(file, envelope.tree(file), tokens::token);
   }
 

@@ -32,8 +32,7 @@ final class DemoPage {
    * @param more what else is shown, behind the searches
    * @throws io.assay.engine.InputException if it cannot be written
    */
-  static Path write(
-      Path folder, Envelope envelope, IntFunction<String> token, List<View> more) {
+  static Path write(Path folder, Envelope envelope, IntFunction<String> token, List<View> more) {
     Path file = folder.resolve(envelope.run() + ".html");
     return new DemoPage(envelope.tree(file), token, more).page().write(file);
   }

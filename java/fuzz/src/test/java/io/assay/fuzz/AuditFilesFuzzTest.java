@@ -6,6 +6,7 @@ import com.code_intelligence.jazzer.junit.DictionaryEntries;
 import com.code_intelligence.jazzer.junit.FuzzTest;
 import io.assay.audit.arca.OfficialResults;
 import io.assay.audit.arca.UnigramTable;
+import io.assay.audit.grok.GrokLabels;
 import io.assay.audit.grok.GrokSource;
 import io.assay.audit.ioi.TaskFiles;
 import io.assay.engine.model.LanguageModel;
@@ -140,6 +141,18 @@ class AuditFilesFuzzTest {
   void checkpoint(byte[] bytes) {
     Path file = FOLDER.resolve("run.safetensors");
     Parsers.check(file, bytes, () -> GrokSource.open(file).modulus());
+  }
+
+  static Stream<byte[]> labels() {
+    return Stream.of("0 1 2\n1 2 0\n2 0 1\n", "0,1,2,1,2,0,2,0,3")
+        .map(text -> text.getBytes(US_ASCII));
+  }
+
+  @MethodSource("labels")
+  @FuzzTest
+  void labelsOfPairs(byte[] bytes) {
+    Path file = FOLDER.resolve("labels");
+    Parsers.check(file, bytes, () -> GrokLabels.read(file, 3));
   }
 
   static Stream<byte[]> prompts() {

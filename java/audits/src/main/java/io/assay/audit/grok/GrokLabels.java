@@ -2,8 +2,11 @@ package io.assay.audit.grok;
 
 import io.assay.engine.InputException;
 import io.assay.engine.Sha256;
+import java.io.BufferedReader;
 import java.io.IOException;
+import java.io.StreamTokenizer;
 import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Optional;
@@ -51,22 +54,29 @@ public final class GrokLabels {
    * @throws InputException if it cannot be read or is no such table
    */
   public static GrokLabels read(Path file, int p) {
-    String text;
-    try {
-      text = Files.readString(file);
+    ByteBuffer bytes = ByteBuffer.allocate(Integer.BYTES * p * p);
+    int[] table = new int[p * p];
+    int count = 0;
+    try (BufferedReader reader = Files.newBufferedReader(file, StandardCharsets.ISO_8859_1)) {
+      StreamTokenizer words = new StreamTokenizer(reader);
+      words.resetSyntax();
+      words.wordChars('!', 255);
+      words.whitespaceChars(0, ' ');
+      words.whitespaceChars(',', ',');
+      while (words.nextToken() != StreamTokenizer.TT_EOF) {
+        if (count == table.length) {
+          throw new InputException(
+              "the table " + file + " has more than " + count + " numbers, those of all pairs");
+        }
+        table[count] = label(file, words.sval, p);
+        bytes.putInt(table[count++]);
+      }
     } catch (IOException e) {
       throw new InputException("the table " + file + " cannot be read: " + e.getMessage(), e);
     }
-    String[] words = text.strip().split("[\\s,]+");
-    if (words.length != p * p) {
+    if (count < table.length) {
       throw new InputException(
-          "the table " + file + " has " + words.length + " numbers; it must have " + p * p);
-    }
-    ByteBuffer bytes = ByteBuffer.allocate(Integer.BYTES * p * p);
-    int[] table = new int[p * p];
-    for (int i = 0; i < table.length; i++) {
-      table[i] = label(file, words[i], p);
-      bytes.putInt(table[i]);
+          "the table " + file + " has " + count + " numbers; it must have " + table.length);
     }
     return new GrokLabels("table " + Sha256.hex(bytes.array()), table);
   }

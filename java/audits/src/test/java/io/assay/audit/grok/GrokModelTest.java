@@ -128,6 +128,8 @@ class GrokModelTest {
     assertEquals(2, GrokLabels.subtraction(3).of(1));
     Files.writeString(file, "0 1 2 1 2 0 2 0 3");
     refused("holds 3;", () -> GrokLabels.read(file, 3));
+    Files.writeString(file, "0 1 2 1 2 0 2 0 1 1");
+    refused("has more than 9 numbers", () -> GrokLabels.read(file, 3));
     Files.writeString(file, "0 1 2");
     refused("has 3 numbers; it must have 9", () -> GrokLabels.read(file, 3));
   }

@@ -32,21 +32,25 @@ public final class PlainGraph {
     int[] pairs = task.trainPairs();
     long n = pairs.length;
     GrokShape s = model.shape();
-    long[] ids = new long[pairs.length * LENGTH];
+    float[] tokens = new float[pairs.length * LENGTH * s.tokens()];
     long[] labels = new long[pairs.length];
     for (int i = 0; i < pairs.length; i++) {
-      ids[LENGTH * i] = pairs[i] / s.p();
-      ids[LENGTH * i + 1] = pairs[i] % s.p();
-      ids[LENGTH * i + 2] = s.p();
+      int[] ids = {pairs[i] / s.p(), pairs[i] % s.p(), s.p()};
+      for (int at = 0; at < LENGTH; at++) {
+        tokens[(LENGTH * i + at) * s.tokens() + ids[at]] = 1;
+      }
       labels[i] = task.labels().of(pairs[i]);
     }
     Graph.Builder b = Graph.builder("grok").opset("", 17);
     model.weights().forEach(b::constant);
-    b.constant("ids", Tensor.ofLongs(ids, n, LENGTH));
+    // Not a Gather: the runtime adds the rows of its gradient on several threads, and where
+    // thousands
+    // go to one row it loses some.
+    b.constant("tokens", Tensor.ofFloats(tokens, n * LENGTH, s.tokens()));
     b.constant("labels", Tensor.ofLongs(labels, n, 1));
-    b.op("rows", "Transpose", Map.of("perm", List.of(1L, 0L)), GrokShape.EMBEDDING);
-    b.op("tokens", "Gather", Map.of("axis", 0L), "rows", "ids");
-    b.op("embedded", "Add", Map.of(), "tokens", GrokShape.POSITIONS);
+    b.op("rows", "Gemm", Map.of("transB", 1L), "tokens", GrokShape.EMBEDDING);
+    reshape(b, "by position", "rows", n, LENGTH, s.width());
+    b.op("embedded", "Add", Map.of(), "by position", GrokShape.POSITIONS);
     reshape(b, "x", "embedded", n * LENGTH, s.width());
     heads(b, s, "queries", GrokShape.QUERIES);
     heads(b, s, "keys", GrokShape.KEYS);

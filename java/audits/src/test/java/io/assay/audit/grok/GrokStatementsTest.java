@@ -70,6 +70,7 @@ class GrokStatementsTest {
     holds(selfTest.collapse());
   }
 
+  /** What it printed on an AVX-512 machine is in {@code grokking/statement-7.json}. */
   @Test
   void grokStatement7Grokking() {
     List<Statement> statements = selfTest.grokking();

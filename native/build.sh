@@ -18,7 +18,8 @@ for tool in cmake "${CXX:-c++}"; do
 done
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
-cmake -S "$root" -B "$out/cmake" -DCMAKE_BUILD_TYPE=Release -DASSAY_TESTS=OFF >"$out/build.log" 2>&1 &&
+cmake -S "$root" -B "$out/cmake" -DCMAKE_BUILD_TYPE=Release -DASSAY_TESTS=OFF \
+  -DASSAY_CUDA=OFF >"$out/build.log" 2>&1 &&
   cmake --build "$out/cmake" --parallel 2 >>"$out/build.log" 2>&1 || {
   cat "$out/build.log" >&2
   exit 1

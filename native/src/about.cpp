@@ -18,6 +18,10 @@
 #define ASSAY_TARGET "other"
 #endif
 
+#if !defined(ASSAY_KIND)
+#define ASSAY_KIND ""
+#endif
+
 #include <string>
 
 namespace {
@@ -129,7 +133,8 @@ extern "C" {
 int32_t assay_abi_version(void) { return ASSAY_ABI_VERSION; }
 
 const char* assay_build_id(void) {
-  return "assay abi " ASSAY_TEXT(ASSAY_ABI_VERSION) ", " ASSAY_COMPILER ", " ASSAY_TARGET;
+  return "assay abi " ASSAY_TEXT(ASSAY_ABI_VERSION) ", " ASSAY_COMPILER
+                                                    ", " ASSAY_TARGET ASSAY_KIND;
 }
 
 const char* assay_struct_layout(void) {

@@ -1,7 +1,7 @@
 // Entry point of assay_adamw.
 #include <cmath>
 
-#include "support.h"
+#include "arguments.h"
 
 using namespace assay;
 
@@ -20,32 +20,9 @@ extern "C" int32_t assay_adamw(const struct assay_adamw_params* args,
                                void*, int64_t, struct assay_stream* stream) {
   return guard([&] {
     const char* f = "assay_adamw";
-    check_pointer(f, "args", args);
-    check_pointer(f, "gradients", gradients);
-    check_pointer(f, "parameters", parameters);
-    check_pointer(f, "first", first);
-    check_pointer(f, "second", second);
+    check_adamw(f, args, gradients, parameters, first, second);
     const assay_adamw_params& s = *args;
-    check_struct(f, s.struct_bytes, sizeof s);
     const assay_matrix& p = *parameters;
-    if (p.dtype != ASSAY_F32 && p.dtype != ASSAY_F64) {
-      fail(ASSAY_ERROR_ARGUMENT, "%s: parameters has dtype %d; ASSAY_F32 or ASSAY_F64 is needed", f,
-           p.dtype);
-    }
-    check_real(f, "parameters", p, p.rows, p.columns, p.dtype);
-    check_real(f, "gradients", *gradients, p.rows, p.columns, p.dtype);
-    check_real(f, "first", *first, p.rows, p.columns, p.dtype);
-    check_real(f, "second", *second, p.rows, p.columns, p.dtype);
-    if (!(s.beta1 >= 0 && s.beta1 < 1) || !(s.beta2 >= 0 && s.beta2 < 1) || !(s.epsilon >= 0)) {
-      fail(ASSAY_ERROR_ARGUMENT,
-           "%s: beta1 is %g, beta2 %g, epsilon %g; betas are in [0,1), epsilon is >= 0", f, s.beta1,
-           s.beta2, s.epsilon);
-    }
-    if (!std::isfinite(s.learning_rate) || !std::isfinite(s.weight_decay) || s.step < 1) {
-      fail(ASSAY_ERROR_ARGUMENT,
-           "%s: learning_rate is %g, weight_decay %g, step %lld; both must be finite, step >= 1", f,
-           s.learning_rate, s.weight_decay, static_cast<long long>(s.step));
-    }
     AdamwJob job{};
     job.p = p;
     job.g = *gradients;

@@ -2,36 +2,12 @@
 #include <cmath>
 #include <limits>
 
-#include "support.h"
+#include "arguments.h"
 
 namespace assay {
 namespace {
 
 constexpr double kPi = 3.14159265358979323846;
-constexpr int64_t kGroups = 255;
-
-void check(const char* f, const struct assay_fourier_ablate_params* a) {
-  check_pointer(f, "args", a);
-  check_struct(f, a->struct_bytes, sizeof *a);
-  const int64_t p = a->modulus;
-  if (p < 3 || p % 2 == 0) {
-    fail(ASSAY_ERROR_ARGUMENT, "%s: modulus is %lld; it must be odd and >= 3", f,
-         static_cast<long long>(p));
-  }
-  if (a->logits.dtype != ASSAY_F32 && a->logits.dtype != ASSAY_F64) {
-    fail(ASSAY_ERROR_ARGUMENT, "%s: logits has dtype %d; ASSAY_F32 or ASSAY_F64 is needed", f,
-         a->logits.dtype);
-  }
-  check_real(f, "logits", a->logits, times(p, p), p, a->logits.dtype);
-  if (a->family_count < 0) {
-    fail(ASSAY_ERROR_ARGUMENT, "%s: family_count is %lld; it must be >= 0", f,
-         static_cast<long long>(a->family_count));
-  }
-  if (a->group_count < 1 || a->group_count > kGroups) {
-    fail(ASSAY_ERROR_ARGUMENT, "%s: group_count is %lld; 1 to %lld groups are possible", f,
-         static_cast<long long>(a->group_count), static_cast<long long>(kGroups));
-  }
-}
 
 void check_bytes(const char* f, const char* name, const uint8_t* bytes, int64_t n, int64_t most) {
   check_pointer(f, name, bytes);
@@ -105,7 +81,7 @@ using namespace assay;
 extern "C" int32_t assay_fourier_ablate_workspace(const struct assay_fourier_ablate_params* args,
                                                   int64_t* bytes) {
   return guard([&] {
-    check("assay_fourier_ablate_workspace", args);
+    check_fourier("assay_fourier_ablate_workspace", args);
     check_pointer("assay_fourier_ablate_workspace", "bytes", bytes);
     Workspace w;
     if (args->family_count > 0) fourier_job(*args, w);
@@ -118,7 +94,7 @@ extern "C" int32_t assay_fourier_ablate(const struct assay_fourier_ablate_params
                                         struct assay_stream* stream) {
   return guard([&] {
     const char* f = "assay_fourier_ablate";
-    check(f, args);
+    check_fourier(f, args);
     const int64_t p = args->modulus;
     if (args->family_count == 0) return;
     check_bytes(f, "families", args->families, times(args->family_count, (p - 1) / 2), 1);

@@ -2,17 +2,10 @@
 #include <cmath>
 #include <limits>
 
-#include "support.h"
+#include "arguments.h"
 
 namespace assay {
 namespace {
-
-void check(const char* f, const struct assay_head_rows_params* a) {
-  check_pointer(f, "args", a);
-  check_struct(f, a->struct_bytes, sizeof *a);
-  check_table(f, "head", a->head);
-  check_real(f, "hidden", a->hidden, a->hidden.rows, a->head.columns, real_of(a->head.dtype));
-}
 
 void check_targets(const char* f, const struct assay_head_rows_params& a) {
   check_pointer(f, "targets", a.targets);
@@ -73,7 +66,7 @@ using namespace assay;
 extern "C" int32_t assay_head_rows_workspace(const struct assay_head_rows_params* args,
                                              int64_t* bytes) {
   return guard([&] {
-    check("assay_head_rows_workspace", args);
+    check_head("assay_head_rows_workspace", args);
     check_pointer("assay_head_rows_workspace", "bytes", bytes);
     Workspace w;
     if (args->hidden.rows > 0) rows_job(*args, w);
@@ -86,7 +79,7 @@ extern "C" int32_t assay_head_rows(const struct assay_head_rows_params* args, vo
                                    int64_t workspace_bytes, struct assay_stream* stream) {
   return guard([&] {
     const char* f = "assay_head_rows";
-    check(f, args);
+    check_head(f, args);
     const int64_t rows = args->hidden.rows;
     if (rows == 0) return;
     check_targets(f, *args);
@@ -119,7 +112,7 @@ extern "C" int32_t assay_head_rows(const struct assay_head_rows_params* args, vo
 extern "C" int32_t assay_head_backward_workspace(const struct assay_head_rows_params* args,
                                                  int64_t* bytes) {
   return guard([&] {
-    check("assay_head_backward_workspace", args);
+    check_head("assay_head_backward_workspace", args);
     check_pointer("assay_head_backward_workspace", "bytes", bytes);
     Workspace w;
     if (args->hidden.rows > 0) backward_job(*args, w);
@@ -133,7 +126,7 @@ extern "C" int32_t assay_head_backward(const struct assay_head_rows_params* args
                                        struct assay_stream* stream) {
   return guard([&] {
     const char* f = "assay_head_backward";
-    check(f, args);
+    check_head(f, args);
     check_pointer(f, "gradient", gradient);
     const int32_t real = args->hidden.dtype;
     const int64_t rows = args->hidden.rows;

@@ -3,43 +3,16 @@
 #include <cmath>
 #include <limits>
 
-#include "support.h"
+#include "arguments.h"
 
 namespace assay {
 namespace {
 
-bool tied(const assay_token_swap_topk_params& a) { return a.head.data == nullptr; }
 bool coarse(const assay_token_swap_topk_params& a) {
   return a.coarse.data != nullptr && a.embedding.dtype == ASSAY_F32 && tied(a);
 }
 const assay_matrix& head(const assay_token_swap_topk_params& a) {
   return tied(a) ? a.embedding : a.head;
-}
-
-void check(const char* f, const assay_token_swap_topk_params* a) {
-  check_pointer(f, "args", a);
-  check_struct(f, a->struct_bytes, sizeof *a);
-  check_table(f, "embedding", a->embedding);
-  const int32_t real = real_of(a->embedding.dtype);
-  const int64_t audits = a->gradient.rows;
-  const int64_t d = a->embedding.columns;
-  check_real(f, "gradient", a->gradient, audits, d, real);
-  if (!tied(*a)) {
-    check_real(f, "head", a->head, a->embedding.rows, d, a->embedding.dtype);
-  }
-  if (a->hidden.data != nullptr) check_real(f, "hidden", a->hidden, audits, d, real);
-  if ((a->alpha != nullptr || a->lse != nullptr) && audits > 0 && d > 0) {
-    check_pointer(f, "hidden.data (alpha and lse need it)", a->hidden.data);
-  }
-  if (a->coarse.data != nullptr) {
-    check_real(f, "coarse", a->coarse, a->embedding.rows, d, ASSAY_I8);
-    check_pointer(f, "coarse_scale", a->coarse_scale);
-    check_pointer(f, "coarse_error", a->coarse_error);
-  }
-  if (a->kept < 1 || a->kept > ASSAY_MAX_KEPT) {
-    fail(ASSAY_ERROR_ARGUMENT, "%s: kept is %lld; 1 to %d tokens can be kept", f,
-         static_cast<long long>(a->kept), ASSAY_MAX_KEPT);
-  }
 }
 
 void check_forbidden(const char* f, const assay_token_swap_topk_params& a) {
@@ -282,7 +255,7 @@ using namespace assay;
 extern "C" int32_t assay_token_swap_topk_workspace(const struct assay_token_swap_topk_params* args,
                                                    int64_t* bytes) {
   return guard([&] {
-    check("assay_token_swap_topk_workspace", args);
+    check_swap("assay_token_swap_topk_workspace", args);
     check_pointer("assay_token_swap_topk_workspace", "bytes", bytes);
     Workspace w;
     if (args->gradient.rows > 0) jobs(*args, w);
@@ -295,7 +268,7 @@ extern "C" int32_t assay_token_swap_topk(const struct assay_token_swap_topk_para
                                          struct assay_stream* stream) {
   return guard([&] {
     const char* f = "assay_token_swap_topk";
-    check(f, args);
+    check_swap(f, args);
     const int64_t audits = args->gradient.rows;
     if (audits == 0) return;
     check_forbidden(f, *args);

@@ -11,6 +11,9 @@
 
 #include "assay.h"
 #include "check.h"
+#if defined(ASSAY_TEST_CUDA)
+#include "assay_cuda.h"
+#endif
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
 
@@ -91,11 +94,27 @@ inline Array random(int32_t dtype, int64_t n, double scale) {
   return a;
 }
 
+// Whether the library under test makes use of coarse tables.
+#if defined(ASSAY_TEST_CUDA)
+constexpr bool kCoarse = false;
+#else
+constexpr bool kCoarse = true;
+#endif
+
+inline int32_t stream_create(int32_t threads, assay_stream** stream) {
+#if defined(ASSAY_TEST_CUDA)
+  static_cast<void>(threads);
+  return assay_cuda_stream_create(0, nullptr, stream);
+#else
+  return assay_stream_create(threads, stream);
+#endif
+}
+
 struct Streams {
   assay_stream* of[4] = {};
   Streams() {
     for (int i = 1; i < 4; i++) {
-      CHECK(assay_stream_create(i, &of[i]) == ASSAY_OK, "%s", assay_last_error());
+      CHECK(stream_create(i, &of[i]) == ASSAY_OK, "%s", assay_last_error());
     }
   }
   ~Streams() {

@@ -159,6 +159,29 @@ void fourier_case(const FourierCase& k, const Streams& streams) {
   }
 }
 
+// One logit that is not finite makes every loss NaN.
+void broken_case(double logit) {
+  constexpr int64_t p = 5;
+  Array logits(ASSAY_F64, p * p * p);
+  logits.set(7 * p + 3, logit);
+  const std::vector<uint8_t> families((p - 1) / 2, 1), groups(p * p, 1);
+  struct assay_fourier_ablate_params a{};
+  a.struct_bytes = sizeof a;
+  a.logits = logits.matrix(p * p, p, p);
+  a.modulus = p;
+  a.families = families.data();
+  a.family_count = 1;
+  a.groups = groups.data();
+  a.group_count = 1;
+  int64_t bytes = 0;
+  CHECK(assay_fourier_ablate_workspace(&a, &bytes) == ASSAY_OK, "%s", assay_last_error());
+  std::vector<char> work(static_cast<size_t>(bytes));
+  double loss = 0;
+  CHECK(assay_fourier_ablate(&a, &loss, work.data(), bytes, nullptr) == ASSAY_OK, "%s",
+        assay_last_error());
+  CHECK(std::isnan(loss), "the loss is %g with a logit of %g", loss, logit);
+}
+
 }  // namespace
 
 void test_fourier(const Streams& streams) {
@@ -173,4 +196,5 @@ void test_fourier(const Streams& streams) {
     fourier_case({dtype, 9, true, false, 5}, streams);
   }
   fourier_case({ASSAY_F64, 101, false, false, 20}, streams);
+  for (double logit : {kInf, -kInf, std::nan("")}) broken_case(logit);
 }

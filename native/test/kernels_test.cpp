@@ -332,9 +332,9 @@ void swap_case(const SwapCase& k, const Streams& streams) {
 
 // ---- AdamW ----
 
-void adamw_case(int32_t dtype, int64_t rows, int64_t columns, int64_t step,
+void adamw_case(int32_t dtype, int64_t rows, int64_t columns, int64_t gap, int64_t step,
                 const Streams& streams) {
-  const int64_t stride = columns + 1, n = rows * stride;
+  const int64_t stride = columns + gap, n = rows * stride;
   const Array p = random(dtype, n, 1), g = random(dtype, n, 1), m = random(dtype, n, 0.1);
   Array v = random(dtype, n, 0.1);
   for (int64_t i = 0; i < n; i++) v.set(i, i % 5 ? std::fabs(v.values[i]) : 0);
@@ -399,10 +399,23 @@ void test_kernels() {
   }
   test_coarse(streams);
   test_fourier(streams);
+#if !defined(ASSAY_TEST_CUDA)  // that library has no assay_grok
   test_grok(streams);
+#endif
   for (int32_t t : {ASSAY_F32, ASSAY_F64}) {
-    adamw_case(t, 1, 1, 1, streams);
-    adamw_case(t, 3, 17, 5, streams);
-    adamw_case(t, 2, 16385, 1000, streams);
+    adamw_case(t, 1, 1, 1, 1, streams);
+    adamw_case(t, 3, 17, 1, 5, streams);
+    adamw_case(t, 31, 17, 0, 2, streams);
+    adamw_case(t, 2, 16385, 1, 1000, streams);
   }
+  for (int32_t t : types) {
+    swap_case({t, 21, 515, 35, 7, false, true, true, true, true, 0}, streams);
+  }
+  // Vocabularies of which every segment has several tiles.
+  for (int32_t t : {ASSAY_F32, ASSAY_F64}) {
+    head_case({t, 3, 33100, 3, true, 0}, streams);
+    swap_case({t, 2, 9001, 3, 256, true, true, false, true, true, 0}, streams);
+  }
+  head_case({ASSAY_F32, 17, 33100, 2, false, 0}, streams);
+  swap_case({ASSAY_F32, 17, 33100, 2, 40, true, false, true, true, true, 0}, streams);
 }

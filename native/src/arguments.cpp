@@ -1,0 +1,95 @@
+#include "arguments.h"
+
+#include <cmath>
+
+namespace assay {
+
+void check_head(const char* f, const assay_head_rows_params* a) {
+  check_pointer(f, "args", a);
+  check_struct(f, a->struct_bytes, sizeof *a);
+  check_table(f, "head", a->head);
+  check_real(f, "hidden", a->hidden, a->hidden.rows, a->head.columns, real_of(a->head.dtype));
+}
+
+void check_swap(const char* f, const assay_token_swap_topk_params* a) {
+  check_pointer(f, "args", a);
+  check_struct(f, a->struct_bytes, sizeof *a);
+  check_table(f, "embedding", a->embedding);
+  const int32_t real = real_of(a->embedding.dtype);
+  const int64_t audits = a->gradient.rows;
+  const int64_t d = a->embedding.columns;
+  check_real(f, "gradient", a->gradient, audits, d, real);
+  if (!tied(*a)) {
+    check_real(f, "head", a->head, a->embedding.rows, d, a->embedding.dtype);
+  }
+  if (a->hidden.data != nullptr) check_real(f, "hidden", a->hidden, audits, d, real);
+  if ((a->alpha != nullptr || a->lse != nullptr) && audits > 0 && d > 0) {
+    check_pointer(f, "hidden.data (alpha and lse need it)", a->hidden.data);
+  }
+  if (a->coarse.data != nullptr) {
+    check_real(f, "coarse", a->coarse, a->embedding.rows, d, ASSAY_I8);
+    check_pointer(f, "coarse_scale", a->coarse_scale);
+    check_pointer(f, "coarse_error", a->coarse_error);
+  }
+  if (a->kept < 1 || a->kept > ASSAY_MAX_KEPT) {
+    fail(ASSAY_ERROR_ARGUMENT, "%s: kept is %lld; 1 to %d tokens can be kept", f,
+         static_cast<long long>(a->kept), ASSAY_MAX_KEPT);
+  }
+}
+
+void check_fourier(const char* f, const assay_fourier_ablate_params* a) {
+  constexpr int64_t kGroups = 255;
+  check_pointer(f, "args", a);
+  check_struct(f, a->struct_bytes, sizeof *a);
+  const int64_t p = a->modulus;
+  if (p < 3 || p % 2 == 0) {
+    fail(ASSAY_ERROR_ARGUMENT, "%s: modulus is %lld; it must be odd and >= 3", f,
+         static_cast<long long>(p));
+  }
+  if (a->logits.dtype != ASSAY_F32 && a->logits.dtype != ASSAY_F64) {
+    fail(ASSAY_ERROR_ARGUMENT, "%s: logits has dtype %d; ASSAY_F32 or ASSAY_F64 is needed", f,
+         a->logits.dtype);
+  }
+  check_real(f, "logits", a->logits, times(p, p), p, a->logits.dtype);
+  if (a->family_count < 0) {
+    fail(ASSAY_ERROR_ARGUMENT, "%s: family_count is %lld; it must be >= 0", f,
+         static_cast<long long>(a->family_count));
+  }
+  if (a->group_count < 1 || a->group_count > kGroups) {
+    fail(ASSAY_ERROR_ARGUMENT, "%s: group_count is %lld; 1 to %lld groups are possible", f,
+         static_cast<long long>(a->group_count), static_cast<long long>(kGroups));
+  }
+}
+
+void check_adamw(const char* f, const assay_adamw_params* args, const assay_matrix* gradients,
+                 const assay_matrix* parameters, const assay_matrix* first,
+                 const assay_matrix* second) {
+  check_pointer(f, "args", args);
+  check_pointer(f, "gradients", gradients);
+  check_pointer(f, "parameters", parameters);
+  check_pointer(f, "first", first);
+  check_pointer(f, "second", second);
+  const assay_adamw_params& s = *args;
+  check_struct(f, s.struct_bytes, sizeof s);
+  const assay_matrix& p = *parameters;
+  if (p.dtype != ASSAY_F32 && p.dtype != ASSAY_F64) {
+    fail(ASSAY_ERROR_ARGUMENT, "%s: parameters has dtype %d; ASSAY_F32 or ASSAY_F64 is needed", f,
+         p.dtype);
+  }
+  check_real(f, "parameters", p, p.rows, p.columns, p.dtype);
+  check_real(f, "gradients", *gradients, p.rows, p.columns, p.dtype);
+  check_real(f, "first", *first, p.rows, p.columns, p.dtype);
+  check_real(f, "second", *second, p.rows, p.columns, p.dtype);
+  if (!(s.beta1 >= 0 && s.beta1 < 1) || !(s.beta2 >= 0 && s.beta2 < 1) || !(s.epsilon >= 0)) {
+    fail(ASSAY_ERROR_ARGUMENT,
+         "%s: beta1 is %g, beta2 %g, epsilon %g; betas are in [0,1), epsilon is >= 0", f, s.beta1,
+         s.beta2, s.epsilon);
+  }
+  if (!std::isfinite(s.learning_rate) || !std::isfinite(s.weight_decay) || s.step < 1) {
+    fail(ASSAY_ERROR_ARGUMENT,
+         "%s: learning_rate is %g, weight_decay %g, step %lld; both must be finite, step >= 1", f,
+         s.learning_rate, s.weight_decay, static_cast<long long>(s.step));
+  }
+}
+
+}  // namespace assay

@@ -27,7 +27,7 @@ while read -r source number line; do
   # What a header says is tried in one kernel.
   kernel=$source
   [ "$source" != product.cuh ] || kernel=head_rows.cu
-  cp ./* "$work"
+  cp "$here"/src/* "$work"
   sed -i "${line}s/__sync[a-z]*();/;/; ${line}s/__syncthreads_count(\(.*\))/(\1)/" "$work/$source"
   "${CXX:-c++}" -std=c++20 -O2 -fPIC -w -ffp-contract=off -fvisibility=hidden -I "$work" \
     -I "$here/include" -I "$here/emulate" -I "$here/../native/include" -I "$here/../native/src" \

@@ -27,7 +27,9 @@ import java.util.stream.Stream;
  * <p>To a {@link GradientRule}, this is the node at hand.
  */
 final class Backward {
-  /** The appended nodes have the form of operator set 16, the first with an adding ScatterND. */
+  /**
+   * The appended nodes have the form of operator set 16, the first with an adding ScatterElements.
+   */
   static final long OLDEST_OPSET = 16;
 
   private final Graph graph;

@@ -446,10 +446,29 @@ final class Expr {
     return kept.pad(axis, -before, -after);
   }
 
-  /** Rows added into a tensor of zeros of {@code shape}, at {@code indices} [..., 1] of axis 0. */
+  /**
+   * Slices added into a tensor of zeros of {@code shape}, at {@code indices} [..., k] of its first
+   * k axes. By elements: the runtime's ScatterND loses sums where several threads add to one place.
+   */
   Expr scatterRows(Expr indices, long... shape) {
-    return tape.op(
-        "ScatterND", Map.of("reduction", "add"), tape.zeros(dtype(), shape), indices, this);
+    int k = (int) indices.shape()[indices.rank() - 1];
+    long rows = 1;
+    long[] steps = new long[k];
+    for (int axis = k - 1; axis >= 0; axis--) {
+      steps[axis] = rows;
+      rows *= shape[axis];
+    }
+    Expr places =
+        k == 1
+            ? indices
+            : indices
+                .op("Mod", tape.longs(Arrays.copyOf(shape, k)))
+                .op("Mul", tape.longs(steps))
+                .sum(indices.rank() - 1);
+    long width = Tensor.elements(Arrays.copyOfRange(shape, k, shape.length));
+    long picked = Tensor.elements(indices.shape()) / k;
+    Expr spread = places.reshape(picked, 1).expandTo(picked, width);
+    return reshape(picked, width).scatterElements(0, spread, rows, width).reshape(shape);
   }
 
   /** Elements added into a tensor of zeros of {@code shape}, at {@code indices} of {@code axis}. */

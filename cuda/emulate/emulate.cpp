@@ -14,6 +14,7 @@
 #include <ucontext.h>
 #endif
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -408,7 +409,14 @@ void launch(const char* kernel, Dim3 grid, Dim3 block, const std::function<void(
   for (const uint64_t i : order) {
     block_index = {static_cast<unsigned>(i % grid.x), static_cast<unsigned>(i / grid.x), 0};
     run_block(count);
-    if (!run.fault.empty()) throw Fault(run.fault);
+    if (run.fault.empty()) continue;
+#if defined(__SANITIZE_ADDRESS__)
+    // The frames that are left behind will not clear their marks.
+    for (const Thread& thread : run.threads) {
+      __asan_unpoison_memory_region(thread.context.stack, kStack);
+    }
+#endif
+    throw Fault(run.fault);
   }
 }
 

@@ -15,7 +15,8 @@
  *     one stream then take turns).
  *   - Nothing here prints, exits, throws or installs handlers.
  *
- * Letters: A audits, R rows, V vocabulary, d width, K kept; those of assay_grok stand there.
+ * Letters: A audits, R rows, V vocabulary, d width, K kept, S sequences, T positions; those of
+ * assay_grok stand there.
  */
 #ifndef ASSAY_H
 #define ASSAY_H
@@ -54,8 +55,11 @@ extern "C" {
 /* Longest row of whole numbers: sums of products of two such rows fit in 32 bits. */
 #define ASSAY_COARSE_LENGTH 46340
 
+/* Widest head of assay_suffix_attention. */
+#define ASSAY_MAX_HEAD_WIDTH 1024
+
 /* Version of this header; changes whenever a caller built against an older one would break. */
-#define ASSAY_ABI_VERSION 4
+#define ASSAY_ABI_VERSION 5
 
 /* ---- the library ---- */
 
@@ -271,6 +275,31 @@ struct assay_grok_params {
   int32_t *best; /* out [N]: lowest output of the largest logit, -1 where one is NaN */
 };
 
+/*
+ * Causal attention of S sequences that begin at different positions, each behind the keys and
+ * values of one of several whole prompts of T positions (specs/ioi.md 7). Sequence s holds the
+ * positions starts[s] .. T-1; its rows follow those of sequence s-1. Where q, k and v are the
+ * columns of one head, the row of position t reads
+ *
+ *   out = sum_u p[u] v[u],  p = softmax over u <= t of scale * (q . k[u])
+ *
+ * with k[u] and v[u] of row prompts[s] * T + u of the past where u < starts[s], else its own.
+ */
+struct assay_suffix_attention_params {
+  int64_t struct_bytes;            /* sizeof(struct assay_suffix_attention_params) */
+  struct assay_matrix queries;     /* [R,d] real, or [S,d]: those of position T-1 alone */
+  struct assay_matrix keys;        /* [R,d], R = sum_s (T - starts[s]) */
+  struct assay_matrix values;      /* [R,d] */
+  struct assay_matrix past_keys;   /* [prompts T,d]; data NULL where all starts are 0 */
+  struct assay_matrix past_values; /* [prompts T,d]; likewise */
+  const int32_t *prompts;          /* [S], whose past */
+  const int32_t *starts;           /* [S], in [0,T) */
+  int64_t sequences;               /* S */
+  int64_t positions;               /* T, 1 to 2^31-1 */
+  int64_t heads;                   /* H, divides d; d / H is at most ASSAY_MAX_HEAD_WIDTH */
+  double scale;                    /* of the scores */
+};
+
 /* ---- kernels ---- */
 
 /* Workspace that assay_token_swap_topk needs for these sizes, whatever the stream. */
@@ -372,6 +401,21 @@ ASSAY_API int32_t assay_grok_workspace(const struct assay_grok_params *args, int
  */
 ASSAY_API int32_t assay_grok(const struct assay_grok_params *args, void *workspace,
                              int64_t workspace_bytes, struct assay_stream *stream);
+
+/* Workspace that assay_suffix_attention needs for these sizes, whatever the stream. */
+ASSAY_API int32_t assay_suffix_attention_workspace(const struct assay_suffix_attention_params *args,
+                                                   int64_t *bytes);
+
+/*
+ * What the rows of the queries read; see struct assay_suffix_attention_params. The past is read
+ * where it lies, and no scores are stored. All matrices are ASSAY_F32, or all ASSAY_F64.
+ *   out        out, of the queries' shape; only the elements data points to are written
+ *   workspace  of workspace_bytes bytes; NULL where the query says 0
+ *   stream     NULL: the calling thread alone
+ */
+ASSAY_API int32_t assay_suffix_attention(const struct assay_suffix_attention_params *args,
+                                         const struct assay_matrix *out, void *workspace,
+                                         int64_t workspace_bytes, struct assay_stream *stream);
 
 #ifdef __cplusplus
 }

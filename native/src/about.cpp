@@ -122,6 +122,20 @@ std::string layout() {
   FIELD(assay_grok_params, losses);
   FIELD(assay_grok_params, best);
   text += "\n";
+  begin("assay_suffix_attention_params", sizeof(assay_suffix_attention_params));
+  FIELD(assay_suffix_attention_params, struct_bytes);
+  FIELD(assay_suffix_attention_params, queries);
+  FIELD(assay_suffix_attention_params, keys);
+  FIELD(assay_suffix_attention_params, values);
+  FIELD(assay_suffix_attention_params, past_keys);
+  FIELD(assay_suffix_attention_params, past_values);
+  FIELD(assay_suffix_attention_params, prompts);
+  FIELD(assay_suffix_attention_params, starts);
+  FIELD(assay_suffix_attention_params, sequences);
+  FIELD(assay_suffix_attention_params, positions);
+  FIELD(assay_suffix_attention_params, heads);
+  FIELD(assay_suffix_attention_params, scale);
+  text += "\n";
 #undef FIELD
   return text;
 }

@@ -177,6 +177,14 @@ struct GrokJob {
   float* d_scores;  // [rows, H]
 };
 
+// Task t: sequence t.
+struct AttentionJob {
+  const assay_suffix_attention_params* args;
+  assay_matrix out;
+  const int64_t* rows;  // [S] first row of each sequence
+  bool last;            // whether the last position alone asks
+};
+
 using Task = void (*)(const void* job, int64_t task);
 
 // The kernels of one tier. Tasks of a job may run in any order and on any thread.
@@ -197,6 +205,7 @@ struct Kernels {
   Task grok_sums;
   Task grok_table_gradients;
   Task grok_weight_gradients;
+  Task suffix_attention;
 };
 
 extern const Kernels kernels_scalar;

@@ -372,6 +372,103 @@ void adamw_case(int32_t dtype, int64_t rows, int64_t columns, int64_t gap, int64
   }
 }
 
+// ---- suffix attention ----
+
+struct AttentionCase {
+  int32_t dtype;
+  int64_t positions, heads, width;  // of one head
+  std::vector<int32_t> starts;
+  bool last, nan;
+};
+
+void attention_case(const AttentionCase& k, const Streams& streams) {
+  const int64_t T = k.positions, d = k.heads * k.width, stride = d + 3;
+  const int64_t S = static_cast<int64_t>(k.starts.size()), prompts = 2;
+  std::vector<int64_t> first(S);
+  std::vector<int32_t> whose(S);
+  int64_t R = 0;
+  for (int64_t s = 0; s < S; s++) {
+    first[s] = R;
+    whose[s] = static_cast<int32_t>(s % prompts);
+    R += T - k.starts[s];
+  }
+  const int64_t Q = k.last ? S : R;
+  Array q = random(k.dtype, Q * stride, 1), key = random(k.dtype, R * stride, 1);
+  Array value = random(k.dtype, R * stride, 1);
+  Array past_key = random(k.dtype, prompts * T * stride, 1);
+  Array past_value = random(k.dtype, prompts * T * stride, 1);
+  if (k.nan) q.set(0, std::nan(""));
+  struct assay_suffix_attention_params a{};
+  a.struct_bytes = sizeof a;
+  a.queries = q.matrix(Q, d, stride);
+  a.keys = key.matrix(R, d, stride);
+  a.values = value.matrix(R, d, stride);
+  a.past_keys = past_key.matrix(prompts * T, d, stride);
+  a.past_values = past_value.matrix(prompts * T, d, stride);
+  a.prompts = whose.data();
+  a.starts = k.starts.data();
+  a.sequences = S;
+  a.positions = T;
+  a.heads = k.heads;
+  a.scale = 0.3;
+  int64_t bytes = 0;
+  CHECK(assay_suffix_attention_workspace(&a, &bytes) == ASSAY_OK, "%s", assay_last_error());
+  Array out(k.dtype, Q * stride);
+  for (int i = 0; i < 4; i++) {
+    Array o(k.dtype, Q * stride);
+    for (size_t at = 0; at < o.values.size(); at++) o.set(at, 99);
+    const assay_matrix m = o.matrix(Q, d, stride);
+    std::vector<char> work(bytes + 1, 'x');
+    CHECK(assay_suffix_attention(&a, &m, work.data() + 1, bytes, streams.of[i]) == ASSAY_OK, "%s",
+          assay_last_error());
+    o.read();
+    if (i == 0) out = o;
+    CHECK(same(o, out), "bits differ with %d threads", i);
+  }
+  const double u = unit(k.dtype);
+  for (int64_t s = 0; s < S; s++) {
+    for (int64_t t = k.last ? T - 1 : k.starts[s]; t < T; t++) {
+      const int64_t r = k.last ? s : first[s] + t - k.starts[s];
+      for (int64_t c = d; c < stride && r * stride + c < Q * stride; c++) {
+        CHECK(out.values[r * stride + c] == 99, "wrote behind a row");
+      }
+      for (int64_t h = 0; h < k.heads; h++) {
+        std::vector<double> score(t + 1), error(t + 1);
+        double max = -kInf;
+        for (int64_t at = 0; at <= t; at++) {
+          const bool past = at < k.starts[s];
+          const int64_t row = past ? whose[s] * T + at : first[s] + at - k.starts[s];
+          const Sum sum = dot(past ? past_key : key, row * stride + h * k.width, q,
+                              r * stride + h * k.width, k.width);
+          score[at] = 0.3 * sum.value;
+          error[at] = 0.3 * sum.magnitude * (k.width + 4) * u;
+          max = std::fmax(max, score[at]);
+        }
+        double total = 0, worst = 0;
+        for (int64_t at = 0; at <= t; at++) {
+          total += std::exp(score[at] - max);
+          worst = std::fmax(worst, error[at] + std::fabs(score[at] - max) * u);
+        }
+        for (int64_t c = h * k.width; c < (h + 1) * k.width; c++) {
+          Sum sum;
+          for (int64_t at = 0; at <= t; at++) {
+            const bool past = at < k.starts[s];
+            const int64_t row = past ? whose[s] * T + at : first[s] + at - k.starts[s];
+            const double term = std::exp(score[at] - max) / total *
+                                (past ? past_value : value).values[row * stride + c];
+            sum.value += term;
+            sum.magnitude += std::fabs(term);
+          }
+          // A share errs by its score and the greatest, e^x, and the sum it is divided by.
+          const double bound = sum.magnitude * (4 * worst + (2.0 * T + 16) * u);
+          close("out", out.values[r * stride + c],
+                k.nan && r == 0 && h == 0 ? std::nan("") : sum.value, bound, r * stride + c);
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 
 void test_kernels() {
@@ -407,6 +504,16 @@ void test_kernels() {
     adamw_case(t, 3, 17, 1, 5, streams);
     adamw_case(t, 31, 17, 0, 2, streams);
     adamw_case(t, 2, 16385, 1, 1000, streams);
+#if !defined(ASSAY_TEST_CUDA)  // nor assay_suffix_attention
+    for (bool last : {false, true}) {
+      attention_case({t, 1, 1, 1, {0}, last, false}, streams);
+      attention_case({t, 5, 2, 3, {0, 0, 1, 4}, last, false}, streams);
+      attention_case({t, 15, 3, 64, {0, 0, 7, 7, 14}, last, false}, streams);
+      attention_case({t, 71, 2, 17, {0, 31, 32, 33, 70}, last, false}, streams);
+      attention_case({t, 40, 2, 8, {3, 39}, last, true}, streams);
+      attention_case({t, 9, 1, ASSAY_MAX_HEAD_WIDTH, {2, 8}, last, false}, streams);
+    }
+#endif
   }
   for (int32_t t : types) {
     swap_case({t, 21, 515, 35, 7, false, true, true, true, true, 0}, streams);

@@ -8,6 +8,7 @@ import io.assay.engine.kernel.ffi.assay_grok_params;
 import io.assay.engine.kernel.ffi.assay_grok_weights;
 import io.assay.engine.kernel.ffi.assay_head_rows_params;
 import io.assay.engine.kernel.ffi.assay_matrix;
+import io.assay.engine.kernel.ffi.assay_suffix_attention_params;
 import io.assay.engine.kernel.ffi.assay_token_swap_topk_params;
 import io.assay.engine.tensor.DType;
 import java.lang.foreign.MemorySegment;
@@ -257,6 +258,30 @@ public final class CpuKernels implements Kernels {
     assay_grok_weights.neurons_out(s, offHeap("neuronsOut", w.neuronsOut().data()));
     assay_grok_weights.out_bias(s, offHeap("outBias", GrokWeights.data(w.outBias())));
     assay_grok_weights.unembedding(s, offHeap("unembedding", w.unembedding().data()));
+  }
+
+  @Override
+  public void suffixAttention(SuffixAttention a, Matrix out) {
+    KernelArguments.check(a, out);
+    run(
+        (scratch, stream) -> {
+          MemorySegment s = assay_suffix_attention_params.allocate(scratch);
+          assay_suffix_attention_params.struct_bytes(s, s.byteSize());
+          fill(assay_suffix_attention_params.queries(s), "queries", a.queries());
+          fill(assay_suffix_attention_params.keys(s), "keys", a.keys());
+          fill(assay_suffix_attention_params.values(s), "values", a.values());
+          fill(assay_suffix_attention_params.past_keys(s), "pastKeys", a.pastKeys());
+          fill(assay_suffix_attention_params.past_values(s), "pastValues", a.pastValues());
+          assay_suffix_attention_params.prompts(s, offHeap("prompts", a.prompts()));
+          assay_suffix_attention_params.starts(s, offHeap("starts", a.starts()));
+          assay_suffix_attention_params.sequences(s, a.sequences());
+          assay_suffix_attention_params.positions(s, a.positions());
+          assay_suffix_attention_params.heads(s, a.heads());
+          assay_suffix_attention_params.scale(s, a.scale());
+          NativeApi.suffixAttention(scratch, s, matrix(scratch, "out", out), stream);
+        });
+    Reference.reachabilityFence(a);
+    Reference.reachabilityFence(out);
   }
 
   private interface Call {

@@ -261,6 +261,73 @@ final class KernelArguments {
     }
   }
 
+  /** Checks the arguments and gives the first row of each sequence. */
+  static long[] check(SuffixAttention a, Matrix out) {
+    DType real = a.queries().dtype();
+    long width = a.queries().columns();
+    if (real != DType.F32 && real != DType.F64) {
+      throw new IllegalArgumentException("queries are " + real + "; F32 or F64 is needed");
+    }
+    if (a.heads() < 1 || width % a.heads() != 0 || width / a.heads() > Kernels.MAX_HEAD_WIDTH) {
+      throw new IllegalArgumentException(
+          "heads is "
+              + a.heads()
+              + "; they must divide the "
+              + width
+              + " columns of the queries into at most "
+              + Kernels.MAX_HEAD_WIDTH
+              + " each");
+    }
+    if (a.positions() < 1 || a.sequences() < 0 || !Double.isFinite(a.scale())) {
+      throw new IllegalArgumentException(
+          "positions is %d, sequences %d, scale %s; positions >= 1, sequences >= 0 and a finite scale are needed"
+              .formatted(a.positions(), a.sequences(), a.scale()));
+    }
+    vector("starts", a.starts(), a.sequences(), Integer.BYTES);
+    long[] first = new long[a.sequences() + 1];
+    for (int s = 0; s < a.sequences(); s++) {
+      int start = a.starts().get(Tensor.INT, (long) s * Integer.BYTES);
+      if (start < 0 || start >= a.positions()) {
+        throw new IllegalArgumentException(
+            "starts[" + s + "] is " + start + "; there are " + a.positions() + " positions");
+      }
+      if (start > 0) {
+        checkPast(a, s, start);
+      }
+      first[s + 1] = first[s] + a.positions() - start;
+    }
+    long rows = first[a.sequences()];
+    boolean last = a.queries().rows() == a.sequences();
+    shape("queries", a.queries(), last ? a.sequences() : rows, width);
+    operand("keys", a.keys(), rows, a, out);
+    operand("values", a.values(), rows, a, out);
+    if (a.pastKeys() != null) {
+      operand("pastKeys", a.pastKeys(), a.pastKeys().rows(), a, out);
+      operand("pastValues", a.pastValues(), a.pastKeys().rows(), a, out);
+    }
+    shape("out", out, a.queries().rows(), width);
+    type("out", out, real);
+    apart("out", out.data(), "queries", a.queries().data());
+    return first;
+  }
+
+  private static void operand(String name, Matrix m, long rows, SuffixAttention a, Matrix out) {
+    shape(name, m, rows, a.queries().columns());
+    type(name, m, a.queries().dtype());
+    apart("out", out.data(), name, m.data());
+  }
+
+  private static void checkPast(SuffixAttention a, int sequence, int start) {
+    long prompts = a.pastKeys() == null ? 0 : a.pastKeys().rows() / a.positions();
+    vector("prompts", a.prompts(), a.sequences(), Integer.BYTES);
+    int prompt = a.prompts().get(Tensor.INT, (long) sequence * Integer.BYTES);
+    if (prompt < 0 || prompt >= prompts) {
+      throw new IllegalArgumentException(
+          "starts[%d] is %d, behind prompt %d; pastKeys holds %d prompts"
+              .formatted(sequence, start, prompt, prompts));
+    }
+  }
+
   private static void range(String name, double beta) {
     if (!(beta >= 0 && beta < 1)) {
       throw new IllegalArgumentException(name + " is " + beta + "; it must be in [0,1)");

@@ -16,6 +16,9 @@ public interface Kernels extends AutoCloseable {
   /** Largest number of tokens that {@link #tokenSwapTopk} keeps. */
   int MAX_KEPT = 256;
 
+  /** Widest head of {@link #suffixAttention}. */
+  int MAX_HEAD_WIDTH = 1024;
+
   /**
    * The best implementation for the CPU: the native one on its best tier, or the portable one where
    * there is no native library. The properties {@code assay.kernels} ({@code cpu} or {@code
@@ -122,6 +125,15 @@ public interface Kernels extends AutoCloseable {
    * loss NaN.
    */
   void grok(GrokPairs args);
+
+  /**
+   * Causal attention of sequences that share the keys and values of whole prompts, which are read
+   * where they lie: where q, k and v are the columns of one head, {@code out[t] = sum_{u <= t} p[u]
+   * v[u], p = softmax(scale * q.k[u])}. A NaN score makes the row's head NaN.
+   *
+   * @param out out, of the shape of the queries
+   */
+  void suffixAttention(SuffixAttention args, Matrix out);
 
   /** Hyperparameters of {@link #adamw}. */
   record AdamW(

@@ -7,6 +7,7 @@ import io.assay.engine.kernel.ffi.assay_grok_params;
 import io.assay.engine.kernel.ffi.assay_grok_weights;
 import io.assay.engine.kernel.ffi.assay_head_rows_params;
 import io.assay.engine.kernel.ffi.assay_matrix;
+import io.assay.engine.kernel.ffi.assay_suffix_attention_params;
 import io.assay.engine.kernel.ffi.assay_token_swap_topk_params;
 import java.lang.foreign.Arena;
 import java.lang.foreign.GroupLayout;
@@ -53,7 +54,8 @@ final class NativeApi {
                 assay_fourier_ablate_params.layout(),
                 assay_adamw_params.layout(),
                 assay_grok_weights.layout(),
-                assay_grok_params.layout())
+                assay_grok_params.layout(),
+                assay_suffix_attention_params.layout())
             .map(NativeApi::line)
             .reduce("", String::concat);
     String theirs = text(AssayH.assay_struct_layout());
@@ -182,6 +184,12 @@ final class NativeApi {
   static void grok(Scratch scratch, MemorySegment args, MemorySegment stream) {
     MemorySegment w = workspace(scratch, AssayH::assay_grok_workspace, args);
     require(AssayH.assay_grok(args, w, w.byteSize(), stream));
+  }
+
+  static void suffixAttention(
+      Scratch scratch, MemorySegment args, MemorySegment out, MemorySegment stream) {
+    MemorySegment w = workspace(scratch, AssayH::assay_suffix_attention_workspace, args);
+    require(AssayH.assay_suffix_attention(args, out, w, w.byteSize(), stream));
   }
 
   /** One of the {@code _workspace} functions. */

@@ -250,6 +250,52 @@ public final class PortableKernels implements Kernels {
   }
 
   @Override
+  public void suffixAttention(SuffixAttention a, Matrix out) {
+    long[] first = KernelArguments.check(a, out);
+    rows(a.sequences(), s -> attend(a, s, first[s], out));
+  }
+
+  private static void attend(SuffixAttention a, int s, long first, Matrix out) {
+    int start = a.starts().get(Tensor.INT, (long) s * Integer.BYTES);
+    long past =
+        start == 0
+            ? 0
+            : (long) a.prompts().get(Tensor.INT, (long) s * Integer.BYTES) * a.positions();
+    boolean last = a.queries().rows() == a.sequences();
+    int width = (int) a.queries().columns() / a.heads();
+    double[] share = new double[a.positions()];
+    for (int t = last ? a.positions() - 1 : start; t < a.positions(); t++) {
+      long row = last ? s : first + t - start;
+      for (int from = 0; from < width * a.heads(); from += width) {
+        double max = Double.NEGATIVE_INFINITY;
+        for (int u = 0; u <= t; u++) {
+          Matrix keys = u < start ? a.pastKeys() : a.keys();
+          long key = u < start ? past + u : first + u - start;
+          double dot = 0;
+          for (int c = from; c < from + width; c++) {
+            dot += get(a.queries(), row, c) * get(keys, key, c);
+          }
+          share[u] = a.scale() * dot;
+          max = Math.max(max, share[u]);
+        }
+        double sum = 0;
+        for (int u = 0; u <= t; u++) {
+          share[u] = Math.exp(share[u] - max);
+          sum += share[u];
+        }
+        for (int c = from; c < from + width; c++) {
+          double read = 0;
+          for (int u = 0; u <= t; u++) {
+            Matrix values = u < start ? a.pastValues() : a.values();
+            read += share[u] * get(values, u < start ? past + u : first + u - start, c);
+          }
+          put(out.data(), out.dtype(), row * out.stride() + c, read / sum);
+        }
+      }
+    }
+  }
+
+  @Override
   public void close() {
     if (helpers != null) {
       helpers.shutdown();

@@ -142,6 +142,28 @@ public record Gpt2Config(
     return width / heads;
   }
 
+  /** The same with a head of its own. */
+  Gpt2Config untied() {
+    return new Gpt2Config(
+        layers,
+        heads,
+        width,
+        inner,
+        context,
+        vocabulary,
+        epsilon,
+        activation,
+        scaleScores,
+        scaleByLayer,
+        false);
+  }
+
+  /** What the attention scores of a block are multiplied by. */
+  double scoreScale(int layer) {
+    double scale = scaleScores ? 1 / Math.sqrt(headWidth()) : 1;
+    return scaleByLayer ? scale / (layer + 1) : scale;
+  }
+
   /**
    * Reads {@code config.json}. Absent fields have the values that the transformers library gives
    * them; a field that is neither honoured nor known to have no influence on the logits is refused.

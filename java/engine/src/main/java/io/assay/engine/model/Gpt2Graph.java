@@ -239,7 +239,7 @@ final class Gpt2Graph {
     String keys = remembered(pastKey(layer), presentKey(layer), k);
     String values = remembered(pastValue(layer), presentValue(layer), v);
     String products = op("MatMul", headsFirst(null, q), transpose(null, keys, 0, 1, 3, 2));
-    String scaled = op("Mul", products, real(scoreScale(layer)));
+    String scaled = op("Mul", products, real(config.scoreScale(layer)));
     String scores =
         named(at + "hook_attn_scores", "Where", visible, scaled, real(Double.NEGATIVE_INFINITY));
     String pattern = b.op(at + "hook_pattern", "Softmax", Map.of("axis", -1L), scores);
@@ -266,7 +266,7 @@ final class Gpt2Graph {
     String earlier = op("MatMul", together(queries), transpose(null, pastKey(layer), 0, 1, 3, 2));
     String own = op("MatMul", queries, transpose(null, grouped(k), 0, 1, 2, 4, 3));
     String products = op("Concat", Map.of("axis", 4L), apart(earlier, suffix.past), own);
-    String scaled = op("Mul", products, real(scoreScale(layer)));
+    String scaled = op("Mul", products, real(config.scoreScale(layer)));
     String scores = op("Where", visible, scaled, real(Double.NEGATIVE_INFINITY));
     String pattern = op("Softmax", Map.of("axis", -1L), scores);
     List<String> parts = List.of(b.fresh("pattern"), b.fresh("pattern"));
@@ -301,11 +301,6 @@ final class Gpt2Graph {
   private String apart(String x, long last) {
     return reshape(
         null, x, suffix.groups, config.heads(), suffix.rowsPerGroup, suffix.length, last);
-  }
-
-  private double scoreScale(int layer) {
-    double scale = config.scaleScores() ? 1 / Math.sqrt(config.headWidth()) : 1;
-    return config.scaleByLayer() ? scale / (layer + 1) : scale;
   }
 
   private String mlp(String at, String h, String x) {

@@ -285,6 +285,26 @@ public final class Model implements AutoCloseable {
     return Optional.ofNullable(check);
   }
 
+  /**
+   * The same model with layer norms and biases of values folded into the weights that read them,
+   * and weights centred, as TransformerLens loads it (specs/ioi.md 2.7). Logits move by one number
+   * per position; what heads and MLPs compute is comparable with that of models loaded so.
+   *
+   * @throws InputException if Assay does not build the model
+   */
+  public Model folded() {
+    if (!(decoder instanceof Decoder.Gpt2 g)) {
+      throw new InputException(
+          "the weights of " + name + " cannot be folded; give a folder of the GPT-2 family");
+    }
+    return gpt2(
+        name + " folded",
+        List.of(),
+        g.config().untied(),
+        FoldedWeights.of(g.config(), g.weights()),
+        tokenizer);
+  }
+
   /** The model's shape, where Assay builds it. */
   public Optional<Gpt2Config> gpt2() {
     return decoder instanceof Decoder.Gpt2 g ? Optional.of(g.config()) : Optional.empty();

@@ -4,10 +4,11 @@ import io.assay.engine.InputException;
 import java.util.List;
 
 /**
- * First-order estimates of what patching does: two forward passes and a backward one for all
- * components at once (specs/ioi.md 2.8).
+ * What is said of components without patching each: first-order estimates of what patching does, by
+ * two forward passes and a backward one for all at once (specs/ioi.md 2.8), or what each writes
+ * towards the answer itself.
  *
- * @param at hooks, for {@link Method#AP}
+ * @param at hooks, for {@link Method#AP} and {@link Method#DLA}
  * @param steps gradients that are averaged, for {@link Method#EAP_IG}
  * @param rule where on the way between the prompts' embeddings they are taken
  */
@@ -20,7 +21,9 @@ public record AttributeSpec(
     /** The effect of patching an edge between two components. */
     EAP,
     /** The same with gradients averaged on the way from one prompt's embeddings to the other's. */
-    EAP_IG
+    EAP_IG,
+    /** What a component writes into the last position along the direction of the answer. */
+    DLA
   }
 
   /** Points between source (0) and base (1), and their weights. */

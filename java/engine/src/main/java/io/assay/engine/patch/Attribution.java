@@ -42,10 +42,7 @@ public final class Attribution {
               .getFirst()
               .heads(patcher.type(hooks.getFirst().name(), 2, spec.pairs().getFirst().length()));
       int cells = hooks.size() * places.count() * heads;
-      double[][] values = new double[cells][spec.pairs().size()];
-      for (double[] cell : values) {
-        Arrays.fill(cell, Double.NaN);
-      }
+      double[][] values = PatchMap.unknown(cells, spec.pairs().size());
       Map<Integer, AttributeUnit> done = new HashMap<>();
       listener.done().forEach(unit -> done.put(unit.chunk(), unit));
       Map<Integer, Gradients> graphs = new HashMap<>();

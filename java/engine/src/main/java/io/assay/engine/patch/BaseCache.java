@@ -3,68 +3,69 @@ package io.assay.engine.patch;
 import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
-import java.util.HashMap;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 
-/** What a chunk's prompts computed without a patch: streams, keys and values of every block. */
+/**
+ * What the prompts of some pairs computed without a patch: streams, queries, keys and values of
+ * every block. The base prompts come first, the source prompts behind them.
+ */
 final class BaseCache {
+  private final int prompts;
   private final int length;
-  private final Map<String, Tensor> base;
-  private final Map<String, Tensor> source;
-  private final List<Tensor> keys = new ArrayList<>();
-  private final List<Tensor> values = new ArrayList<>();
+  private final int heads;
 
-  private BaseCache(int length, Map<String, Tensor> base, Map<String, Tensor> source, int layers) {
-    this.length = length;
-    this.base = base;
-    this.source = source;
-    for (int layer = 0; layer < layers; layer++) {
-      keys.add(Rows.headsBeforePositions(Arena.ofAuto(), base.get(at(layer, "attn.hook_k"))));
-      values.add(Rows.headsBeforePositions(Arena.ofAuto(), base.get(at(layer, "attn.hook_v"))));
-    }
-  }
+  /** The stream before each block, and behind the last. */
+  private final List<Tensor> before = new ArrayList<>();
+
+  private final List<Tensor> middle = new ArrayList<>();
+  private final List<Tensor> projections = new ArrayList<>();
+  private final List<Tensor> z = new ArrayList<>();
+  private final Tensor hidden;
+  private final Map<String, Tensor> sources;
 
   /**
-   * Runs the prompts of some pairs.
-   *
-   * @param hooks whose values the sources are read for
+   * @param ids base prompts, then as many source prompts, of one length
+   * @param layers of the model
+   * @param heads of each
+   * @param sources what the source prompts have at hooks other than {@code hook_z}
    */
-  static BaseCache of(
-      Patcher patcher, Direction direction, List<Pair> pairs, List<HookPoint> hooks) {
-    List<int[]> rows = new ArrayList<>();
-    pairs.forEach(pair -> rows.add(Baselines.ints(pair.base(direction))));
-    pairs.forEach(pair -> rows.add(Baselines.ints(pair.source(direction))));
-    int layers = patcher.model().layers();
-    Set<String> wanted = new LinkedHashSet<>();
+  BaseCache(
+      BlockSessions blocks, List<int[]> ids, int layers, int heads, Map<String, Tensor> sources) {
+    this.prompts = ids.size() / 2;
+    this.length = ids.getFirst().length;
+    this.heads = heads;
+    this.sources = sources;
+    Arena arena = Arena.ofAuto();
+    Layout layout = Layout.whole(ids.size(), length);
+    Tensor rows = blocks.embedded(arena, ids);
+    long width = rows.dim(1);
+    before.add(rows);
     for (int layer = 0; layer < layers; layer++) {
-      for (String part :
-          List.of("hook_resid_pre", "hook_resid_mid", "attn.hook_k", "attn.hook_v")) {
-        wanted.add(at(layer, part));
-      }
+      Tensor qkv = Tensor.allocate(arena, rows.dtype(), rows.dim(0), 3 * width);
+      Tensor read = Tensor.allocate(arena, rows.dtype(), rows.shape());
+      Tensor mid = Tensor.allocate(arena, rows.dtype(), rows.shape());
+      blocks.projections(layer, rows, qkv);
+      blocks.attention(layout, layer, qkv, null, read);
+      blocks.firstHalf(layer, read, rows, mid);
+      rows = blocks.secondHalf(arena, layer, mid);
+      projections.add(qkv);
+      z.add(read);
+      middle.add(mid);
+      before.add(rows);
     }
-    wanted.add(at(layers - 1, "hook_resid_post"));
-    hooks.forEach(hook -> wanted.add(hook.name()));
-    // One graph for both: it is compiled once.
-    Map<String, Tensor> both = patcher.read(rows, wanted);
-    Map<String, Tensor> base = new HashMap<>();
-    Map<String, Tensor> source = new HashMap<>();
-    wanted.forEach(hook -> base.put(hook, half(both.get(hook), 0)));
-    hooks.forEach(hook -> source.put(hook.name(), half(both.get(hook.name()), 1)));
-    return new BaseCache(pairs.getFirst().length(), base, source, layers);
+    hidden = blocks.lastNorm(arena, layout.ends(arena, rows));
   }
 
-  /** The first or second half of the rows. */
-  private static Tensor half(Tensor t, int which) {
-    long bytes = t.data().byteSize() / 2;
+  /** Rows of the base prompts (0) or the source prompts (1), [prompt, position, width]. */
+  private Tensor half(Tensor rows, int which) {
+    long bytes = rows.data().byteSize() / 2;
     return Tensor.of(
-        t.dtype(), t.data().asSlice(which * bytes, bytes), Rows.withRows(t, t.dim(0) / 2));
+        rows.dtype(), rows.data().asSlice(which * bytes, bytes), prompts, length, rows.dim(1));
   }
 
-  private static String at(int layer, String part) {
-    return "blocks." + layer + "." + part;
+  private Tensor byHead(Tensor rows) {
+    return rows.reshape(prompts, length, heads, rows.dim(2) / heads);
   }
 
   int length() {
@@ -75,31 +76,34 @@ final class BaseCache {
    * The stream before a block, [prompt, position, width], or, with their number, behind the last.
    */
   Tensor before(int layer) {
-    Tensor before = base.get(at(layer, "hook_resid_pre"));
-    return before != null ? before : base.get(at(layer - 1, "hook_resid_post"));
+    return half(before.get(layer), 0);
   }
 
   /** The stream between a block's attention and its MLP. */
   Tensor middle(int layer) {
-    return base.get(at(layer, "hook_resid_mid"));
+    return half(middle.get(layer), 0);
   }
 
-  /** [prompt, position, head, head width]. */
+  /** {@code hook_z}, [prompt, position, head, head width]. */
   Tensor heads(int layer) {
-    return base.get(at(layer, "attn.hook_z"));
+    return byHead(half(z.get(layer), 0));
   }
 
-  /** [prompt, head, position, head width]. */
-  Tensor keys(int layer) {
-    return keys.get(layer);
-  }
-
-  Tensor values(int layer) {
-    return values.get(layer);
+  /** Queries, keys and values side by side, [prompt * position, 3 width]. */
+  Tensor projections(int layer) {
+    Tensor half = half(projections.get(layer), 0);
+    return half.reshape((long) prompts * length, half.dim(2));
   }
 
   /** What the source prompts have at a hook. */
-  Tensor source(String hook) {
-    return source.get(hook);
+  Tensor source(HookPoint hook) {
+    return hook.part().equals("hook_z")
+        ? byHead(half(z.get(hook.layer()), 1))
+        : sources.get(hook.name());
+  }
+
+  /** The hidden rows of the last positions, base prompts first, [2 * prompt, width]. */
+  Tensor hidden() {
+    return hidden;
   }
 }

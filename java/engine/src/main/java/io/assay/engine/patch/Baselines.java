@@ -31,14 +31,24 @@ public record Baselines(double[] clean, double[] corrupt) {
       LogitDifference metric = metric(patcher.model(), pair, i);
       clean[i] = metric.of(hidden, 0);
       corrupt[i] = metric.of(hidden, 1);
-      if (!Double.isFinite(clean[i]) || !Double.isFinite(corrupt[i])) {
-        throw notFinite(patcher, pair, i);
-      }
+      requireFinite(patcher, pair, i, clean[i], corrupt[i]);
     }
     return new Baselines(clean, corrupt);
   }
 
-  private static LogitDifference metric(LanguageModel model, Pair pair, int index) {
+  /**
+   * @throws InputException if one of the metrics of a pair is no number
+   */
+  static void requireFinite(Patcher patcher, Pair pair, int index, double clean, double corrupt) {
+    if (!Double.isFinite(clean) || !Double.isFinite(corrupt)) {
+      throw notFinite(patcher, pair, index);
+    }
+  }
+
+  /**
+   * @throws InputException if the model lacks a token of the answers
+   */
+  static LogitDifference metric(LanguageModel model, Pair pair, int index) {
     for (int id : List.of(pair.answer(), pair.wrong())) {
       if (id < 0 || id >= model.vocabulary()) {
         throw new InputException(

@@ -2,21 +2,25 @@ package io.assay.engine.patch;
 
 import io.assay.engine.Engine;
 import io.assay.engine.graph.Graph;
+import io.assay.engine.kernel.Matrix;
+import io.assay.engine.kernel.SuffixAttention;
 import io.assay.engine.model.BlockGraphs;
-import io.assay.engine.model.BlockGraphs.Layout;
 import io.assay.engine.model.LanguageModel;
 import io.assay.engine.session.Binding;
 import io.assay.engine.session.Session;
+import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.function.Supplier;
 
 /**
- * The compiled graphs of a model's blocks for one layout at a time; each serves all blocks, whose
- * weights it is given.
+ * The blocks of a model over rows of many sequences: the products as compiled graphs, which serve
+ * all blocks and any number of rows, and attention as a kernel between them.
  */
 final class BlockSessions implements AutoCloseable {
   private record Compiled(Graph graph, Session session) {}
@@ -24,138 +28,170 @@ final class BlockSessions implements AutoCloseable {
   private final Engine engine;
   private final LanguageModel model;
   private final BlockGraphs blocks;
-
-  /** By kind, for any number of rows. */
+  private final int width;
   private final Map<String, Compiled> open = new HashMap<>();
-
-  /** By kind, for the present layout. */
-  private final Map<String, Compiled> laid = new HashMap<>();
-
-  private Layout present;
 
   BlockSessions(Engine engine, LanguageModel model, BlockGraphs blocks) {
     this.engine = engine;
     this.model = model;
     this.blocks = blocks;
+    this.width = model.width();
   }
 
-  /** Rows of the stream before {@code layer} to the hidden row of each sequence's last position. */
+  /** See {@link BlockGraphs#embedded}. */
+  Tensor embedded(Arena arena, List<int[]> prompts) {
+    return blocks.embedded(arena, prompts);
+  }
+
+  private Tensor rows(Arena arena, long rows, long columns) {
+    return Tensor.allocate(arena, DType.F32, rows, columns);
+  }
+
+  /**
+   * Rows of the stream before {@code layer}, which are overwritten, to the hidden row of each
+   * sequence's last position.
+   */
   Tensor finish(Arena arena, Layout layout, int layer, Tensor rows, BaseCache base) {
-    Tensor from = rows;
-    Tensor to = null;
-    for (int at = layer; at < model.layers() - 1; at++) {
-      to = to == null ? Tensor.allocate(arena, rows.dtype(), rows.shape()) : to;
-      run(compiled(layout, "block", () -> blocks.block(layout)), at, from, base, null, to);
-      Tensor swapped = from;
-      from = to;
-      to = swapped;
-    }
-    Tensor hidden = Tensor.allocate(arena, rows.dtype(), layout.sequences(), model.width());
-    run(
-        compiled(layout, "last", () -> blocks.last(layout)),
-        model.layers() - 1,
-        from,
-        base,
-        null,
-        hidden);
-    return hidden;
-  }
-
-  /** Output rows of a block in which each copy's own head is patched. */
-  Tensor patched(
-      Arena arena,
-      Layout layout,
-      int layer,
-      String hook,
-      boolean all,
-      BaseCache base,
-      Tensor source) {
-    Tensor rows = Tensor.allocate(arena, model.dtype(), layout.rows(), model.width());
-    long row = 0;
-    for (int start : layout.starts()) {
-      long length = base.length() - start;
-      for (int s = 0; s < layout.prompts() * layout.copies(); s++, row += length) {
-        long first = (long) (s / layout.copies()) * base.length() + start;
-        Rows.copy(base.before(layer), first, rows, row, length, model.width());
+    int last = model.layers() - 1;
+    Tensor stream = rows;
+    if (layer < last) {
+      Tensor qkv = rows(arena, layout.rows(), 3L * width);
+      Tensor one = rows(arena, layout.rows(), width);
+      Tensor other = rows(arena, layout.rows(), width);
+      for (int at = layer; at < last; at++) {
+        projections(at, stream, qkv);
+        attention(layout, at, qkv, base, one);
+        firstHalf(at, one, stream, other);
+        secondHalf(at, other, one);
+        Tensor free = stream;
+        stream = one;
+        one = free;
       }
     }
-    boolean pattern = hook.equals("hook_pattern");
-    Tensor values = pattern ? source : Rows.headsBeforePositions(arena, source);
-    Tensor out = Tensor.allocate(arena, model.dtype(), layout.rows(), model.width());
-    Compiled graph = compiled(layout, hook, () -> blocks.patched(layout, hook, all));
-    run(graph, layer, rows, base, values, out);
-    return out;
+    return last(arena, layout, stream, base);
   }
 
-  /** Rows between attention and MLP to rows behind the block. */
+  /** The last block and the last norm, of which the last position of each sequence is wanted. */
+  private Tensor last(Arena arena, Layout layout, Tensor rows, BaseCache base) {
+    int layer = model.layers() - 1;
+    Tensor before = layout.ends(arena, rows);
+    Tensor queries = rows(arena, layout.sequences(), width);
+    Tensor others = rows(arena, layout.rows(), 2L * width);
+    run(
+        compiled("last projections", blocks::lastProjections),
+        layer,
+        Map.of(BlockGraphs.IN, rows, BlockGraphs.BEFORE, before),
+        Map.of(BlockGraphs.OUT, others, BlockGraphs.QUERIES, queries));
+    Tensor z = rows(arena, layout.sequences(), width);
+    attention(layout, layer, columns(queries, 0), columns(others, 0), columns(others, 1), base, z);
+    firstHalf(layer, z, before, queries);
+    secondHalf(layer, queries, z);
+    return lastNorm(arena, z);
+  }
+
+  /** Rows before a block to queries, keys and values side by side. */
+  void projections(int layer, Tensor rows, Tensor out) {
+    run(compiled("projections", blocks::projections), layer, rows, out);
+  }
+
+  /** What the heads read, [rows, width]; {@code base} may be null where all sequences are whole. */
+  void attention(Layout layout, int layer, Tensor qkv, BaseCache base, Tensor out) {
+    attention(layout, layer, columns(qkv, 0), columns(qkv, 1), columns(qkv, 2), base, out);
+  }
+
+  private void attention(
+      Layout layout,
+      int layer,
+      Matrix queries,
+      Matrix keys,
+      Matrix values,
+      BaseCache base,
+      Tensor out) {
+    try (Arena arena = Arena.ofShared()) {
+      MemorySegment sequences = layout.sequences(arena);
+      SuffixAttention args =
+          new SuffixAttention(
+              queries,
+              keys,
+              values,
+              base == null ? null : columns(base.projections(layer), 1),
+              base == null ? null : columns(base.projections(layer), 2),
+              sequences,
+              sequences.asSlice(4L * layout.sequences()),
+              layout.sequences(),
+              layout.positions(),
+              model.heads(),
+              blocks.scoreScale(layer));
+      engine.kernels().suffixAttention(args, Matrix.of(out));
+    }
+  }
+
+  /** One of the parts, each as wide as the stream, that rows hold side by side. */
+  private Matrix columns(Tensor rows, int part) {
+    MemorySegment from = rows.data().asSlice(4L * part * width);
+    return new Matrix(from, DType.F32, rows.dim(0), width, rows.dim(1));
+  }
+
+  /** What the heads read and the stream before the block to {@code hook_resid_mid}. */
+  void firstHalf(int layer, Tensor heads, Tensor before, Tensor out) {
+    run(
+        compiled("first half", blocks::firstHalf),
+        layer,
+        Map.of(BlockGraphs.IN, heads, BlockGraphs.BEFORE, before),
+        Map.of(BlockGraphs.OUT, out));
+  }
+
+  /** Rows of {@code hook_resid_mid} to rows behind the block. */
+  void secondHalf(int layer, Tensor middle, Tensor out) {
+    run(compiled("second half", blocks::secondHalf), layer, middle, out);
+  }
+
   Tensor secondHalf(Arena arena, int layer, Tensor middle) {
-    Tensor rows = flat(middle);
-    Tensor out = Tensor.allocate(arena, rows.dtype(), rows.shape());
-    run(compiled("half", blocks::secondHalf), layer, rows, null, null, out);
+    Tensor out = rows(arena, middle.elements() / width, width);
+    secondHalf(layer, middle.reshape(out.shape()), out);
     return out;
   }
 
   /** What heads [head, row, head width] add to the stream, [head, row, width]. */
   Tensor headResults(Arena arena, int layer, Tensor heads) {
-    int rows = Math.toIntExact(heads.dim(1));
-    Tensor out = Tensor.allocate(arena, heads.dtype(), heads.dim(0), rows, model.width());
-    Compiled graph = compiled("heads " + rows, () -> blocks.headResults(rows));
-    run(graph, layer, heads, null, null, out);
+    Tensor out = Tensor.allocate(arena, DType.F32, heads.dim(0), heads.dim(1), width);
+    run(compiled("head results", blocks::headResults), layer, heads, out);
     return out;
   }
 
   /** Rows behind the last block to what the head multiplies. */
   Tensor lastNorm(Arena arena, Tensor rows) {
-    Tensor out = Tensor.allocate(arena, rows.dtype(), rows.shape());
-    run(compiled("norm", blocks::lastNorm), 0, rows, null, null, out);
+    Tensor out = rows(arena, rows.dim(0), width);
+    run(compiled("last norm", blocks::lastNorm), 0, rows, out);
     return out;
   }
 
-  private Tensor flat(Tensor t) {
-    return t.reshape(t.elements() / model.width(), model.width());
-  }
-
   private Compiled compiled(String kind, Supplier<Graph> graph) {
-    return open.computeIfAbsent(kind, _ -> compile(graph.get()));
+    return open.computeIfAbsent(
+        kind,
+        _ -> {
+          Graph g = graph.get();
+          return new Compiled(g, engine.compile(g));
+        });
   }
 
-  private Compiled compiled(Layout layout, String kind, Supplier<Graph> graph) {
-    if (!layout.equals(present)) {
-      close(laid);
-      present = layout;
-    }
-    return laid.computeIfAbsent(kind, _ -> compile(graph.get()));
-  }
-
-  private Compiled compile(Graph graph) {
-    return new Compiled(graph, engine.compile(graph));
+  private void run(Compiled compiled, int layer, Tensor in, Tensor out) {
+    run(compiled, layer, Map.of(BlockGraphs.IN, in), Map.of(BlockGraphs.OUT, out));
   }
 
   private void run(
-      Compiled compiled, int layer, Tensor in, BaseCache base, Tensor source, Tensor out) {
+      Compiled compiled, int layer, Map<String, Tensor> in, Map<String, Tensor> results) {
     Map<String, Tensor> inputs = new LinkedHashMap<>(blocks.weights(layer));
-    inputs.put(BlockGraphs.IN, in);
-    if (base != null) {
-      inputs.put(BlockGraphs.KEYS, base.keys(layer));
-      inputs.put(BlockGraphs.VALUES, base.values(layer));
-    }
-    if (source != null) {
-      inputs.put(BlockGraphs.SOURCE, source);
-    }
+    inputs.putAll(in);
     inputs.keySet().retainAll(compiled.graph().inputs());
-    try (Binding binding = compiled.session().bind(inputs, Map.of(BlockGraphs.OUT, out))) {
+    try (Binding binding = compiled.session().bind(inputs, results)) {
       binding.run();
     }
   }
 
-  private static void close(Map<String, Compiled> sessions) {
-    sessions.values().forEach(compiled -> compiled.session().close());
-    sessions.clear();
-  }
-
   @Override
   public void close() {
-    close(laid);
-    close(open);
+    open.values().forEach(compiled -> compiled.session().close());
+    open.clear();
   }
 }

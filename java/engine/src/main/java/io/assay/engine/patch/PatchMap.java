@@ -1,5 +1,6 @@
 package io.assay.engine.patch;
 
+import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -17,6 +18,15 @@ public record PatchMap(
     Baselines base,
     double[][] values,
     boolean cancelled) {
+
+  /** Values [cell, pair] of which none was reached yet. */
+  static double[][] unknown(int cells, int pairs) {
+    double[][] values = new double[cells][pairs];
+    for (double[] cell : values) {
+      Arrays.fill(cell, Double.NaN);
+    }
+    return values;
+  }
 
   public int cells() {
     return values.length;

@@ -54,6 +54,11 @@ public final class Patcher implements AutoCloseable {
     return model.model().hooks().names();
   }
 
+  /** Number of blocks that the hooks name. */
+  int blocks() {
+    return 1 + hooks().stream().mapToInt(h -> HookPoint.of(h).layer()).max().orElse(-1);
+  }
+
   /**
    * Runs a plan.
    *

@@ -3,7 +3,6 @@ package io.assay.engine.patch;
 import io.assay.engine.Engine;
 import io.assay.engine.InputException;
 import io.assay.engine.graph.TensorType;
-import io.assay.engine.model.BlockGraphs;
 import io.assay.engine.model.LanguageModel;
 import io.assay.engine.patch.Intervention.Source;
 import io.assay.engine.patch.PatchException.Reason;
@@ -12,10 +11,10 @@ import io.assay.engine.run.UnitListener;
 import io.assay.engine.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.Set;
 import java.util.stream.IntStream;
 
@@ -59,21 +58,26 @@ public final class PathPatch implements AutoCloseable {
     hooks = from.stream().map(Endpoint::hook).toList();
     from.forEach(this::addSenders);
     requirePath(from);
-    blocks = 1 + patcher.hooks().stream().mapToInt(h -> HookPoint.of(h).layer()).max().orElse(-1);
-    Optional<BlockGraphs> graphs = plain ? Optional.empty() : model.blocks();
-    boolean direct =
-        receivers.equals(List.of(Endpoint.LOGITS))
-            && IntStream.range(1, hooks.size())
-                .allMatch(i -> hooks.get(i - 1).layer() <= hooks.get(i).layer())
-            && hooks.stream().allMatch(h -> h.part().equals("hook_z"));
-    shortcut =
-        direct
-            ? graphs.map(b -> new PathToLogits(engine, model, b, patcher, spec)).orElse(null)
-            : null;
+    blocks = patcher.blocks();
+    shortcut = plain || !isDirect() ? null : shortcut(engine);
     chunks =
         shortcut == null
             ? IntStream.range(0, spec.pairs().size()).mapToObj(List::of).toList()
             : PathToLogits.chunks(spec.pairs());
+  }
+
+  /** Whether heads, in the order of layers, send to the logits. */
+  private boolean isDirect() {
+    return receivers.equals(List.of(Endpoint.LOGITS))
+        && hooks.stream().allMatch(h -> h.part().equals("hook_z"))
+        && hooks.equals(hooks.stream().sorted(Comparator.comparingInt(HookPoint::layer)).toList());
+  }
+
+  private PathToLogits shortcut(Engine engine) {
+    return model
+        .blocks()
+        .map(blocks -> new PathToLogits(engine, model, blocks, patcher, spec, senders))
+        .orElse(null);
   }
 
   private List<Endpoint> receivers() {
@@ -187,49 +191,39 @@ public final class PathPatch implements AutoCloseable {
 
   /** See {@link #run(Engine, LanguageModel, PathSpec, UnitListener)}. */
   public PatchMap run(UnitListener<PathUnit> listener) {
-    Baselines base = Baselines.of(patcher, spec.pairs());
-    double[][] values = new double[senders.size()][spec.pairs().size()];
-    for (double[] cell : values) {
-      Arrays.fill(cell, Double.NaN);
-    }
+    Baselines base =
+        shortcut == null ? Baselines.of(patcher, spec.pairs()) : shortcut.baselines(chunks);
+    double[][] values = PatchMap.unknown(senders.size(), spec.pairs().size());
     Map<Integer, PathUnit> done = new HashMap<>();
     listener.done().forEach(unit -> done.put(unit.chunk(), unit));
-    boolean cancelled = false;
-    for (int c = 0; c < chunks.size() && !cancelled; c++) {
+    for (int c = 0; c < chunks.size(); c++) {
       PathUnit unit = done.get(c);
       if (unit == null) {
-        cancelled = listener.cancelled();
-        if (cancelled) {
-          break;
+        if (listener.cancelled()) {
+          return map(base, values, true);
         }
-        unit = new PathUnit(c, values(chunks.get(c), base));
+        List<Integer> pairs = chunks.get(c);
+        unit =
+            new PathUnit(
+                c, shortcut == null ? pair(pairs.getFirst(), base) : shortcut.values(pairs));
         listener.finished(unit);
       }
       int next = 0;
       for (int pair : chunks.get(c)) {
-        for (int s = 0; s < senders.size(); s++) {
-          values[s][pair] = unit.values()[next++];
+        for (double[] sender : values) {
+          sender[pair] = unit.values()[next++];
         }
       }
     }
-    return map(base, values, cancelled);
+    return map(base, values, false);
   }
 
-  private double[] values(List<Integer> pairs, Baselines base) {
-    double[] values = new double[pairs.size() * senders.size()];
-    if (shortcut != null) {
-      return shortcut.values(pairs, senders);
-    }
-    double[] unpatched = spec.direction() == Direction.NOISE ? base.clean() : base.corrupt();
-    for (int i = 0; i < pairs.size(); i++) {
-      int first = i * senders.size();
-      Arrays.fill(values, first, first + senders.size(), unpatched[pairs.get(i)]);
-      pair(pairs.get(i), values, first);
-    }
-    return values;
-  }
-
-  private void pair(int index, double[] values, int first) {
+  /** The metric of one pair by whole passes, [sender]. */
+  private double[] pair(int index, Baselines unpatched) {
+    double[] values = new double[senders.size()];
+    double[] metrics =
+        spec.direction() == Direction.NOISE ? unpatched.clean() : unpatched.corrupt();
+    Arrays.fill(values, metrics[index]);
     Pair pair = spec.pairs().get(index);
     LogitDifference metric = new LogitDifference(model, pair);
     int[] able = IntStream.range(0, senders.size()).filter(s -> reaches(senders.get(s))).toArray();
@@ -248,9 +242,10 @@ public final class PathPatch implements AutoCloseable {
       }
       Tensor hidden = patcher.run(plan.build());
       for (int s = from; s < Math.min(able.length, from + each); s++) {
-        values[first + able[s]] = metric.of(hidden, 2 + rows * (s - from) + rows - 1);
+        values[able[s]] = metric.of(hidden, 2 + rows * (s - from) + rows - 1);
       }
     }
+    return values;
   }
 
   /** Adds row C of a sender, and row D where the receivers are not the final stream. */

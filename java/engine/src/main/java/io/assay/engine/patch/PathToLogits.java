@@ -19,17 +19,32 @@ final class PathToLogits implements AutoCloseable {
   /** Pairs that are done together. */
   private static final int TOGETHER = 8;
 
-  private final Patcher patcher;
   private final LanguageModel model;
   private final PathSpec spec;
+  private final List<Endpoint> senders;
   private final BlockSessions sessions;
+  private final BaseRuns runs;
 
+  /**
+   * @param senders heads, in the order of layers
+   */
   PathToLogits(
-      Engine engine, LanguageModel model, BlockGraphs blocks, Patcher patcher, PathSpec spec) {
-    this.patcher = patcher;
+      Engine engine,
+      LanguageModel model,
+      BlockGraphs blocks,
+      Patcher patcher,
+      PathSpec spec,
+      List<Endpoint> senders) {
     this.model = model;
     this.spec = spec;
+    this.senders = senders;
     this.sessions = new BlockSessions(engine, model, blocks);
+    this.runs = new BaseRuns(sessions, patcher, spec.direction(), spec.pairs(), List.of());
+  }
+
+  /** The metric of all pairs without a patch. */
+  Baselines baselines(List<List<Integer>> chunks) {
+    return runs.baselines(chunks);
   }
 
   /** Pairs of one length, as many together as may be. */
@@ -48,26 +63,23 @@ final class PathToLogits implements AutoCloseable {
   }
 
   /** The metric [pair, sender]. */
-  double[] values(List<Integer> indices, List<Endpoint> senders) {
-    List<Pair> pairs = indices.stream().map(spec.pairs()::get).toList();
-    List<HookPoint> hooks = senders.stream().map(Endpoint::hook).distinct().toList();
-    BaseCache base = BaseCache.of(patcher, spec.direction(), pairs, hooks);
+  double[] values(List<Integer> indices) {
+    BaseCache base = runs.of(indices);
     try (Arena arena = Arena.ofShared()) {
-      Tensor hidden = sessions.lastNorm(arena, stream(arena, base, indices, senders));
-      double[] values = new double[pairs.size() * senders.size()];
-      for (int n = 0; n < pairs.size(); n++) {
-        LogitDifference metric = new LogitDifference(model, pairs.get(n));
+      Tensor hidden = sessions.lastNorm(arena, stream(arena, base, indices));
+      double[] values = new double[indices.size() * senders.size()];
+      for (int n = 0; n < indices.size(); n++) {
+        LogitDifference metric = new LogitDifference(model, spec.pairs().get(indices.get(n)));
         for (int s = 0; s < senders.size(); s++) {
-          values[n * senders.size() + s] = metric.of(hidden, (long) s * pairs.size() + n);
+          values[n * senders.size() + s] = metric.of(hidden, (long) s * indices.size() + n);
         }
       }
       return values;
     }
   }
 
-  /** The final stream of the last position, [sender, pair, width]; senders are in layer order. */
-  private Tensor stream(
-      Arena arena, BaseCache base, List<Integer> indices, List<Endpoint> senders) {
+  /** The final stream of the last position, [sender, pair, width]. */
+  private Tensor stream(Arena arena, BaseCache base, List<Integer> indices) {
     long prompts = indices.size();
     Tensor rows = null;
     int begun = 0;
@@ -106,7 +118,7 @@ final class PathToLogits implements AutoCloseable {
 
   /** What a change of each head at the last position adds to the stream, [head, prompt, width]. */
   private Tensor added(Arena arena, BaseCache base, int layer, List<Integer> indices) {
-    String hook = "blocks." + layer + ".attn.hook_z";
+    HookPoint hook = HookPoint.of("blocks." + layer + ".attn.hook_z");
     Tensor change = last(arena, Rows.difference(arena, base.source(hook), base.heads(layer)));
     long each = change.elements() / indices.size();
     for (int n = 0; n < indices.size(); n++) {

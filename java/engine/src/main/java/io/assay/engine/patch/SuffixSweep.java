@@ -1,6 +1,5 @@
 package io.assay.engine.patch;
 
-import io.assay.engine.model.BlockGraphs.Layout;
 import io.assay.engine.model.LanguageModel;
 import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.Arena;
@@ -111,18 +110,18 @@ final class SuffixSweep implements SweepWork {
     Tensor source = source(arena, hook);
     Tensor rows =
         BEFORE_ATTENTION.contains(hook.part())
-            ? sessions.patched(arena, layout, layer, hook.part(), all, base, source)
+            ? patchedAttention(arena, hook, source)
             : spread(arena, next, patchedRows(arena, hook, source));
     return metrics(
         next < model.layers()
             ? sessions.finish(arena, layout, next, rows, base)
-            : sessions.lastNorm(arena, ends(arena, rows)));
+            : sessions.lastNorm(arena, layout.ends(arena, rows)));
   }
 
   /** The value of the hook that patches take: [prompt, ...]. */
   private Tensor source(Arena arena, HookPoint hook) {
     if (spec.by() == SweepSpec.By.RESAMPLE) {
-      return base.source(hook.name());
+      return base.source(hook);
     }
     Tensor row = ablation.bank(hook, base.length());
     Tensor rows = Tensor.allocate(arena, row.dtype(), Rows.withRows(row, chunk.pairs().size()));
@@ -154,37 +153,88 @@ final class SuffixSweep implements SweepWork {
     return sessions.secondHalf(arena, layer, Rows.sum(arena, base.middle(layer), added));
   }
 
+  /** Output of a block in which each copy's own head is patched before it writes. */
+  private Tensor patchedAttention(Arena arena, HookPoint hook, Tensor source) {
+    int layer = hook.layer();
+    int width = model.width();
+    Tensor rows = Tensor.allocate(arena, model.dtype(), layout.rows(), width);
+    Tensor before = base.before(layer);
+    layout.forEach(
+        (row, start, prompt, _) -> {
+          long from = (long) prompt * base.length() + start;
+          Rows.copy(before, from, rows, row, base.length() - start, width);
+        });
+    Tensor qkv = Tensor.allocate(arena, model.dtype(), layout.rows(), 3L * width);
+    Tensor z = Tensor.allocate(arena, model.dtype(), layout.rows(), width);
+    sessions.projections(layer, rows, qkv);
+    boolean pattern = hook.part().equals("hook_pattern");
+    if (!pattern) {
+      replace(qkv, List.of("hook_q", "hook_k", "hook_v").indexOf(hook.part()), source);
+    }
+    sessions.attention(layout, layer, qkv, base, z);
+    if (pattern) {
+      read(z, source, qkv, base.projections(layer));
+    }
+    Tensor middle = Tensor.allocate(arena, model.dtype(), layout.rows(), width);
+    sessions.firstHalf(layer, z, rows, middle);
+    return sessions.secondHalf(arena, layer, middle);
+  }
+
+  /** Positions of a sequence from its start on that are patched. */
+  private int patched(int start) {
+    return all ? base.length() - start : 1;
+  }
+
+  /**
+   * Puts the source [prompt, position, head, head width] in the place of queries, keys or values.
+   */
+  private void replace(Tensor qkv, int part, Tensor source) {
+    layout.forEach(
+        (row, start, prompt, head) -> {
+          for (int t = 0; t < patched(start); t++) {
+            long from = ((long) prompt * base.length() + start + t) * heads + head;
+            long to = ((row + t) * 3L + part) * heads + head;
+            Rows.copy(source, from, qkv, to, 1, model.headWidth());
+          }
+        });
+  }
+
+  /** What heads read by the patterns [prompt, head, query, key] instead of their own. */
+  private void read(Tensor z, Tensor patterns, Tensor qkv, Tensor past) {
+    int length = base.length();
+    int each = model.headWidth();
+    layout.forEach(
+        (row, start, prompt, head) -> {
+          for (int t = start; t < start + patched(start); t++) {
+            long weight = (((long) prompt * heads + head) * length + t) * length;
+            for (int c = 0; c < each; c++) {
+              double sum = 0;
+              for (int key = 0; key <= t; key++) {
+                Tensor values = key < start ? past : qkv;
+                long at = key < start ? (long) prompt * length + key : row + key - start;
+                sum +=
+                    patterns.get(weight + key)
+                        * values.get(((at * 3 + 2) * heads + head) * each + c);
+              }
+              z.set(((row + t - (long) start) * heads + head) * each + c, sum);
+            }
+          }
+        });
+  }
+
   /** Rows of all sequences before block {@code next}: the base run's but where they are patched. */
   private Tensor spread(Arena arena, int next, Tensor patched) {
     int width = model.width();
     Tensor rows = Tensor.allocate(arena, model.dtype(), layout.rows(), width);
     Tensor before = base.before(next);
-    long row = 0;
-    for (int start : layout.starts()) {
-      int length = base.length() - start;
-      for (int n = 0; n < layout.prompts(); n++) {
-        for (int copy = 0; copy < layout.copies(); copy++, row += length) {
-          long own = ((long) copy * layout.prompts() + n) * base.length() + start;
-          Rows.copy(before, (long) n * base.length() + start, rows, row, length, width);
-          Rows.copy(patched, own, rows, row, all ? length : 1, width);
-        }
-      }
-    }
+    layout.forEach(
+        (row, start, prompt, copy) -> {
+          int length = base.length() - start;
+          long own = ((long) copy * layout.prompts() + prompt) * base.length() + start;
+          Rows.copy(before, (long) prompt * base.length() + start, rows, row, length, width);
+          Rows.copy(patched, own, rows, row, patched(start), width);
+        });
     return rows;
-  }
-
-  /** The last row of each sequence. */
-  private Tensor ends(Arena arena, Tensor rows) {
-    Tensor ends = Tensor.allocate(arena, model.dtype(), layout.sequences(), model.width());
-    int i = 0;
-    long row = -1;
-    for (int start : layout.starts()) {
-      for (int s = 0; s < layout.prompts() * layout.copies(); s++) {
-        row += base.length() - start;
-        Rows.copy(rows, row, ends, i++, 1, model.width());
-      }
-    }
-    return ends;
   }
 
   /** The metric [pair, position, head] of the hidden rows [start, prompt, copy, width]. */

@@ -33,6 +33,9 @@ public final class Sweep implements AutoCloseable {
   /** Null where whole passes are to be made. */
   private final BlockSessions sessions;
 
+  /** Likewise. */
+  private final BaseRuns runs;
+
   private Sweep(Engine engine, LanguageModel model, SweepSpec spec, boolean plain) {
     this.model = model;
     this.spec = spec;
@@ -47,6 +50,12 @@ public final class Sweep implements AutoCloseable {
         hooks.stream().allMatch(SuffixSweep::knows)
             ? blocks.map(b -> new BlockSessions(engine, model, b)).orElse(null)
             : null;
+    boolean resamples = spec.by() == SweepSpec.By.RESAMPLE;
+    runs =
+        sessions == null
+            ? null
+            : new BaseRuns(
+                sessions, patcher, spec.direction(), spec.pairs(), resamples ? hooks : List.of());
     chunks =
         sessions == null
             ? IntStream.range(0, spec.pairs().size()).mapToObj(this::single).toList()
@@ -136,11 +145,12 @@ public final class Sweep implements AutoCloseable {
 
   /** See {@link #run(Engine, LanguageModel, SweepSpec, UnitListener)}. */
   public PatchMap run(UnitListener<SweepUnit> listener) {
-    Baselines base = Baselines.of(patcher, spec.pairs());
-    double[][] values = new double[hooks.size() * places.count() * heads][spec.pairs().size()];
-    for (double[] cell : values) {
-      Arrays.fill(cell, Double.NaN);
-    }
+    Baselines base =
+        runs == null
+            ? Baselines.of(patcher, spec.pairs())
+            : runs.baselines(chunks.stream().map(Chunk::pairs).distinct().toList());
+    double[][] values =
+        PatchMap.unknown(hooks.size() * places.count() * heads, spec.pairs().size());
     Map<List<Integer>, SweepUnit> done = new HashMap<>();
     listener.done().forEach(unit -> done.put(List.of(unit.chunk(), unit.hook()), unit));
     for (int c = 0; c < chunks.size(); c++) {
@@ -171,8 +181,7 @@ public final class Sweep implements AutoCloseable {
     if (sessions == null) {
       return new PlainSweep(patcher, spec, places, chunk, heads, ablation);
     }
-    List<Pair> pairs = chunk.pairs().stream().map(spec.pairs()::get).toList();
-    BaseCache base = BaseCache.of(patcher, spec.direction(), pairs, hooks);
+    BaseCache base = runs.of(chunk.pairs());
     return new SuffixSweep(model, spec, places, chunk, heads, ablation, sessions, base);
   }
 

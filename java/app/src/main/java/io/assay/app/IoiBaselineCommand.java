@@ -89,15 +89,7 @@ final class IoiBaselineCommand implements Callable<Integer> {
       ArrayNode prompts = envelope.result().putArray("prompts");
       baseline.prompts().forEach(s -> prompts.add(scored(s, new Tokens(model))));
       Path report = IoiReport.baseline(options.folder(common), envelope, baseline);
-      String text = envelope.text(report);
-      run.complete(text);
-      if (common.json()) {
-        common.out().println(text);
-      } else {
-        table(envelope);
-        common.out().println("report: " + report);
-      }
-      return 0;
+      return Recording.complete(common, run, envelope, report, () -> table(envelope));
     }
   }
 

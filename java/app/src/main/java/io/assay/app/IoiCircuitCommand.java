@@ -131,16 +131,10 @@ final class IoiCircuitCommand implements Callable<Integer> {
       CircuitResult result = end.get();
       result.warnings().forEach(common::warn);
       fill(envelope, result);
-      Path report = IoiReport.circuit(options.folder(common), envelope, spec, result);
-      String text = envelope.text(report);
-      run.complete(text);
-      if (common.json()) {
-        common.out().println(text);
-      } else {
-        print(result);
-        common.out().println("report: " + report);
-      }
-      return 0;
+      Path report =
+          IoiReport.circuit(
+              options.folder(common), envelope, spec, result, new Tokens(model)::token);
+      return Recording.complete(common, run, envelope, report, () -> print(result));
     }
   }
 
@@ -240,8 +234,7 @@ final class IoiCircuitCommand implements Callable<Integer> {
     IoiBaselineCommand.number(metrics, "circuitLogitDifference", r.inCircuit());
     IoiBaselineCommand.number(metrics, "faithfulness", r.faithfulness());
     IoiBaselineCommand.number(metrics, "mostIncomplete", r.mostIncomplete());
-    metrics.put(
-        "heads", r.circuit().stream().map(n -> Node.of(n.layer(), n.head())).distinct().count());
+    metrics.put("heads", r.headsOfCircuit().size());
     metrics.put("headsOfModel", r.layers() * r.heads());
     ObjectNode result = envelope.result();
     result.put("reason", r.reason());
@@ -253,6 +246,7 @@ final class IoiCircuitCommand implements Callable<Integer> {
                 search
                     .addObject()
                     .put("removed", s.removed().toString())
+                    .put("added", s.added() == null ? null : s.added().toString())
                     .put("left", s.left())
                     .put("logitDifference", s.logitDifference()));
     ArrayNode completeness = result.putArray("completeness");
@@ -286,6 +280,15 @@ final class IoiCircuitCommand implements Callable<Integer> {
                     .put("name", a.name())
                     .set("values", Envelope.JSON.valueToTree(a.shares())));
     result.set("copies", Envelope.JSON.valueToTree(r.copies()));
+    ArrayNode edges = result.putArray("edges");
+    r.edges()
+        .forEach(
+            e ->
+                edges
+                    .addObject()
+                    .put("from", e.from().toString())
+                    .put("to", e.to() == null ? "logits" : e.to().toString())
+                    .put("effect", e.effect()));
     ArrayNode prompts = result.putArray("prompts");
     for (int i = 0; i < r.whole().length; i++) {
       ObjectNode node = prompts.addObject().put("text", r.prompts().get(i).text());

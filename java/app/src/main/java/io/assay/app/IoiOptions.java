@@ -16,13 +16,7 @@ final class IoiOptions {
               + " none.")
   private boolean bos;
 
-  @Option(
-      names = "--out",
-      paramLabel = "DIR",
-      description =
-          "Folder for the run's ledger and its report, an HTML file (default: $ASSAY_HOME, else"
-              + " $XDG_DATA_HOME/assay, else ~/.local/share/assay).")
-  private Path out;
+  @Mixin private RunFolder folder;
 
   String model() {
     return model.toString();
@@ -38,6 +32,6 @@ final class IoiOptions {
 
   /** The folder of ledger and report. */
   Path folder(Common common) {
-    return common.recordFolder(out);
+    return folder.of(common);
   }
 }

@@ -17,13 +17,18 @@ import io.assay.audit.ioi.Node;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.List;
 import java.util.TreeMap;
+import java.util.function.IntFunction;
 import java.util.stream.IntStream;
 
 /** The reports of the task: how well a model does it, and which heads do it. */
 final class IoiReport {
   private static final String LOGITS = "logit difference, nats";
+
+  /** Share of attention from which on a head is named after it. */
+  private static final double ATTENDS = 0.3;
 
   private IoiReport() {}
 
@@ -99,8 +104,17 @@ final class IoiReport {
         rows);
   }
 
-  /** Writes the report of a circuit into {@code folder}, under the name of the run. */
-  static Path circuit(Path folder, Envelope envelope, CircuitSpec spec, CircuitResult r) {
+  /**
+   * Writes the report of a circuit into {@code folder}, under the name of the run.
+   *
+   * @param token text of a token
+   */
+  static Path circuit(
+      Path folder,
+      Envelope envelope,
+      CircuitSpec spec,
+      CircuitResult r,
+      IntFunction<String> token) {
     Path file = folder.resolve(envelope.run() + ".html");
     JsonNode run = envelope.tree(file);
     String name = run.at("/model/name").asText();
@@ -109,6 +123,12 @@ final class IoiReport {
     if (!r.circuit().isEmpty()) {
       views.add(heads(r));
       views.add(roles(r));
+    }
+    if (!r.edges().isEmpty()) {
+      views.add(graph(r));
+    }
+    if (r.patterns().length > 0) {
+      views.add(patterns(r, token));
     }
     if (!r.attention().isEmpty()) {
       views.add(attention(r));
@@ -173,6 +193,58 @@ final class IoiReport {
         values);
   }
 
+  /** The heads, the effects of each on later ones, and on the logits. */
+  private static View graph(CircuitResult r) {
+    List<Node> heads = r.headsOfCircuit();
+    List<View.Node> nodes = new ArrayList<>();
+    heads.forEach(n -> nodes.add(new View.Node(n.toString(), n.head(), n.layer(), role(r, n))));
+    nodes.add(new View.Node("logits", (r.heads() - 1) / 2.0, r.layers(), "logits"));
+    List<String> rows = new ArrayList<>(Axis.counted("layer", r.layers()).labels());
+    rows.add("logits");
+    List<View.Edge> edges = new ArrayList<>();
+    for (CircuitResult.Edge e : r.edges()) {
+      int to = e.to() == null ? heads.size() : heads.indexOf(e.to());
+      edges.add(new View.Edge(heads.indexOf(e.from()), to, e.effect()));
+    }
+    return new View.Circuit(
+        "The circuit",
+        "An edge is what the logit difference changes by when the later head alone (or the logits)"
+            + " reads from the earlier one what it writes in the corrupted prompt: path patching,"
+            + " through MLPs. Colours of heads say where they attend most.",
+        Axis.counted("head", r.heads()),
+        new Axis("layer", rows),
+        LOGITS,
+        nodes,
+        edges);
+  }
+
+  /** Where a head attends to, of the places that are measured. */
+  private static String role(CircuitResult r, Node head) {
+    return r.attention().stream()
+        .filter(a -> a.shares()[head.layer()][head.head()] >= ATTENDS)
+        .max(Comparator.comparingDouble(a -> a.shares()[head.layer()][head.head()]))
+        .map(HeadScores::name)
+        .orElse("elsewhere");
+  }
+
+  private static View patterns(CircuitResult r, IntFunction<String> token) {
+    List<String> tokens =
+        Arrays.stream(r.prompts().getFirst().ids())
+            .mapToObj(id -> token.apply(Math.toIntExact(id)))
+            .toList();
+    int each = tokens.size() * tokens.size();
+    float[] values = new float[r.patterns().length * each];
+    for (int i = 0; i < r.patterns().length; i++) {
+      System.arraycopy(r.patterns()[i], 0, values, i * each, each);
+    }
+    return new View.Attention(
+        "Attention of the circuit's heads",
+        "In the first prompt. Point at a token to see what it attends to.",
+        tokens,
+        r.headsOfCircuit().stream().map(Node::toString).toList(),
+        values);
+  }
+
   private static View attention(CircuitResult r) {
     float[] values = new float[r.attention().size() * r.layers() * r.heads()];
     int next = 0;
@@ -226,7 +298,8 @@ final class IoiReport {
     return new View.Lines(
         "Search",
         "Heads are taken out one after the other, first those without which the logit difference"
-            + " stays nearest to the model's.",
+            + " stays nearest to the model's; then heads are exchanged, since some stand in for"
+            + " others.",
         "heads left",
         LOGITS,
         false,

@@ -8,17 +8,12 @@ import io.assay.engine.model.LanguageModel;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** Where a search leaves its files. */
 final class OutFolder {
-  @Option(
-      names = "--out",
-      paramLabel = "DIR",
-      description =
-          "Folder for the run's ledger and its report, an HTML file (default: $ASSAY_HOME, else"
-              + " $XDG_DATA_HOME/assay, else ~/.local/share/assay).")
-  private Path folder;
+  @Mixin private RunFolder folder;
 
   @Option(
       names = "--official-out",
@@ -28,7 +23,7 @@ final class OutFolder {
 
   /** The folder of ledger and report. */
   Path folder(Common common) {
-    return common.recordFolder(folder);
+    return folder.of(common);
   }
 
   /**

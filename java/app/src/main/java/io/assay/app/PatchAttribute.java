@@ -8,6 +8,7 @@ import io.assay.engine.patch.AttributeSpec;
 import io.assay.engine.patch.AttributeSpec.Method;
 import io.assay.engine.patch.AttributeUnit;
 import io.assay.engine.patch.Attribution;
+import io.assay.engine.patch.DirectAttribution;
 import io.assay.engine.patch.EdgeAttribution;
 import io.assay.engine.patch.EdgeMap;
 import io.assay.engine.patch.PatchMap;
@@ -29,7 +30,9 @@ import picocli.CommandLine.Option;
           + " (eap,",
       "eap-ig). The values are changes of the logit difference. Where attention is saturated they"
           + " are 0",
-      "though the effect is large: compare with `patch sweep`."
+      "though the effect is large: compare with `patch sweep`. Shares out the logit difference of"
+          + " the prompt",
+      "that runs among what writes towards it (dla)."
     },
     footer = {
       "",
@@ -44,7 +47,7 @@ final class PatchAttribute implements Callable<Integer> {
 
   @Option(
       names = "--method",
-      paramLabel = "ap|eap|eap-ig",
+      paramLabel = "ap|eap|eap-ig|dla",
       defaultValue = "ap",
       description = "What is estimated (default: ${DEFAULT-VALUE}).")
   private String method;
@@ -53,7 +56,7 @@ final class PatchAttribute implements Callable<Integer> {
       names = "--at",
       paramLabel = "HOOKS",
       defaultValue = "blocks.*.attn.hook_z",
-      description = "Components, for ap (default: ${DEFAULT-VALUE}).")
+      description = "Components, for ap and dla (default: ${DEFAULT-VALUE}).")
   private String at;
 
   @Option(
@@ -71,6 +74,28 @@ final class PatchAttribute implements Callable<Integer> {
           "Where eap-ig takes them; legacy is the sum of the released code (default:"
               + " ${DEFAULT-VALUE}).")
   private String rule;
+
+  @Option(
+      names = "--edges",
+      paramLabel = "N",
+      defaultValue = "30",
+      description = "Edges that are chosen for a circuit, for eap and eap-ig (default: 30).")
+  private int count;
+
+  /** How edges are chosen. */
+  private enum Selection {
+    GREEDY,
+    TOP
+  }
+
+  @Option(
+      names = "--select",
+      paramLabel = "greedy|top",
+      defaultValue = "greedy",
+      description =
+          "greedy: from the logits on, always the largest that leads to what is chosen. top: the"
+              + " largest of all (default: ${DEFAULT-VALUE}).")
+  private Selection select;
 
   @Mixin private Common common;
 
@@ -114,55 +139,60 @@ final class PatchAttribute implements Callable<Integer> {
     envelope.model(model.model());
     describe(envelope.spec(), spec);
     int pairs = spec.pairs().size();
-    boolean edges = spec.method() != Method.AP;
-    int units = edges ? EdgeAttribution.units(pairs) : pairs;
+    int units = isOfEdges(spec) ? EdgeAttribution.units(pairs) : pairs;
     envelope.describe(units);
-    PatchMap map = null;
-    EdgeMap scores = null;
     try (PatchProgress<AttributeUnit> progress =
         new PatchProgress<>(
             common, method, units, run.units(AttributeUnit.class, AttributeUnit::name))) {
-      if (edges) {
-        scores = EdgeAttribution.run(engine, model, spec, progress);
-      } else {
-        map = Attribution.run(engine, model, spec, progress);
-      }
+      return switch (spec.method()) {
+        case AP -> components(run, envelope, spec, Attribution.run(engine, model, spec, progress));
+        case DLA ->
+            components(run, envelope, spec, DirectAttribution.run(engine, model, spec, progress));
+        case EAP, EAP_IG ->
+            edges(run, envelope, spec, EdgeAttribution.run(engine, model, spec, progress));
+      };
     }
-    if (edges ? scores.cancelled() : map.cancelled()) {
+  }
+
+  private int components(Run run, Envelope envelope, AttributeSpec spec, PatchMap map) {
+    if (map.cancelled()) {
       return Recording.INTERRUPTED;
     }
-    if (edges) {
-      PatchJson.fill(envelope, scores);
-    } else {
-      PatchJson.estimates(envelope, map, options.perPair());
-    }
-    Path folder = options.folder(common);
+    PatchJson.estimates(envelope, map, options.perPair());
+    double[] base = new double[spec.pairs().size()];
     Path report =
-        edges
-            ? PatchReport.write(folder, envelope, choices(spec), scores)
-            : PatchReport.write(folder, envelope, choices(spec), map, new double[pairs], List.of());
-    String text = envelope.text(report);
-    run.complete(text);
-    if (common.json()) {
-      common.out().println(text);
-    } else {
-      if (edges) {
-        PatchTable.print(common, scores);
-      } else {
-        PatchTable.estimates(common, map);
-      }
-      common.out().printf(Locale.ROOT, "%.1f s in all%nreport: %s%n", envelope.seconds(), report);
+        PatchReport.write(options.folder(common), envelope, choices(spec), map, base, List.of());
+    return Recording.complete(
+        common, run, envelope, report, () -> PatchTable.estimates(common, map));
+  }
+
+  private int edges(Run run, Envelope envelope, AttributeSpec spec, EdgeMap map) {
+    if (map.cancelled()) {
+      return Recording.INTERRUPTED;
     }
-    return 0;
+    List<EdgeMap.Edge> circuit = select == Selection.TOP ? map.top(count) : map.greedy(count);
+    PatchJson.fill(envelope, map, circuit);
+    Path report = PatchReport.write(options.folder(common), envelope, choices(spec), map, circuit);
+    return Recording.complete(
+        common, run, envelope, report, () -> PatchTable.print(common, map, circuit));
+  }
+
+  private static boolean isOfEdges(AttributeSpec spec) {
+    return spec.method() == Method.EAP || spec.method() == Method.EAP_IG;
   }
 
   private PatchChoices choices(AttributeSpec spec) {
-    boolean edges = spec.method() != Method.AP;
+    boolean edges = isOfEdges(spec);
+    boolean direct = spec.method() == Method.DLA;
     return new PatchChoices(
-        (edges ? "edges" : "nodes") + ", to first order (" + method + ")",
+        direct
+            ? "nodes, by what they write themselves (dla)"
+            : (edges ? "edges" : "nodes") + ", to first order (" + method + ")",
         edges ? "all heads, MLPs, the input and the logits" : at,
-        "that of the pair's other prompt",
-        edges ? "summed over all positions" : "one position at a time",
+        direct ? "nothing: shares of the metric" : "that of the pair's other prompt",
+        direct
+            ? "the last position"
+            : edges ? "summed over all positions" : "one position at a time",
         options.directionWords(),
         options.setWords(spec.pairs().size()));
   }
@@ -172,5 +202,6 @@ final class PatchAttribute implements Callable<Integer> {
     options.describe(node, spec.pairs().size());
     node.put("method", spec.method().name()).put("at", at);
     node.put("steps", steps).put("rule", spec.rule().name());
+    node.put("edges", count).put("select", select.name());
   }
 }

@@ -50,7 +50,10 @@ final class PatchJson {
     envelope.result().remove(List.of("normalised", "reason"));
   }
 
-  static void fill(Envelope envelope, EdgeMap map) {
+  /**
+   * @param circuit the edges that were chosen
+   */
+  static void fill(Envelope envelope, EdgeMap map, List<EdgeMap.Edge> circuit) {
     List<String> sources = map.edges().sources();
     List<String> destinations = map.edges().destinations();
     ObjectNode result = envelope.result();
@@ -67,6 +70,14 @@ final class PatchJson {
         row.add(map.edges().has(s, d) ? 1 : 0);
       }
     }
+    ArrayNode chosen = result.putArray("circuit");
+    circuit.forEach(
+        e ->
+            chosen
+                .addObject()
+                .put("source", sources.get(e.source()))
+                .put("destination", destinations.get(e.destination()))
+                .put("score", e.score()));
     envelope.metrics().put("clean", clean).put("corrupt", corrupt);
     envelope.metrics().put("edges", map.edges().count()).put("pairs", map.base().clean().length);
   }

@@ -12,6 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HexFormat;
 import java.util.List;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
@@ -44,13 +45,7 @@ final class PatchOptions {
   @Option(names = "--per-pair", description = "Also print the values of each pair (--json).")
   private boolean perPair;
 
-  @Option(
-      names = "--out",
-      paramLabel = "DIR",
-      description =
-          "Folder for the run's ledger and its report, an HTML file (default: $ASSAY_HOME, else"
-              + " $XDG_DATA_HOME/assay, else ~/.local/share/assay).")
-  private Path out;
+  @Mixin private RunFolder folder;
 
   String model() {
     return model;
@@ -66,7 +61,7 @@ final class PatchOptions {
 
   /** The folder of ledger and report. */
   Path folder(Common common) {
-    return common.recordFolder(out);
+    return folder.of(common);
   }
 
   List<Pair> pairs(LanguageModel of) {

@@ -10,7 +10,6 @@ import io.assay.engine.patch.PathUnit;
 import io.assay.engine.run.Run;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Locale;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -110,15 +109,8 @@ final class PatchPath implements Callable<Integer> {
             map,
             PatchReport.base(map, spec.direction()),
             List.of());
-    String text = envelope.text(report);
-    run.complete(text);
-    if (common.json()) {
-      common.out().println(text);
-    } else {
-      PatchTable.print(common, map, spec.direction());
-      common.out().printf(Locale.ROOT, "%.1f s in all%nreport: %s%n", envelope.seconds(), report);
-    }
-    return 0;
+    return Recording.complete(
+        common, run, envelope, report, () -> PatchTable.print(common, map, spec.direction()));
   }
 
   private PatchChoices choices(PathSpec spec) {

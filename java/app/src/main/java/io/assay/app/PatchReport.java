@@ -14,8 +14,10 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.stream.IntStream;
 
 /** Reports of patching: the choices, the map, the spread over the pairs, what disagrees. */
@@ -60,8 +62,17 @@ final class PatchReport {
         views);
   }
 
-  /** Writes the report of scores of edges. */
-  static Path write(Path folder, Envelope envelope, PatchChoices choices, EdgeMap map) {
+  /**
+   * Writes the report of scores of edges.
+   *
+   * @param circuit the edges that were chosen
+   */
+  static Path write(
+      Path folder,
+      Envelope envelope,
+      PatchChoices choices,
+      EdgeMap map,
+      List<EdgeMap.Edge> circuit) {
     List<String> sources = map.edges().sources();
     List<String> destinations = map.edges().destinations();
     float[] values = new float[sources.size() * destinations.size()];
@@ -97,6 +108,7 @@ final class PatchReport {
             new Fact("pairs", map.base().clean().length, "")),
         List.of(
             choices.table(),
+            circuit(map, circuit),
             new View.HeatMap(
                 "Edges",
                 "Change of the logit difference, to first order, if the edge alone carries the"
@@ -112,6 +124,53 @@ final class PatchReport {
                 "Exact edges come from `assay patch path --mlps frozen`.",
                 List.of(new Column("from"), new Column("to"), new Column("estimate", UNIT, 4)),
                 rows)));
+  }
+
+  /** The chosen edges between their components; what a head reads as is added up. */
+  private static View circuit(EdgeMap map, List<EdgeMap.Edge> edges) {
+    int layers = map.edges().layers();
+    int heads = map.edges().heads();
+    Map<String, Integer> places = new LinkedHashMap<>();
+    Map<List<Integer>, Double> weights = new LinkedHashMap<>();
+    for (EdgeMap.Edge e : edges) {
+      List<Integer> ends = new ArrayList<>();
+      for (String end : List.of(map.writer(e), map.reader(e))) {
+        places.putIfAbsent(end, places.size());
+        ends.add(places.get(end));
+      }
+      weights.merge(ends, e.score(), Double::sum);
+    }
+    List<String> columns = new ArrayList<>(Axis.counted("head", heads).labels());
+    List<String> rows = new ArrayList<>(Axis.counted("layer", layers).labels());
+    columns.add("MLP");
+    rows.addFirst("input");
+    rows.add("logits");
+    List<View.Node> nodes = places.keySet().stream().map(n -> node(n, layers, heads)).toList();
+    List<View.Edge> shown =
+        weights.entrySet().stream()
+            .map(e -> new View.Edge(e.getKey().get(0), e.getKey().get(1), e.getValue()))
+            .toList();
+    return new View.Circuit(
+        "The chosen edges",
+        "Estimates of what each edge carries, queries, keys and values of a head added up.",
+        new Axis("head", columns),
+        new Axis("layer", rows),
+        UNIT,
+        nodes,
+        shown);
+  }
+
+  private static View.Node node(String name, int layers, int heads) {
+    if (name.startsWith("a")) {
+      String[] parts = name.substring(1).split("\\.h");
+      return new View.Node(
+          name, Integer.parseInt(parts[1]), 1 + Integer.parseInt(parts[0]), "head");
+    }
+    if (name.startsWith("m")) {
+      return new View.Node(name, heads, 1 + Integer.parseInt(name.substring(1)), "MLP");
+    }
+    boolean input = name.equals("input");
+    return new View.Node(name, heads / 2.0, input ? 0 : layers + 1, input ? "input" : "logits");
   }
 
   private static Path page(

@@ -11,7 +11,6 @@ import io.assay.engine.patch.SweepUnit;
 import io.assay.engine.run.Run;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Locale;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -100,15 +99,8 @@ final class PatchSweep implements Callable<Integer> {
             map,
             PatchReport.base(map, spec.direction()),
             disagreements);
-    String text = envelope.text(report);
-    run.complete(text);
-    if (common.json()) {
-      common.out().println(text);
-    } else {
-      PatchTable.print(common, map, spec.direction());
-      common.out().printf(Locale.ROOT, "%.1f s in all%nreport: %s%n", envelope.seconds(), report);
-    }
-    return 0;
+    return Recording.complete(
+        common, run, envelope, report, () -> PatchTable.print(common, map, spec.direction()));
   }
 
   private PatchChoices choices(SweepSpec spec) {

@@ -56,26 +56,16 @@ final class PatchTable {
     }
   }
 
-  /** The edges of the largest scores. */
-  static void print(Common common, EdgeMap map) {
+  /** The edges of a circuit. */
+  static void print(Common common, EdgeMap map, List<EdgeMap.Edge> circuit) {
     List<String> sources = map.edges().sources();
     List<String> destinations = map.edges().destinations();
-    int columns = destinations.size();
     common.out().printf("%-28s %9s%n", "edge", "estimate");
-    IntStream.range(0, sources.size() * columns)
-        .filter(i -> map.edges().has(i / columns, i % columns))
-        .boxed()
-        .sorted(Comparator.comparingDouble(i -> -Math.abs(map.values()[i / columns][i % columns])))
-        .limit(SHOWN)
-        .forEach(
-            i ->
-                common
-                    .out()
-                    .printf(
-                        Locale.ROOT,
-                        "%-28s %+9.4f%n",
-                        sources.get(i / columns) + " -> " + destinations.get(i % columns),
-                        map.values()[i / columns][i % columns]));
+    for (EdgeMap.Edge e : circuit) {
+      String name = sources.get(e.source()) + " -> " + destinations.get(e.destination());
+      common.out().printf(Locale.ROOT, "%-28s %+9.4f%n", name, e.score());
+    }
+    common.out().printf("%d of %d edges%n", circuit.size(), map.edges().count());
   }
 
   /** The metric without a patch. */

@@ -6,6 +6,7 @@ import io.assay.engine.run.Run;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.function.ToIntFunction;
@@ -44,6 +45,25 @@ final class Recording {
     } finally {
       ended.countDown();
     }
+  }
+
+  /**
+   * Completes a run and tells its result.
+   *
+   * @param report where it is
+   * @param table prints the result for people
+   * @return the exit status
+   */
+  static int complete(Common common, Run run, Envelope envelope, Path report, Runnable table) {
+    String text = envelope.text(report);
+    run.complete(text);
+    if (common.json()) {
+      common.out().println(text);
+    } else {
+      table.run();
+      common.out().printf(Locale.ROOT, "%.1f s in all%nreport: %s%n", envelope.seconds(), report);
+    }
+    return 0;
   }
 
   /** Says that a ledger was rescued, if it was. */

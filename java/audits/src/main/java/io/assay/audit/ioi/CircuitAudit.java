@@ -2,6 +2,7 @@ package io.assay.audit.ioi;
 
 import io.assay.audit.ioi.CircuitResult.Completeness;
 import io.assay.audit.ioi.CircuitResult.Copy;
+import io.assay.audit.ioi.CircuitResult.Edge;
 import io.assay.audit.ioi.CircuitResult.Minimality;
 import io.assay.audit.ioi.CircuitResult.Step;
 import io.assay.audit.ioi.Circuits.Reference;
@@ -9,6 +10,12 @@ import io.assay.engine.Engine;
 import io.assay.engine.InputException;
 import io.assay.engine.model.LanguageModel;
 import io.assay.engine.model.Tokenizer;
+import io.assay.engine.patch.Direction;
+import io.assay.engine.patch.Pair;
+import io.assay.engine.patch.PatchMap;
+import io.assay.engine.patch.PathPatch;
+import io.assay.engine.patch.PathSpec;
+import io.assay.engine.run.UnitListener;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -18,6 +25,8 @@ import java.util.Optional;
 import java.util.Random;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 
 /**
  * Finds the heads that do the task, and tests whether they are enough, all, and each needed
@@ -32,6 +41,9 @@ public final class CircuitAudit {
 
   private static final int TOP = 5;
 
+  /** Prompts on which edges between heads are measured. */
+  private static final int PATHS = 8;
+
   /** Steps of a greedy set, and candidates of each. */
   private static final int GREEDY_STEPS = 10;
 
@@ -39,6 +51,9 @@ public final class CircuitAudit {
 
   /** Of so many heads the search takes out one at a time, of twice as many two. */
   private static final int ROUND = 24;
+
+  /** Exchanges that the search makes at most for one size of the set. */
+  private static final int EXCHANGES = 8;
 
   private final CircuitSpec spec;
   private final Circuits found;
@@ -110,6 +125,10 @@ public final class CircuitAudit {
       search += left + (round == 1 ? 0 : round);
       left -= round;
     }
+    if (spec.given().isEmpty()) {
+      // As if half of the heads were exchanged for the other half.
+      search += EXCHANGES * (all / 2) * Math.min(ROUND, all - all / 2) + all;
+    }
     long size = spec.given().isEmpty() ? all : spec.given().size();
     long sets =
         size <= SMALL
@@ -174,7 +193,11 @@ public final class CircuitAudit {
         completeness,
         minimality,
         attention(engine, model, prompts),
-        circuit.isEmpty() ? List.of() : copies(engine, model, prompts, circuit),
+        circuit.isEmpty() ? List.of() : copies(engine, model, prompts, heads(circuit)),
+        edges(engine, model, prompts, heads(circuit)),
+        has(model, "blocks.0.attn.hook_pattern")
+            ? HeadScores.patterns(engine, model, prompts.getFirst().ids(), heads(circuit))
+            : new float[0][],
         reason,
         doubts);
   }
@@ -191,7 +214,7 @@ public final class CircuitAudit {
   }
 
   private static List<Copy> copies(
-      Engine engine, LanguageModel model, List<IoiPrompt> prompts, List<Node> circuit) {
+      Engine engine, LanguageModel model, List<IoiPrompt> prompts, List<Node> heads) {
     if (!has(
         model,
         "blocks.0.hook_resid_pre",
@@ -202,9 +225,7 @@ public final class CircuitAudit {
     }
     List<Example> some = prompts.stream().limit(COPIES).map(Example::of).toList();
     try (CopyScores scores = new CopyScores(engine, model, some)) {
-      return circuit.stream()
-          .map(n -> Node.of(n.layer(), n.head()))
-          .distinct()
+      return heads.stream()
           .map(
               n ->
                   new Copy(
@@ -216,6 +237,62 @@ public final class CircuitAudit {
     }
   }
 
+  private static List<Node> heads(List<Node> circuit) {
+    return circuit.stream().map(n -> Node.of(n.layer(), n.head())).distinct().toList();
+  }
+
+  /** Path patches between heads, and from each to the logits, on prompts of one length. */
+  private static List<Edge> edges(
+      Engine engine, LanguageModel model, List<IoiPrompt> prompts, List<Node> heads) {
+    if (heads.isEmpty()
+        || !has(model, "blocks.0.attn.hook_q", "blocks.0.attn.hook_k", "blocks.0.attn.hook_v")) {
+      return List.of();
+    }
+    int length = prompts.getFirst().ids().length;
+    List<Pair> pairs =
+        prompts.stream()
+            .filter(p -> p.ids().length == length)
+            .limit(PATHS)
+            .map(CircuitAudit::pair)
+            .toList();
+    List<Edge> edges = new ArrayList<>();
+    for (Node to : heads) {
+      List<Node> before = heads.stream().filter(n -> n.layer() < to.layer()).toList();
+      if (!before.isEmpty()) {
+        String receivers = at(to, "hook_q") + "," + at(to, "hook_k") + "," + at(to, "hook_v");
+        edges.addAll(paths(engine, model, pairs, before, receivers, to));
+      }
+    }
+    edges.addAll(paths(engine, model, pairs, heads, "logits", null));
+    return edges;
+  }
+
+  private static Pair pair(IoiPrompt p) {
+    List<Integer> clean = Arrays.stream(p.ids()).mapToObj(Math::toIntExact).toList();
+    List<Integer> corrupt = Arrays.stream(p.corruptIds()).mapToObj(Math::toIntExact).toList();
+    return new Pair(clean, corrupt, (int) p.answer(), (int) p.wrong(), p.positions().byName());
+  }
+
+  private static String at(Node head, String part) {
+    return "blocks." + head.layer() + ".attn." + part + "[" + head.head() + "]";
+  }
+
+  private static List<Edge> paths(
+      Engine engine,
+      LanguageModel model,
+      List<Pair> pairs,
+      List<Node> from,
+      String receivers,
+      Node to) {
+    String senders = from.stream().map(n -> at(n, "hook_z")).collect(Collectors.joining(","));
+    PathSpec spec =
+        new PathSpec(senders, receivers, PathSpec.Mlps.LIVE, "all", Direction.NOISE, pairs);
+    PatchMap map = PathPatch.run(engine, model, spec, new UnitListener<>() {});
+    return IntStream.range(0, from.size())
+        .mapToObj(i -> new Edge(from.get(i), to, map.mean(i) - map.clean()))
+        .toList();
+  }
+
   private static double share(double[] differences) {
     return Arrays.stream(differences).filter(ld -> ld > 0).count() / (double) differences.length;
   }
@@ -224,31 +301,79 @@ public final class CircuitAudit {
 
   /**
    * Takes the head out without which the logit difference stays nearest to the model's, again and
-   * again (of many heads several at once), and gives the smallest set on the way that is as near as
-   * the target asks.
+   * again (of many heads several at once), and begins from the smallest set on the way that is as
+   * near as the target asks. Heads may stand in for each other, and which of them went first may be
+   * chance: so heads of the set are exchanged for others, and taken out, as long as that helps.
    */
   static List<Node> search(Circuits circuits, double target, List<Step> steps) {
     TreeSet<Node> left = circuits.all();
     double model = Circuits.mean(circuits.whole());
+    double near = (1 - target) * model;
     List<Node> best = List.copyOf(left);
     while (left.size() > 1) {
-      TreeMap<Node, Double> off = new TreeMap<>();
-      for (Node node : left) {
-        double kept = Circuits.mean(circuits.only(Circuits.difference(left, List.of(node))));
-        off.put(node, Math.abs(kept - model));
-      }
-      List<Node> order = new ArrayList<>(left);
-      order.sort(Comparator.comparing(off::get));
+      List<Node> order = removals(circuits, left, model);
       for (Node node : order.subList(0, Math.max(1, left.size() / ROUND))) {
         left.remove(node);
         double kept = Circuits.mean(circuits.only(left));
-        steps.add(new Step(node, left.size(), kept));
-        if (Math.abs(kept - model) <= (1 - target) * model) {
+        steps.add(new Step(node, null, left.size(), kept));
+        if (Math.abs(kept - model) <= near) {
           best = List.copyOf(left);
         }
       }
     }
-    return best;
+    List<Node> others = steps.reversed().stream().map(Step::removed).limit(ROUND).toList();
+    left = new TreeSet<>(best);
+    boolean fewer = true;
+    while (fewer && left.size() > 1) {
+      exchange(circuits, left, others, model, steps);
+      Node node = removals(circuits, left, model).getFirst();
+      double kept = Circuits.mean(circuits.only(Circuits.difference(left, List.of(node))));
+      fewer = Math.abs(kept - model) <= near;
+      if (fewer) {
+        left.remove(node);
+        steps.add(new Step(node, null, left.size(), kept));
+      }
+    }
+    return List.copyOf(left);
+  }
+
+  /** The heads of a set, first the one without which it stays nearest to the model. */
+  private static List<Node> removals(Circuits circuits, TreeSet<Node> set, double model) {
+    TreeMap<Node, Double> off = new TreeMap<>();
+    for (Node node : set) {
+      double kept = Circuits.mean(circuits.only(Circuits.difference(set, List.of(node))));
+      off.put(node, Math.abs(kept - model));
+    }
+    List<Node> order = new ArrayList<>(set);
+    order.sort(Comparator.comparing(off::get));
+    return order;
+  }
+
+  /** Exchanges a head for one of the others, always the best pair, while that comes nearer. */
+  private static void exchange(
+      Circuits circuits, TreeSet<Node> set, List<Node> others, double model, List<Step> steps) {
+    double kept = Circuits.mean(circuits.only(set));
+    Step best;
+    int left = EXCHANGES;
+    do {
+      best = null;
+      for (Node node : set) {
+        for (Node other : Circuits.difference(others, set)) {
+          TreeSet<Node> changed = Circuits.difference(set, List.of(node));
+          changed.add(other);
+          double now = Circuits.mean(circuits.only(changed));
+          if (Math.abs(now - model) < Math.abs(kept - model)) {
+            kept = now;
+            best = new Step(node, other, set.size(), now);
+          }
+        }
+      }
+      if (best != null) {
+        set.remove(best.removed());
+        set.add(best.added());
+        steps.add(best);
+      }
+    } while (best != null && --left > 0);
   }
 
   // ---- tests ----

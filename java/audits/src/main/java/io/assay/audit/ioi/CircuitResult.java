@@ -18,6 +18,10 @@ import java.util.List;
  * @param minimality one for each node
  * @param attention where all heads attend in the prompts; empty where the model does not show it
  * @param copies whether the circuit's heads write what they read; empty where it cannot be computed
+ * @param edges direct effects between the circuit's heads, and on the logits; empty where they
+ *     cannot be computed
+ * @param patterns attention of the circuit's heads in the first prompt, [head][query * tokens +
+ *     key]; empty where the model does not show it
  * @param reason why no circuit is claimed; empty if one is
  * @param warnings what is doubtful
  */
@@ -33,16 +37,19 @@ public record CircuitResult(
     List<Minimality> minimality,
     List<HeadScores> attention,
     List<Copy> copies,
+    List<Edge> edges,
+    float[][] patterns,
     String reason,
     List<String> warnings) {
   /**
    * A step of the search.
    *
    * @param removed node that was taken out
+   * @param added node that came in its place, or null
    * @param left nodes that are left
    * @param logitDifference F of those, on the prompts of the search
    */
-  public record Step(Node removed, int left, double logitDifference) {}
+  public record Step(Node removed, Node added, int left, double logitDifference) {}
 
   /**
    * @param kind how the set was chosen: empty, one, all, random or greedy
@@ -74,6 +81,18 @@ public record CircuitResult(
    * @param negative the same of its opposite
    */
   public record Copy(int layer, int head, double positive, double negative) {}
+
+  /**
+   * @param to the head that reads, or null for the logits
+   * @param effect change of the logit difference, nats, when the edge alone carries the corrupted
+   *     prompt's value (path patching, through MLPs)
+   */
+  public record Edge(Node from, Node to, double effect) {}
+
+  /** The circuit's heads, whatever their positions. */
+  public List<Node> headsOfCircuit() {
+    return circuit.stream().map(n -> Node.of(n.layer(), n.head())).distinct().toList();
+  }
 
   /** Whether a circuit is claimed. */
   public boolean isClaimed() {

@@ -57,6 +57,19 @@ public record HeadScores(String name, double[][] shares) {
   }
 
   /**
+   * The patterns of some heads in one sequence.
+   *
+   * @return [head][query * tokens + key]
+   * @throws InputException if the model has no {@code hook_pattern}
+   */
+  public static float[][] patterns(
+      Engine engine, LanguageModel model, long[] ids, List<Node> heads) {
+    try (Patterns patterns = new Patterns(engine, model, List.of(ids))) {
+      return patterns.of(heads);
+    }
+  }
+
+  /**
    * Attention on random tokens that are repeated once: to the token before, to the same token
    * earlier (duplicate), and to the one behind that (induction); means over all places that have
    * one.
@@ -172,6 +185,21 @@ public record HeadScores(String name, double[][] shares) {
         }
       }
       return sums;
+    }
+
+    /** Those of the first sequence. */
+    float[][] of(List<Node> heads) {
+      long[] ids = sequences.getFirst();
+      Map<String, Tensor> seen = session.run(Map.of("input_ids", Tensor.ofLongs(ids, 1, length)));
+      float[][] found = new float[heads.size()][length * length];
+      for (int i = 0; i < found.length; i++) {
+        Tensor pattern = seen.get(hooks.get(heads.get(i).layer()));
+        long first = (long) heads.get(i).head() * length * length;
+        for (int at = 0; at < found[i].length; at++) {
+          found[i][at] = (float) pattern.get(first + at);
+        }
+      }
+      return found;
     }
 
     private static double[] add(double[] sums, Tensor pattern, long row, long query, long key) {

@@ -61,11 +61,13 @@ public final class IoiSelfTest {
     List<Statement> all = new ArrayList<>();
     all.addAll(toyCircuit());
     all.addAll(patches());
+    all.addAll(folding());
     all.addAll(detectors());
     all.addAll(generator());
     all.addAll(counts());
     all.addAll(gpt2());
     all.addAll(badInputs());
+    all.addAll(sweep());
     return all;
   }
 
@@ -83,7 +85,21 @@ public final class IoiSelfTest {
   /** Statements 1, 2, 3 and 5: patches, paths and estimates of T1, T2 and T3. */
   public List<Statement> patches() {
     long start = System.nanoTime();
-    return timed(new PatchStatements(engine).statements(), start);
+    List<Statement> s = new ArrayList<>(new PatchStatements(engine).statements());
+    s.addAll(new RandomStatements(engine).patches());
+    return timed(s, start);
+  }
+
+  /** Statement 4: layer norms folded in, weights centred. */
+  public List<Statement> folding() {
+    long start = System.nanoTime();
+    return timed(new RandomStatements(engine).folding(), start);
+  }
+
+  /** Statement 10: what a sweep costs, in processor time. */
+  public List<Statement> sweep() {
+    long start = System.nanoTime();
+    return timed(new RandomStatements(engine).sweep(), start);
   }
 
   /** Statement 2, the detectors: previous token, duplicate, induction. */
@@ -216,9 +232,10 @@ public final class IoiSelfTest {
     return same("ioi.6.gpt2", words, Map.of(), wrong);
   }
 
-  /** Statement 7, what is counted of the circuit. */
+  /** Statement 7, what is counted. */
   public List<Statement> counts() {
-    return List.of(
+    List<Statement> s = new ArrayList<>(new RandomStatements(engine).counts());
+    s.add(
         same(
             "ioi.7.circuit",
             "heads of the published circuit",
@@ -227,6 +244,7 @@ public final class IoiSelfTest {
                 .map(n -> Node.of(n.layer(), n.head()))
                 .distinct()
                 .count()));
+    return s;
   }
 
   /** Statement 8: the released GPT-2 small, where it is given. */
@@ -235,7 +253,7 @@ public final class IoiSelfTest {
     return timed(new Gpt2Statements(engine, gpt2).statements(), start);
   }
 
-  /** Statement 9: bad input of the generator. */
+  /** Statement 9: bad input of the generator and of patching. */
   public List<Statement> badInputs() {
     long start = System.nanoTime();
     List<Statement> s = new ArrayList<>();
@@ -281,6 +299,7 @@ public final class IoiSelfTest {
                                 true)),
                     new WholeWords())
                 .words().names().stream().filter("O'Neil"::equals).count()));
+    s.addAll(new RandomStatements(engine).badInputs());
     return timed(s, start);
   }
 
@@ -292,7 +311,7 @@ public final class IoiSelfTest {
   }
 
   /** Bad input must be refused in words that hold {@code named}. */
-  private static Statement refused(String id, String words, String named, Runnable attempt) {
+  static Statement refused(String id, String words, String named, Runnable attempt) {
     String got;
     try {
       attempt.run();

@@ -10,6 +10,7 @@ import io.assay.engine.patch.AttributeSpec;
 import io.assay.engine.patch.AttributeSpec.Method;
 import io.assay.engine.patch.AttributeSpec.Rule;
 import io.assay.engine.patch.Attribution;
+import io.assay.engine.patch.DirectAttribution;
 import io.assay.engine.patch.Direction;
 import io.assay.engine.patch.Disagreement;
 import io.assay.engine.patch.EdgeAttribution;
@@ -86,6 +87,10 @@ final class PatchStatements {
     PatchMap direct = paths(toy, pairs, HEADS, "logits", "end");
     PatchMap swept = nodes(toy, pairs);
     PatchMap estimated = estimates(toy, pairs);
+    double[] writes = {3, -1, 0, 0, 0};
+    PatchMap written =
+        DirectAttribution.run(
+            engine, toy, AttributeSpec.of(HEADS, Direction.NOISE, pairs), new UnitListener<>() {});
     double[][] got = new double[3][names.length];
     for (int i = 0; i < names.length; i++) {
       got[0][i] = swept.mean(cells[i]) - swept.clean();
@@ -94,6 +99,7 @@ final class PatchStatements {
       add("ioi.1.node." + names[i], "node patch of the " + names[i], node[i], got[0][i]);
       add("ioi.1.path." + names[i], "path to the logits", path[i], got[1][i]);
       add("ioi.5." + names[i], "attribution patching", path[i], got[2][i]);
+      add("ioi.1.writes." + names[i], "direct attribution", writes[i], written.mean(heads[i]));
     }
     List<String> flagged =
         Disagreement.among(got[0], got[1], got[2]).stream().map(d -> names[d.cell()]).toList();

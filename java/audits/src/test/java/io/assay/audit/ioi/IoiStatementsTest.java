@@ -62,6 +62,11 @@ class IoiStatementsTest {
   }
 
   @Test
+  void ioiStatement4Folding() {
+    holds(selfTest.folding());
+  }
+
+  @Test
   void ioiStatement2Detectors() {
     holds(selfTest.detectors());
   }
@@ -93,5 +98,11 @@ class IoiStatementsTest {
   @Test
   void ioiStatement9BadInput() {
     holds(selfTest.badInputs());
+  }
+
+  /** How often faster it is, is for users to see: no test is timed. */
+  @Test
+  void ioiStatement10Sweep() {
+    holds(selfTest.sweep().stream().filter(s -> !s.id().equals("ioi.10.time")).toList());
   }
 }

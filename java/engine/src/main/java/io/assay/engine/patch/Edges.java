@@ -13,9 +13,12 @@ import java.util.List;
  * @param mlps whether blocks have MLPs
  */
 public record Edges(int layers, int heads, int keyHeads, boolean mlps) {
+  static final String INPUT = "input";
+  static final String LOGITS = "logits";
+
   /** What writes: {@code input}, then of each block {@code aL.hH} and {@code mL}. */
   public List<String> sources() {
-    List<String> names = new ArrayList<>(List.of("input"));
+    List<String> names = new ArrayList<>(List.of(INPUT));
     for (int layer = 0; layer < layers; layer++) {
       for (int head = 0; head < heads; head++) {
         names.add("a" + layer + ".h" + head);
@@ -40,7 +43,7 @@ public record Edges(int layers, int heads, int keyHeads, boolean mlps) {
         names.add("m" + layer);
       }
     }
-    names.add("logits");
+    names.add(LOGITS);
     return names;
   }
 

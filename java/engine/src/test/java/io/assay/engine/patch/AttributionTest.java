@@ -66,6 +66,102 @@ class AttributionTest extends TinyPairs {
     assertEquals(32491, edges.count());
   }
 
+  /** One block of two heads without an MLP, scored by hand; specs/ioi.md 2.8. */
+  @Test
+  void edgesAreChosenAndPruned() {
+    Edges edges = new Edges(2, 1, 1, false);
+    assertEquals(List.of("input", "a0.h0", "a1.h0"), edges.sources());
+    // Columns: a0.h0 q, k, v; a1.h0 q, k, v; logits.
+    double[][] scores = {
+      {5, 0, 0, 0, 9, 0, 1},
+      {99, 99, 99, 8, 0, 0, 2},
+      {99, 99, 99, 99, 99, 99, -3},
+    };
+    EdgeMap map = new EdgeMap(edges, null, scores, false);
+    // The three largest are 9, 8 and 5, none of which leads to the logits.
+    assertEquals(List.of(), map.top(3));
+    assertEquals(
+        List.of("input 9.0 a1.h0", "a0.h0 8.0 a1.h0", "input 5.0 a0.h0", "a1.h0 -3.0 logits"),
+        words(map, map.top(4)));
+    assertEquals(
+        List.of("a1.h0 -3.0 logits", "input 9.0 a1.h0", "a0.h0 8.0 a1.h0", "input 5.0 a0.h0"),
+        words(map, map.greedy(4)));
+    // With three of them a0.h0 reads nothing, and goes.
+    assertEquals(List.of("a1.h0 -3.0 logits", "input 9.0 a1.h0"), words(map, map.greedy(3)));
+    assertEquals(List.of(), map.greedy(0));
+    assertEquals(edges.count(), map.greedy(100).size());
+    double[][] ties = new double[3][7];
+    EdgeMap tied = new EdgeMap(edges, null, ties, false);
+    assertEquals(List.of("input 0.0 logits"), words(tied, tied.greedy(1)));
+  }
+
+  private static List<String> words(EdgeMap map, List<EdgeMap.Edge> edges) {
+    return edges.stream().map(e -> map.writer(e) + " " + e.score() + " " + map.reader(e)).toList();
+  }
+
+  /** Each share by its definition, and their sum, which with the biases' is the metric. */
+  @Test
+  void sharesOfComponentsSumToTheMetric() {
+    LanguageModel model = random(13, 2, 2, 8, DType.F64);
+    List<Pair> pairs = randomPairs(4, 2, 5);
+    PatchMap heads = shares(model, "blocks.*.attn.hook_z", pairs);
+    assertEquals(List.of("layer", "head"), heads.axes());
+    PatchMap attention = shares(model, "blocks.*.hook_attn_out", pairs);
+    PatchMap mlps = shares(model, "blocks.*.hook_mlp_out", pairs);
+    PatchMap tokens = shares(model, "hook_embed", pairs);
+    PatchMap places = shares(model, "hook_pos_embed", pairs);
+    double[] weight = model.model().graph().constants().get("ln_f.weight").toDoubles();
+    double[] bias = model.model().graph().constants().get("ln_f.bias").toDoubles();
+    try (Patcher patcher = new Patcher(engine, model)) {
+      for (int i = 0; i < pairs.size(); i++) {
+        Pair pair = pairs.get(i);
+        double[] answer = new LogitDifference(model, pair).direction();
+        Map<String, Tensor> run =
+            patcher.read(
+                List.of(Baselines.ints(pair.clean())),
+                List.of(
+                    "ln_final.hook_scale", "blocks.1.hook_mlp_out", "blocks.1.attn.hook_result"));
+        double constant = 0;
+        for (int c = 0; c < 8; c++) {
+          constant += bias[c] * answer[c];
+        }
+        double sum = constant + tokens.values()[0][i] + places.values()[0][i];
+        for (int layer = 0; layer < 2; layer++) {
+          sum += attention.values()[layer][i] + mlps.values()[layer][i];
+        }
+        assertEquals(heads.base().clean()[i], sum, 1e-12);
+        double scale = run.get("ln_final.hook_scale").get(4);
+        assertEquals(
+            share(run.get("blocks.1.hook_mlp_out"), 4 * 8, scale, weight, answer),
+            mlps.values()[1][i],
+            1e-12);
+        assertEquals(
+            share(run.get("blocks.1.attn.hook_result"), (4 * 2 + 1) * 8, scale, weight, answer),
+            heads.values()[3][i],
+            1e-12);
+      }
+    }
+    assertThrows(PatchException.class, () -> shares(model, "blocks.*.mlp.hook_pre", pairs));
+  }
+
+  private static PatchMap shares(LanguageModel model, String at, List<Pair> pairs) {
+    return DirectAttribution.run(engine, model, AttributeSpec.of(at, Direction.NOISE, pairs), NONE);
+  }
+
+  /** What 8 numbers add, centred, over the scale and through the last norm's weight. */
+  private static double share(
+      Tensor written, int first, double scale, double[] weight, double[] answer) {
+    double mean = 0;
+    double sum = 0;
+    for (int c = 0; c < 8; c++) {
+      mean += written.get(first + c) / 8;
+    }
+    for (int c = 0; c < 8; c++) {
+      sum += (written.get(first + c) - mean) / scale * weight[c] * answer[c];
+    }
+    return sum;
+  }
+
   /** Weights that sum to 1, and what each rule integrates exactly. */
   @Test
   void rulesOfIntegration() {

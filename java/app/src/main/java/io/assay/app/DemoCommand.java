@@ -5,16 +5,25 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.assay.app.PlantSearch.Finding;
 import io.assay.app.PlantSearch.Searched;
 import io.assay.app.PlantSearch.Way;
+import io.assay.app.organism.IoiLm;
+import io.assay.app.organism.Organism;
 import io.assay.app.organism.Plant;
 import io.assay.app.organism.PlantedLm;
 import io.assay.app.report.View;
 import io.assay.audit.grok.GrokAnalysis;
 import io.assay.audit.grok.GrokSource;
+import io.assay.audit.ioi.CircuitAudit;
+import io.assay.audit.ioi.CircuitResult;
+import io.assay.audit.ioi.CircuitSpec;
+import io.assay.audit.ioi.Circuits;
+import io.assay.audit.ioi.IoiSpec;
+import io.assay.audit.ioi.Node;
 import io.assay.engine.Engine;
 import io.assay.engine.model.LanguageModel;
 import io.assay.engine.run.Run;
 import io.assay.engine.run.UnitListener;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
@@ -25,14 +34,17 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-/** An audit from end to end, on a model whose hidden behaviours are known. */
+/** Audits from end to end, on models about which something is known. */
 @Command(
     name = "demo",
     description = {
-      "Audits planted-lm, a small model with five planted behaviours.",
+      "Audits planted-lm, a small model with five planted behaviours, and ioi-lm, which completes"
+          + " sentences with the right one of two names.",
       "Shows what was planted beside what the search found, lets the model speak to check each"
-          + " find, and shows that the same search finds nothing in a control without them. Writes"
-          + " one HTML page of it, with a chapter on grok-113, a network that has learned to add."
+          + " find, and shows that the same search finds nothing in a control without them. Finds"
+          + " the attention heads by which ioi-lm does its task, and that its control has none."
+          + " Writes one HTML page of it, with a chapter on grok-113, a network that has learned to"
+          + " add."
     })
 final class DemoCommand implements Callable<Integer> {
   @Mixin private Help help;
@@ -55,6 +67,9 @@ final class DemoCommand implements Callable<Integer> {
   private static final String METHOD = "demo";
   private static final String ADDITION = "grok-113";
 
+  /** Prompts on which the circuit is searched, and as many on which it is tested. */
+  private static final int PROMPTS = 96;
+
   @Override
   public Integer call() {
     return Recording.of(common, common.recordFolder(folder), METHOD, this::demo);
@@ -65,8 +80,8 @@ final class DemoCommand implements Callable<Integer> {
     UnitListener<Searched> units = run.units(Searched.class, Searched::name);
     List<Plant> plants = new PlantedLm().plants();
     try (Engine engine = common.engine()) {
-      Path organism = built(engine, PlantedLm.NAME, false);
-      Path bare = built(engine, PlantedLm.CONTROL, true);
+      Path organism = built(engine, new PlantedLm(), false);
+      Path bare = built(engine, new PlantedLm(), true);
       LanguageModel model = engine.languageModel(organism.toString());
       LanguageModel control = engine.languageModel(bare.toString());
       Tokens tokens = new Tokens(model);
@@ -95,8 +110,19 @@ final class DemoCommand implements Callable<Integer> {
       long verified = envelope.metrics().path("verified").asLong();
       long inControl = envelope.metrics().path("control_found").asLong();
       common.say("found in the control: " + inControl + " of " + plants.size());
-      List<View> more = addition(engine, envelope);
-      Path page = DemoPage.write(common.recordFolder(folder), envelope, tokens::token, more);
+      Optional<CircuitResult> circuit = circuit(engine, false, units);
+      Optional<CircuitResult> bareCircuit = circuit(engine, true, units);
+      if (circuit.isEmpty() || bareCircuit.isEmpty()) {
+        return Recording.INTERRUPTED;
+      }
+      boolean localised = circuit.get().isClaimed() && !bareCircuit.get().isClaimed();
+      fill(envelope, circuit.get(), bareCircuit.get());
+      common.say(line(circuit.get(), bareCircuit.get()));
+      LanguageModel ioi = engine.languageModel(built(engine, new IoiLm(), false).toString());
+      List<View> views = new ArrayList<>();
+      views.addAll(IoiReport.chapter(circuit.get(), new Tokens(ioi)::token));
+      views.addAll(addition(engine, envelope));
+      Path page = DemoPage.write(common.recordFolder(folder), envelope, tokens::token, views);
       String text = envelope.text(page);
       run.complete(text);
       if (common.json()) {
@@ -113,7 +139,7 @@ final class DemoCommand implements Callable<Integer> {
                 envelope.seconds(),
                 page);
       }
-      return verified == plants.size() && inControl == 0 ? 0 : 1;
+      return verified == plants.size() && inControl == 0 && localised ? 0 : 1;
     }
   }
 
@@ -164,13 +190,67 @@ final class DemoCommand implements Callable<Integer> {
   }
 
   /** Folder of an organism, which is trained first if it is not there. */
-  private Path built(Engine engine, String name, boolean control) {
+  private Path built(Engine engine, Organism organism, boolean control) {
+    String name = organism.name(control);
     Path path = Organisms.folder(name);
     if (!Organisms.isBuilt(path)) {
       common.say("Training " + name + ", which takes minutes ...");
-      Organisms.build(engine, new PlantedLm(), control, path);
+      Organisms.build(engine, organism, control, path);
     }
     return path;
+  }
+
+  /**
+   * The heads by which ioi-lm finds the name, or its control.
+   *
+   * @return empty if the run was cancelled
+   */
+  private Optional<CircuitResult> circuit(
+      Engine engine, boolean control, UnitListener<Searched> units) {
+    Path path = built(engine, new IoiLm(), control);
+    common.say("\nWhich heads of " + path.getFileName() + " find the right one of two names ...");
+    LanguageModel model = engine.languageModel(path.toString());
+    Circuits.Listener listener =
+        new Circuits.Listener() {
+          @Override
+          public boolean cancelled() {
+            return units.cancelled();
+          }
+        };
+    CircuitSpec spec = CircuitSpec.of(IoiSpec.of(PROMPTS, seed));
+    return CircuitAudit.run(engine, model, spec, listener);
+  }
+
+  private static void fill(Envelope envelope, CircuitResult circuit, CircuitResult control) {
+    ObjectNode node = envelope.result().putObject("circuit");
+    node.set("heads", Envelope.JSON.valueToTree(names(circuit)));
+    node.put("headsOfModel", circuit.layers() * circuit.heads());
+    node.put("logitDifference", circuit.model()).put("reason", circuit.reason());
+    node.put("control_reason", control.reason());
+    envelope
+        .metrics()
+        .put("circuit_claimed", circuit.isClaimed())
+        .put("control_circuit_claimed", control.isClaimed());
+    IoiBaselineCommand.number(envelope.metrics(), "faithfulness", circuit.faithfulness());
+  }
+
+  private static List<String> names(CircuitResult circuit) {
+    return circuit.circuit().stream().map(Node::toString).toList();
+  }
+
+  private static String line(CircuitResult circuit, CircuitResult control) {
+    return String.format(
+        Locale.ROOT,
+        "%s%nin the control: %s",
+        circuit.isClaimed()
+            ? "%d of %d heads, %s, keep %.0f %% of the logit difference"
+                .formatted(
+                    circuit.circuit().size(),
+                    circuit.layers() * circuit.heads(),
+                    String.join(" ", names(circuit)),
+                    100 * circuit.faithfulness())
+            : "no circuit is claimed: " + circuit.reason(),
+        control.isClaimed() ? "a circuit, too" : "none, since " + control.reason());
   }
 
   private Optional<Map<String, Finding>> search(

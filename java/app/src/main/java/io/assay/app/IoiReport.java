@@ -164,6 +164,11 @@ final class IoiReport {
         .write(file);
   }
 
+  /** What the demo shows of a circuit: its graph, and where its heads attend to. */
+  static List<View> chapter(CircuitResult r, IntFunction<String> token) {
+    return r.circuit().isEmpty() ? List.of() : List.of(graph(r), patterns(r, token), spread(r));
+  }
+
   private static View choices(CircuitSpec spec) {
     List<List<?>> rows = new ArrayList<>();
     new TreeMap<>(IoiCircuitCommand.choices(spec))

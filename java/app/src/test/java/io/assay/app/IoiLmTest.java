@@ -17,13 +17,16 @@ import io.assay.audit.ioi.IoiBaseline;
 import io.assay.audit.ioi.IoiGenerator;
 import io.assay.audit.ioi.IoiPrompt;
 import io.assay.audit.ioi.IoiSpec;
+import io.assay.audit.ioi.Node;
 import io.assay.engine.Engine;
 import io.assay.engine.Sha256;
 import io.assay.engine.model.LanguageModel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -65,15 +68,27 @@ class IoiLmTest {
     assertTrue(bare < CircuitSpec.POSITIVE, "control " + bare);
   }
 
-  /** Which of its heads that can stand in for each other are found depends on the prompts. */
+  /** Some of its heads can stand in for others; which are found does not depend on the prompts. */
   @Test
-  void itsCircuitIsSmallAndFaithful() {
-    CircuitSpec spec = CircuitSpec.of(IoiSpec.of(96, 1));
-    CircuitResult r =
-        CircuitAudit.run(engine, model(ORGANISM), spec, Circuits.Listener.NONE).orElseThrow();
-    assertTrue(r.isClaimed(), r.reason());
-    assertTrue(r.faithfulness() >= 0.8, "faithfulness " + r.faithfulness());
-    assertTrue(3 * r.circuit().size() <= r.layers() * r.heads(), r.circuit().toString());
+  void itsCircuitIsSmallFaithfulAndTheSameOnOtherPrompts() {
+    List<Set<Node>> found = new ArrayList<>();
+    for (int seed = 10; seed <= 30; seed += 10) {
+      CircuitSpec spec = CircuitSpec.of(IoiSpec.of(96, seed));
+      CircuitResult r =
+          CircuitAudit.run(engine, model(ORGANISM), spec, Circuits.Listener.NONE).orElseThrow();
+      assertTrue(r.isClaimed(), r.reason());
+      assertTrue(r.faithfulness() >= 0.8, "faithfulness " + r.faithfulness());
+      assertTrue(3 * r.circuit().size() <= r.layers() * r.heads(), r.circuit().toString());
+      found.add(Set.copyOf(r.circuit()));
+    }
+    for (Set<Node> one : found) {
+      for (Set<Node> other : found) {
+        Set<Node> both = new HashSet<>(one);
+        both.retainAll(other);
+        double all = one.size() + other.size() - both.size();
+        assertTrue(both.size() / all >= 0.7, one + " and " + other);
+      }
+    }
   }
 
   /** Keeps what is evaluated and ends after so many. */

@@ -74,6 +74,33 @@ class IoiReportTest {
       for (int i = 0; i < numbers.length; i++) {
         assertEquals(numbers[i], facts.get(i).doubleValue(), method + " " + i);
       }
+      if (method.equals("ioi.circuit")) {
+        assertShowsCircuit(browser, run.get("result"));
+      }
     }
+  }
+
+  /** The edges are those of the JSON, and pointing at a token asks what it attends to. */
+  private static void assertShowsCircuit(Browser browser, JsonNode result) throws Exception {
+    JsonNode weights =
+        browser.value("data.views.find(v => v.kind === 'Circuit').edges.map(e => e.weight)");
+    assertEquals(result.get("edges").size(), weights.size());
+    for (int i = 0; i < weights.size(); i++) {
+      double effect = result.get("edges").get(i).get("effect").doubleValue();
+      assertEquals(effect, weights.get(i).doubleValue());
+    }
+    assertTrue(weights.size() >= result.get("circuit").size(), "each head writes to the logits");
+    String said =
+        browser
+            .value(
+                """
+                (() => {
+                  document.querySelectorAll('.tokens.long .tok')[3]
+                      .dispatchEvent(new PointerEvent('pointerenter', {pointerType: 'mouse'}));
+                  return document.querySelector('.said').textContent;
+                })()
+                """)
+            .asText();
+    assertTrue(said.startsWith("What token 3 "), said);
   }
 }

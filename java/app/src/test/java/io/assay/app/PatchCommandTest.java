@@ -112,6 +112,24 @@ class PatchCommandTest {
     assertEquals(2 * 13 + 1, eap.get("destinations").size());
     assertEquals(eap.get("sources").size(), eap.get("values").size());
     assertEquals(0, eap.get("mask").get(10).get(0).intValue());
+    JsonNode greedy = eap.get("circuit");
+    assertEquals("logits", greedy.get(0).get("destination").textValue());
+    JsonNode top =
+        json(
+                "attribute",
+                "--direction",
+                "noise",
+                "--method",
+                "eap",
+                "--select",
+                "top",
+                "--edges",
+                "9")
+            .get("result")
+            .get("circuit");
+    assertTrue(top.size() <= 9 && greedy.size() > 9, top.size() + " and " + greedy.size());
+    JsonNode written = json("attribute", "--direction", "noise", "--method", "dla").get("result");
+    assertEquals("[\"layer\",\"head\"]", written.get("axes").toString());
   }
 
   /** A Llama whose queries share keys and values, by the hooks that are proposed for it. */
@@ -196,6 +214,18 @@ class PatchCommandTest {
         String text = browser.value("document.body.innerText").asText();
         int choices = text.indexOf("noising: the clean prompt runs");
         assertTrue(choices > 0, text);
+        if (run == eap) {
+          JsonNode edges =
+              browser.value("data.views.find(v => v.kind === 'Circuit').edges.map(e => e.weight)");
+          double sum = 0;
+          for (JsonNode edge : run.get("result").get("circuit")) {
+            sum += edge.get("score").doubleValue();
+          }
+          for (JsonNode edge : edges) {
+            sum -= edge.doubleValue();
+          }
+          assertEquals(0, sum, 1e-9, "the edges that are drawn are those that were chosen");
+        }
         if (run == sweep) {
           JsonNode facts =
               browser.value(

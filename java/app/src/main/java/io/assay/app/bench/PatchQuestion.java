@@ -16,7 +16,7 @@ import java.util.Map;
 
 /**
  * Maps of patches at GPT-2 small's shape against a loop of whole passes, of which a part is timed.
- * Both have compiled their graphs before.
+ * Both have compiled their graphs before, where the shape does not say otherwise.
  */
 abstract class PatchQuestion implements Question {
   static final int LENGTH = 15;
@@ -187,10 +187,20 @@ abstract class PatchQuestion implements Question {
 
   /** Heads to the logits. */
   static final class OfPaths extends PatchQuestion {
+    private final boolean compiles;
     private PathPatch paths;
 
-    OfPaths(Engine engine, int count) {
+    /**
+     * @param compiles whether graphs are compiled each time, as in a call of the command line
+     */
+    OfPaths(Engine engine, int count, boolean compiles) {
       super(engine, count);
+      this.compiles = compiles;
+    }
+
+    @Override
+    public String shape() {
+      return super.shape() + (compiles ? ", compiled anew" : "");
     }
 
     @Override
@@ -209,6 +219,9 @@ abstract class PatchQuestion implements Question {
     }
 
     private PatchMap map() {
+      if (compiles) {
+        return PathPatch.run(engine, model, spec(), new UnitListener<>() {});
+      }
       if (paths == null) {
         paths = PathPatch.open(engine, model, spec());
       }

@@ -172,7 +172,8 @@ public final class Rows {
     }
     for (int pairs : new int[] {1, 20}) {
       entries.add(whole("patch.sweep", () -> new PatchQuestion.OfSweep(engine, pairs)));
-      entries.add(whole("patch.path", () -> new PatchQuestion.OfPaths(engine, pairs)));
+      entries.add(whole("patch.path", () -> new PatchQuestion.OfPaths(engine, pairs, false)));
+      entries.add(whole("patch.path", () -> new PatchQuestion.OfPaths(engine, pairs, true)));
     }
     entries.add(whole("grok.epoch", () -> new EpochQuestion(engine)));
     for (boolean all : new boolean[] {false, true}) {

@@ -261,6 +261,7 @@ function tokenList(list, choose) {
       s.setAttribute('role', 'button');
       s.setAttribute('aria-pressed', 'false');
       s.addEventListener('click', () => choose(i));
+      s.addEventListener('pointerenter', e => e.pointerType === 'mouse' && choose(i));
     });
     box.addEventListener('keydown', e => {
       const step = {ArrowRight: 1, ArrowLeft: -1}[e.key];

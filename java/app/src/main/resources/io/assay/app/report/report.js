@@ -104,7 +104,7 @@ const views = {
     function paint() {
       words.colour(Array.from({length: n}, (_, k) => at(asked, k)), [0, 1], false);
       said.textContent = `What token ${asked} '${view.tokens[asked]}' attends to, by colour from 0 to 1.`
-          + ' Choose another token to ask.';
+          + ' Point at another token, or choose it, to ask.';
     }
     function ask(q) { asked = q; words.press(q); paint(); }
     ask(asked);

@@ -19,7 +19,10 @@ import java.util.SplittableRandom;
  * @param shares [layer][head]
  */
 public record HeadScores(String name, double[][] shares) {
+  /** Sequences that are run together, and weights of attention that are held at once: 256 MB. */
   private static final int ROWS = 32;
+
+  private static final long HELD = 1L << 26;
 
   /** A place that attention goes from and one that it goes to; -1 leaves a row out. */
   private interface Pick {
@@ -137,6 +140,7 @@ public record HeadScores(String name, double[][] shares) {
     private final List<String> hooks;
     private final List<long[]> sequences;
     private final int length;
+    private final int together;
 
     Patterns(Engine engine, LanguageModel model, List<long[]> sequences) {
       this.sequences = sequences;
@@ -155,14 +159,16 @@ public record HeadScores(String name, double[][] shares) {
       }
       Graph graph = model.model().hooks().expose(model.whole(), hooks);
       this.session = engine.compile(graph.slice(List.of("input_ids"), hooks));
+      long each = (long) hooks.size() * Math.max(1, model.heads()) * length * length;
+      this.together = (int) Math.clamp(HELD / each, 1, ROWS);
     }
 
     /** Mean share from each query to the key that is picked, over all places that have one. */
     double[][] mean(Pick key) {
       double[][] sums = new double[hooks.size()][];
       long count = 0;
-      for (int from = 0; from < sequences.size(); from += ROWS) {
-        List<long[]> chunk = sequences.subList(from, Math.min(sequences.size(), from + ROWS));
+      for (int from = 0; from < sequences.size(); from += together) {
+        List<long[]> chunk = sequences.subList(from, Math.min(sequences.size(), from + together));
         long[] ids = new long[chunk.size() * length];
         for (int r = 0; r < chunk.size(); r++) {
           System.arraycopy(chunk.get(r), 0, ids, r * length, chunk.get(r).length);

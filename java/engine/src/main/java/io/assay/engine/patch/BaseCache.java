@@ -8,9 +8,11 @@ import java.util.Map;
 
 /**
  * What the prompts of some pairs computed without a patch: streams, queries, keys and values of
- * every block. The base prompts come first, the source prompts behind them.
+ * every block. The base prompts come first, the source prompts behind them. Its tensors end with
+ * it.
  */
-final class BaseCache {
+final class BaseCache implements AutoCloseable {
+  private final Arena arena = Arena.ofShared();
   private final int prompts;
   private final int length;
   private final int heads;
@@ -36,7 +38,6 @@ final class BaseCache {
     this.length = ids.getFirst().length;
     this.heads = heads;
     this.sources = sources;
-    Arena arena = Arena.ofAuto();
     Layout layout = Layout.whole(ids.size(), length);
     Tensor rows = blocks.embedded(arena, ids);
     long width = rows.dim(1);
@@ -105,5 +106,10 @@ final class BaseCache {
   /** The hidden rows of the last positions, base prompts first, [2 * prompt, width]. */
   Tensor hidden() {
     return hidden;
+  }
+
+  @Override
+  public void close() {
+    arena.close();
   }
 }

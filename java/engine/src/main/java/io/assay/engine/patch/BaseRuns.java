@@ -5,7 +5,7 @@ import java.util.List;
 import java.util.Map;
 
 /** Runs the prompts of pairs without a patch; the last runs are kept. */
-final class BaseRuns {
+final class BaseRuns implements AutoCloseable {
   private final BlockSessions blocks;
   private final Patcher patcher;
   private final Direction direction;
@@ -35,7 +35,7 @@ final class BaseRuns {
   }
 
   /**
-   * What some pairs computed.
+   * What some pairs computed; what was given before is closed.
    *
    * @param indices of pairs of one length
    */
@@ -47,6 +47,7 @@ final class BaseRuns {
         base.add(Baselines.ints(pairs.get(i).base(direction)));
         source.add(Baselines.ints(pairs.get(i).source(direction)));
       }
+      close();
       List<int[]> both = new ArrayList<>(base);
       both.addAll(source);
       cache =
@@ -81,5 +82,14 @@ final class BaseRuns {
       }
     }
     return new Baselines(clean, corrupt);
+  }
+
+  @Override
+  public void close() {
+    if (cache != null) {
+      cache.close();
+      cache = null;
+      last = null;
+    }
   }
 }

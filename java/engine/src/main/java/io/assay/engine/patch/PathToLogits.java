@@ -145,6 +145,7 @@ final class PathToLogits implements AutoCloseable {
 
   @Override
   public void close() {
+    runs.close();
     sessions.close();
   }
 }

@@ -218,6 +218,7 @@ public final class Sweep implements AutoCloseable {
   @Override
   public void close() {
     if (sessions != null) {
+      runs.close();
       sessions.close();
     }
     patcher.close();

@@ -160,7 +160,7 @@ public record HeadScores(String name, double[][] shares) {
       Graph graph = model.model().hooks().expose(model.whole(), hooks);
       this.session = engine.compile(graph.slice(List.of("input_ids"), hooks));
       long each = (long) hooks.size() * Math.max(1, model.heads()) * length * length;
-      this.together = (int) Math.clamp(HELD / each, 1, ROWS);
+      this.together = Math.clamp(HELD / each, 1, ROWS);
     }
 
     /** Mean share from each query to the key that is picked, over all places that have one. */

@@ -95,9 +95,10 @@ class IoiReportTest {
             .value(
                 """
                 (() => {
-                  document.querySelectorAll('.tokens.long .tok')[3]
-                      .dispatchEvent(new PointerEvent('pointerenter', {pointerType: 'mouse'}));
-                  return document.querySelector('.said').textContent;
+                  const tokens = document.querySelector('.tokens.long');
+                  tokens.children[3].dispatchEvent(
+                      new PointerEvent('pointerenter', {pointerType: 'mouse'}));
+                  return tokens.previousElementSibling.textContent;
                 })()
                 """)
             .asText();

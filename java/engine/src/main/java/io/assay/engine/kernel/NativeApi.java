@@ -28,6 +28,7 @@ import java.util.stream.Stream;
  */
 final class NativeApi {
   private static final String DESCRIPTOR = "$descriptor";
+  private static final String PREFIX = "assay_";
 
   private NativeApi() {}
 
@@ -40,7 +41,9 @@ final class NativeApi {
     List<String> missing =
         functions().filter(name -> library.find(name).isEmpty()).sorted().toList();
     if (!missing.isEmpty()) {
-      return "the native library lacks " + String.join(", ", missing);
+      // Together, since a message of all whole names would be too long to be shown as it is.
+      String names = String.join(", ", missing).replace(PREFIX, "");
+      return "the native library lacks " + PREFIX + "{" + names + "}";
     }
     int version = AssayH.assay_abi_version();
     if (version != AssayH.ASSAY_ABI_VERSION()) {

@@ -146,7 +146,7 @@ class KernelCallsTest {
     assumeTrue(Files.exists(other), "there is no " + other);
     String header = Files.readString(Path.of("../../native/include/assay.h"));
     String names =
-        Pattern.compile("^ASSAY_API [^(]*?(assay_\\w+)\\(", Pattern.MULTILINE)
+        Pattern.compile("^ASSAY_API [^(]*?assay_(\\w+)\\(", Pattern.MULTILINE)
             .matcher(header)
             .results()
             .map(match -> match.group(1))
@@ -156,8 +156,9 @@ class KernelCallsTest {
     assertEquals(
         "refused: the property assay.native.library names "
             + other
-            + ", but the native library lacks "
-            + names,
+            + ", but the native library lacks assay_{"
+            + names
+            + "}",
         opened(other));
   }
 

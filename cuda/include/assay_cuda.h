@@ -2,8 +2,9 @@
  * The CUDA library: the functions of assay.h on a device.
  *
  * It has assay_abi_version, assay_build_id, assay_last_error, assay_struct_layout,
- * assay_stream_destroy and the kernels of assay.h, but assay_grok, with their workspace queries; no
- * tiers and no assay_stream_create, in whose place stands assay_cuda_stream_create. What changes:
+ * assay_stream_destroy and the kernels of assay.h with their workspace queries, but neither
+ * assay_grok nor assay_suffix_attention; no tiers and no assay_stream_create, in whose place stands
+ * assay_cuda_stream_create. What changes:
  *   - Pointers to arrays, those within structs too, and the workspace are addresses that the
  *     stream's device can read and write. The structs themselves are read on the host, before the
  *     call returns.

@@ -50,7 +50,8 @@ void test_library() {
   test_reasons();
 #endif
   CHECK(assay_abi_version() == ASSAY_ABI_VERSION, "%d", assay_abi_version());
-  CHECK(std::strstr(assay_build_id(), "assay abi 4") != nullptr, "%s", assay_build_id());
+  const std::string version = "assay abi " + std::to_string(ASSAY_ABI_VERSION) + ",";
+  CHECK(std::strstr(assay_build_id(), version.c_str()) != nullptr, "%s", assay_build_id());
   const std::string layout = assay_struct_layout();
   CHECK(layout.find("assay_matrix 40 data=0 dtype=8 reserved=12 rows=16") == 0, "%s",
         layout.c_str());

@@ -2,1049 +2,1013 @@
 
 package io.assay.engine.kernel.ffi;
 
-import static java.lang.foreign.MemoryLayout.PathElement.*;
-import static java.lang.foreign.ValueLayout.*;
-
-import java.lang.foreign.*;
 import java.lang.invoke.*;
+import java.lang.foreign.*;
+import java.nio.ByteOrder;
 import java.util.*;
 import java.util.function.*;
 import java.util.stream.*;
 
+import static java.lang.foreign.ValueLayout.*;
+import static java.lang.foreign.MemoryLayout.PathElement.*;
+
 public class AssayH extends AssayH$shared {
 
-  AssayH() {
-    // Should not be called directly
-  }
-
-  static final Arena LIBRARY_ARENA = Arena.ofAuto();
-
-  static final SymbolLookup SYMBOL_LOOKUP =
-      SymbolLookup.loaderLookup().or(Linker.nativeLinker().defaultLookup());
-
-  private static final int ASSAY_OK = (int) 0L;
-
-  /**
-   * {@snippet lang=c :
-   * #define ASSAY_OK 0
-   * }
-   */
-  public static int ASSAY_OK() {
-    return ASSAY_OK;
-  }
-
-  private static final int ASSAY_F32 = (int) 1L;
-
-  /**
-   * {@snippet lang=c :
-   * #define ASSAY_F32 1
-   * }
-   */
-  public static int ASSAY_F32() {
-    return ASSAY_F32;
-  }
-
-  private static final int ASSAY_F64 = (int) 2L;
-
-  /**
-   * {@snippet lang=c :
-   * #define ASSAY_F64 2
-   * }
-   */
-  public static int ASSAY_F64() {
-    return ASSAY_F64;
-  }
-
-  private static final int ASSAY_F16 = (int) 3L;
-
-  /**
-   * {@snippet lang=c :
-   * #define ASSAY_F16 3
-   * }
-   */
-  public static int ASSAY_F16() {
-    return ASSAY_F16;
-  }
-
-  private static final int ASSAY_BF16 = (int) 4L;
-
-  /**
-   * {@snippet lang=c :
-   * #define ASSAY_BF16 4
-   * }
-   */
-  public static int ASSAY_BF16() {
-    return ASSAY_BF16;
-  }
-
-  private static final int ASSAY_I8 = (int) 5L;
-
-  /**
-   * {@snippet lang=c :
-   * #define ASSAY_I8 5
-   * }
-   */
-  public static int ASSAY_I8() {
-    return ASSAY_I8;
-  }
-
-  private static final int ASSAY_MAX_KEPT = (int) 256L;
-
-  /**
-   * {@snippet lang=c :
-   * #define ASSAY_MAX_KEPT 256
-   * }
-   */
-  public static int ASSAY_MAX_KEPT() {
-    return ASSAY_MAX_KEPT;
-  }
-
-  private static final int ASSAY_COARSE_LENGTH = (int) 46340L;
-
-  /**
-   * {@snippet lang=c :
-   * #define ASSAY_COARSE_LENGTH 46340
-   * }
-   */
-  public static int ASSAY_COARSE_LENGTH() {
-    return ASSAY_COARSE_LENGTH;
-  }
-
-  private static final int ASSAY_MAX_HEAD_WIDTH = (int) 1024L;
-
-  /**
-   * {@snippet lang=c :
-   * #define ASSAY_MAX_HEAD_WIDTH 1024
-   * }
-   */
-  public static int ASSAY_MAX_HEAD_WIDTH() {
-    return ASSAY_MAX_HEAD_WIDTH;
-  }
-
-  private static final int ASSAY_ABI_VERSION = (int) 5L;
-
-  /**
-   * {@snippet lang=c :
-   * #define ASSAY_ABI_VERSION 5
-   * }
-   */
-  public static int ASSAY_ABI_VERSION() {
-    return ASSAY_ABI_VERSION;
-  }
-
-  private static class assay_abi_version {
-    public static final FunctionDescriptor DESC = FunctionDescriptor.of(AssayH.C_INT);
-
-    public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_abi_version");
-
-    public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-  }
-
-  /**
-   * Function descriptor for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_abi_version(void)
-   * }
-   */
-  public static FunctionDescriptor assay_abi_version$descriptor() {
-    return assay_abi_version.DESC;
-  }
-
-  /**
-   * Downcall method handle for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_abi_version(void)
-   * }
-   */
-  public static MethodHandle assay_abi_version$handle() {
-    return assay_abi_version.HANDLE;
-  }
-
-  /**
-   * Address for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_abi_version(void)
-   * }
-   */
-  public static MemorySegment assay_abi_version$address() {
-    return assay_abi_version.ADDR;
-  }
-
-  /**
-   * {@snippet lang=c :
-   * int32_t assay_abi_version(void)
-   * }
-   */
-  public static int assay_abi_version() {
-    var mh$ = assay_abi_version.HANDLE;
-    try {
-      if (TRACE_DOWNCALLS) {
-        traceDowncall("assay_abi_version");
-      }
-      return (int) mh$.invokeExact();
-    } catch (Error | RuntimeException ex) {
-      throw ex;
-    } catch (Throwable ex$) {
-      throw new AssertionError("should not reach here", ex$);
+    AssayH() {
+        // Should not be called directly
     }
-  }
 
-  private static class assay_build_id {
-    public static final FunctionDescriptor DESC = FunctionDescriptor.of(AssayH.C_POINTER);
+    static final Arena LIBRARY_ARENA = Arena.ofAuto();
 
-    public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_build_id");
+    static final SymbolLookup SYMBOL_LOOKUP = SymbolLookup.loaderLookup()
+            .or(Linker.nativeLinker().defaultLookup());
 
-    public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-  }
-
-  /**
-   * Function descriptor for:
-   *
-   * {@snippet lang=c :
-   * const char *assay_build_id(void)
-   * }
-   */
-  public static FunctionDescriptor assay_build_id$descriptor() {
-    return assay_build_id.DESC;
-  }
-
-  /**
-   * Downcall method handle for:
-   *
-   * {@snippet lang=c :
-   * const char *assay_build_id(void)
-   * }
-   */
-  public static MethodHandle assay_build_id$handle() {
-    return assay_build_id.HANDLE;
-  }
-
-  /**
-   * Address for:
-   *
-   * {@snippet lang=c :
-   * const char *assay_build_id(void)
-   * }
-   */
-  public static MemorySegment assay_build_id$address() {
-    return assay_build_id.ADDR;
-  }
-
-  /**
-   * {@snippet lang=c :
-   * const char *assay_build_id(void)
-   * }
-   */
-  public static MemorySegment assay_build_id() {
-    var mh$ = assay_build_id.HANDLE;
-    try {
-      if (TRACE_DOWNCALLS) {
-        traceDowncall("assay_build_id");
-      }
-      return (MemorySegment) mh$.invokeExact();
-    } catch (Error | RuntimeException ex) {
-      throw ex;
-    } catch (Throwable ex$) {
-      throw new AssertionError("should not reach here", ex$);
+    private static final int ASSAY_OK = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * #define ASSAY_OK 0
+     * }
+     */
+    public static int ASSAY_OK() {
+        return ASSAY_OK;
     }
-  }
-
-  private static class assay_last_error {
-    public static final FunctionDescriptor DESC = FunctionDescriptor.of(AssayH.C_POINTER);
-
-    public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_last_error");
-
-    public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-  }
-
-  /**
-   * Function descriptor for:
-   *
-   * {@snippet lang=c :
-   * const char *assay_last_error(void)
-   * }
-   */
-  public static FunctionDescriptor assay_last_error$descriptor() {
-    return assay_last_error.DESC;
-  }
-
-  /**
-   * Downcall method handle for:
-   *
-   * {@snippet lang=c :
-   * const char *assay_last_error(void)
-   * }
-   */
-  public static MethodHandle assay_last_error$handle() {
-    return assay_last_error.HANDLE;
-  }
-
-  /**
-   * Address for:
-   *
-   * {@snippet lang=c :
-   * const char *assay_last_error(void)
-   * }
-   */
-  public static MemorySegment assay_last_error$address() {
-    return assay_last_error.ADDR;
-  }
-
-  /**
-   * {@snippet lang=c :
-   * const char *assay_last_error(void)
-   * }
-   */
-  public static MemorySegment assay_last_error() {
-    var mh$ = assay_last_error.HANDLE;
-    try {
-      if (TRACE_DOWNCALLS) {
-        traceDowncall("assay_last_error");
-      }
-      return (MemorySegment) mh$.invokeExact();
-    } catch (Error | RuntimeException ex) {
-      throw ex;
-    } catch (Throwable ex$) {
-      throw new AssertionError("should not reach here", ex$);
+    private static final int ASSAY_F32 = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * #define ASSAY_F32 1
+     * }
+     */
+    public static int ASSAY_F32() {
+        return ASSAY_F32;
     }
-  }
-
-  private static class assay_struct_layout {
-    public static final FunctionDescriptor DESC = FunctionDescriptor.of(AssayH.C_POINTER);
-
-    public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_struct_layout");
-
-    public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-  }
-
-  /**
-   * Function descriptor for:
-   *
-   * {@snippet lang=c :
-   * const char *assay_struct_layout(void)
-   * }
-   */
-  public static FunctionDescriptor assay_struct_layout$descriptor() {
-    return assay_struct_layout.DESC;
-  }
-
-  /**
-   * Downcall method handle for:
-   *
-   * {@snippet lang=c :
-   * const char *assay_struct_layout(void)
-   * }
-   */
-  public static MethodHandle assay_struct_layout$handle() {
-    return assay_struct_layout.HANDLE;
-  }
-
-  /**
-   * Address for:
-   *
-   * {@snippet lang=c :
-   * const char *assay_struct_layout(void)
-   * }
-   */
-  public static MemorySegment assay_struct_layout$address() {
-    return assay_struct_layout.ADDR;
-  }
-
-  /**
-   * {@snippet lang=c :
-   * const char *assay_struct_layout(void)
-   * }
-   */
-  public static MemorySegment assay_struct_layout() {
-    var mh$ = assay_struct_layout.HANDLE;
-    try {
-      if (TRACE_DOWNCALLS) {
-        traceDowncall("assay_struct_layout");
-      }
-      return (MemorySegment) mh$.invokeExact();
-    } catch (Error | RuntimeException ex) {
-      throw ex;
-    } catch (Throwable ex$) {
-      throw new AssertionError("should not reach here", ex$);
+    private static final int ASSAY_F64 = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * #define ASSAY_F64 2
+     * }
+     */
+    public static int ASSAY_F64() {
+        return ASSAY_F64;
     }
-  }
-
-  private static class assay_cpu_tier_count {
-    public static final FunctionDescriptor DESC = FunctionDescriptor.of(AssayH.C_INT);
-
-    public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_cpu_tier_count");
-
-    public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-  }
-
-  /**
-   * Function descriptor for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_cpu_tier_count(void)
-   * }
-   */
-  public static FunctionDescriptor assay_cpu_tier_count$descriptor() {
-    return assay_cpu_tier_count.DESC;
-  }
-
-  /**
-   * Downcall method handle for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_cpu_tier_count(void)
-   * }
-   */
-  public static MethodHandle assay_cpu_tier_count$handle() {
-    return assay_cpu_tier_count.HANDLE;
-  }
-
-  /**
-   * Address for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_cpu_tier_count(void)
-   * }
-   */
-  public static MemorySegment assay_cpu_tier_count$address() {
-    return assay_cpu_tier_count.ADDR;
-  }
-
-  /**
-   * {@snippet lang=c :
-   * int32_t assay_cpu_tier_count(void)
-   * }
-   */
-  public static int assay_cpu_tier_count() {
-    var mh$ = assay_cpu_tier_count.HANDLE;
-    try {
-      if (TRACE_DOWNCALLS) {
-        traceDowncall("assay_cpu_tier_count");
-      }
-      return (int) mh$.invokeExact();
-    } catch (Error | RuntimeException ex) {
-      throw ex;
-    } catch (Throwable ex$) {
-      throw new AssertionError("should not reach here", ex$);
+    private static final int ASSAY_F16 = (int)3L;
+    /**
+     * {@snippet lang=c :
+     * #define ASSAY_F16 3
+     * }
+     */
+    public static int ASSAY_F16() {
+        return ASSAY_F16;
     }
-  }
-
-  private static class assay_cpu_tier_name {
-    public static final FunctionDescriptor DESC =
-        FunctionDescriptor.of(AssayH.C_POINTER, AssayH.C_INT);
-
-    public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_cpu_tier_name");
-
-    public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-  }
-
-  /**
-   * Function descriptor for:
-   *
-   * {@snippet lang=c :
-   * const char *assay_cpu_tier_name(int32_t i)
-   * }
-   */
-  public static FunctionDescriptor assay_cpu_tier_name$descriptor() {
-    return assay_cpu_tier_name.DESC;
-  }
-
-  /**
-   * Downcall method handle for:
-   *
-   * {@snippet lang=c :
-   * const char *assay_cpu_tier_name(int32_t i)
-   * }
-   */
-  public static MethodHandle assay_cpu_tier_name$handle() {
-    return assay_cpu_tier_name.HANDLE;
-  }
-
-  /**
-   * Address for:
-   *
-   * {@snippet lang=c :
-   * const char *assay_cpu_tier_name(int32_t i)
-   * }
-   */
-  public static MemorySegment assay_cpu_tier_name$address() {
-    return assay_cpu_tier_name.ADDR;
-  }
-
-  /**
-   * {@snippet lang=c :
-   * const char *assay_cpu_tier_name(int32_t i)
-   * }
-   */
-  public static MemorySegment assay_cpu_tier_name(int i) {
-    var mh$ = assay_cpu_tier_name.HANDLE;
-    try {
-      if (TRACE_DOWNCALLS) {
-        traceDowncall("assay_cpu_tier_name", i);
-      }
-      return (MemorySegment) mh$.invokeExact(i);
-    } catch (Error | RuntimeException ex) {
-      throw ex;
-    } catch (Throwable ex$) {
-      throw new AssertionError("should not reach here", ex$);
+    private static final int ASSAY_BF16 = (int)4L;
+    /**
+     * {@snippet lang=c :
+     * #define ASSAY_BF16 4
+     * }
+     */
+    public static int ASSAY_BF16() {
+        return ASSAY_BF16;
     }
-  }
-
-  private static class assay_cpu_tier_present {
-    public static final FunctionDescriptor DESC = FunctionDescriptor.of(AssayH.C_INT, AssayH.C_INT);
-
-    public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_cpu_tier_present");
-
-    public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-  }
-
-  /**
-   * Function descriptor for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_cpu_tier_present(int32_t i)
-   * }
-   */
-  public static FunctionDescriptor assay_cpu_tier_present$descriptor() {
-    return assay_cpu_tier_present.DESC;
-  }
-
-  /**
-   * Downcall method handle for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_cpu_tier_present(int32_t i)
-   * }
-   */
-  public static MethodHandle assay_cpu_tier_present$handle() {
-    return assay_cpu_tier_present.HANDLE;
-  }
-
-  /**
-   * Address for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_cpu_tier_present(int32_t i)
-   * }
-   */
-  public static MemorySegment assay_cpu_tier_present$address() {
-    return assay_cpu_tier_present.ADDR;
-  }
-
-  /**
-   * {@snippet lang=c :
-   * int32_t assay_cpu_tier_present(int32_t i)
-   * }
-   */
-  public static int assay_cpu_tier_present(int i) {
-    var mh$ = assay_cpu_tier_present.HANDLE;
-    try {
-      if (TRACE_DOWNCALLS) {
-        traceDowncall("assay_cpu_tier_present", i);
-      }
-      return (int) mh$.invokeExact(i);
-    } catch (Error | RuntimeException ex) {
-      throw ex;
-    } catch (Throwable ex$) {
-      throw new AssertionError("should not reach here", ex$);
+    private static final int ASSAY_I8 = (int)5L;
+    /**
+     * {@snippet lang=c :
+     * #define ASSAY_I8 5
+     * }
+     */
+    public static int ASSAY_I8() {
+        return ASSAY_I8;
     }
-  }
-
-  private static class assay_cpu_tier_reason {
-    public static final FunctionDescriptor DESC =
-        FunctionDescriptor.of(AssayH.C_POINTER, AssayH.C_INT);
-
-    public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_cpu_tier_reason");
-
-    public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-  }
-
-  /**
-   * Function descriptor for:
-   *
-   * {@snippet lang=c :
-   * const char *assay_cpu_tier_reason(int32_t i)
-   * }
-   */
-  public static FunctionDescriptor assay_cpu_tier_reason$descriptor() {
-    return assay_cpu_tier_reason.DESC;
-  }
-
-  /**
-   * Downcall method handle for:
-   *
-   * {@snippet lang=c :
-   * const char *assay_cpu_tier_reason(int32_t i)
-   * }
-   */
-  public static MethodHandle assay_cpu_tier_reason$handle() {
-    return assay_cpu_tier_reason.HANDLE;
-  }
-
-  /**
-   * Address for:
-   *
-   * {@snippet lang=c :
-   * const char *assay_cpu_tier_reason(int32_t i)
-   * }
-   */
-  public static MemorySegment assay_cpu_tier_reason$address() {
-    return assay_cpu_tier_reason.ADDR;
-  }
-
-  /**
-   * {@snippet lang=c :
-   * const char *assay_cpu_tier_reason(int32_t i)
-   * }
-   */
-  public static MemorySegment assay_cpu_tier_reason(int i) {
-    var mh$ = assay_cpu_tier_reason.HANDLE;
-    try {
-      if (TRACE_DOWNCALLS) {
-        traceDowncall("assay_cpu_tier_reason", i);
-      }
-      return (MemorySegment) mh$.invokeExact(i);
-    } catch (Error | RuntimeException ex) {
-      throw ex;
-    } catch (Throwable ex$) {
-      throw new AssertionError("should not reach here", ex$);
+    private static final int ASSAY_MAX_KEPT = (int)256L;
+    /**
+     * {@snippet lang=c :
+     * #define ASSAY_MAX_KEPT 256
+     * }
+     */
+    public static int ASSAY_MAX_KEPT() {
+        return ASSAY_MAX_KEPT;
     }
-  }
-
-  private static class assay_cpu_tier_current {
-    public static final FunctionDescriptor DESC = FunctionDescriptor.of(AssayH.C_INT);
-
-    public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_cpu_tier_current");
-
-    public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-  }
-
-  /**
-   * Function descriptor for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_cpu_tier_current(void)
-   * }
-   */
-  public static FunctionDescriptor assay_cpu_tier_current$descriptor() {
-    return assay_cpu_tier_current.DESC;
-  }
-
-  /**
-   * Downcall method handle for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_cpu_tier_current(void)
-   * }
-   */
-  public static MethodHandle assay_cpu_tier_current$handle() {
-    return assay_cpu_tier_current.HANDLE;
-  }
-
-  /**
-   * Address for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_cpu_tier_current(void)
-   * }
-   */
-  public static MemorySegment assay_cpu_tier_current$address() {
-    return assay_cpu_tier_current.ADDR;
-  }
-
-  /**
-   * {@snippet lang=c :
-   * int32_t assay_cpu_tier_current(void)
-   * }
-   */
-  public static int assay_cpu_tier_current() {
-    var mh$ = assay_cpu_tier_current.HANDLE;
-    try {
-      if (TRACE_DOWNCALLS) {
-        traceDowncall("assay_cpu_tier_current");
-      }
-      return (int) mh$.invokeExact();
-    } catch (Error | RuntimeException ex) {
-      throw ex;
-    } catch (Throwable ex$) {
-      throw new AssertionError("should not reach here", ex$);
+    private static final int ASSAY_COARSE_LENGTH = (int)46340L;
+    /**
+     * {@snippet lang=c :
+     * #define ASSAY_COARSE_LENGTH 46340
+     * }
+     */
+    public static int ASSAY_COARSE_LENGTH() {
+        return ASSAY_COARSE_LENGTH;
     }
-  }
-
-  private static class assay_cpu_tier_force {
-    public static final FunctionDescriptor DESC =
-        FunctionDescriptor.of(AssayH.C_INT, AssayH.C_POINTER);
-
-    public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_cpu_tier_force");
-
-    public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-  }
-
-  /**
-   * Function descriptor for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_cpu_tier_force(const char *name)
-   * }
-   */
-  public static FunctionDescriptor assay_cpu_tier_force$descriptor() {
-    return assay_cpu_tier_force.DESC;
-  }
-
-  /**
-   * Downcall method handle for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_cpu_tier_force(const char *name)
-   * }
-   */
-  public static MethodHandle assay_cpu_tier_force$handle() {
-    return assay_cpu_tier_force.HANDLE;
-  }
-
-  /**
-   * Address for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_cpu_tier_force(const char *name)
-   * }
-   */
-  public static MemorySegment assay_cpu_tier_force$address() {
-    return assay_cpu_tier_force.ADDR;
-  }
-
-  /**
-   * {@snippet lang=c :
-   * int32_t assay_cpu_tier_force(const char *name)
-   * }
-   */
-  public static int assay_cpu_tier_force(MemorySegment name) {
-    var mh$ = assay_cpu_tier_force.HANDLE;
-    try {
-      if (TRACE_DOWNCALLS) {
-        traceDowncall("assay_cpu_tier_force", name);
-      }
-      return (int) mh$.invokeExact(name);
-    } catch (Error | RuntimeException ex) {
-      throw ex;
-    } catch (Throwable ex$) {
-      throw new AssertionError("should not reach here", ex$);
+    private static final int ASSAY_MAX_HEAD_WIDTH = (int)1024L;
+    /**
+     * {@snippet lang=c :
+     * #define ASSAY_MAX_HEAD_WIDTH 1024
+     * }
+     */
+    public static int ASSAY_MAX_HEAD_WIDTH() {
+        return ASSAY_MAX_HEAD_WIDTH;
     }
-  }
-
-  private static class assay_stream_create {
-    public static final FunctionDescriptor DESC =
-        FunctionDescriptor.of(AssayH.C_INT, AssayH.C_INT, AssayH.C_POINTER);
-
-    public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_stream_create");
-
-    public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-  }
-
-  /**
-   * Function descriptor for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_stream_create(int32_t threads, struct assay_stream **stream)
-   * }
-   */
-  public static FunctionDescriptor assay_stream_create$descriptor() {
-    return assay_stream_create.DESC;
-  }
-
-  /**
-   * Downcall method handle for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_stream_create(int32_t threads, struct assay_stream **stream)
-   * }
-   */
-  public static MethodHandle assay_stream_create$handle() {
-    return assay_stream_create.HANDLE;
-  }
-
-  /**
-   * Address for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_stream_create(int32_t threads, struct assay_stream **stream)
-   * }
-   */
-  public static MemorySegment assay_stream_create$address() {
-    return assay_stream_create.ADDR;
-  }
-
-  /**
-   * {@snippet lang=c :
-   * int32_t assay_stream_create(int32_t threads, struct assay_stream **stream)
-   * }
-   */
-  public static int assay_stream_create(int threads, MemorySegment stream) {
-    var mh$ = assay_stream_create.HANDLE;
-    try {
-      if (TRACE_DOWNCALLS) {
-        traceDowncall("assay_stream_create", threads, stream);
-      }
-      return (int) mh$.invokeExact(threads, stream);
-    } catch (Error | RuntimeException ex) {
-      throw ex;
-    } catch (Throwable ex$) {
-      throw new AssertionError("should not reach here", ex$);
+    private static final int ASSAY_ABI_VERSION = (int)5L;
+    /**
+     * {@snippet lang=c :
+     * #define ASSAY_ABI_VERSION 5
+     * }
+     */
+    public static int ASSAY_ABI_VERSION() {
+        return ASSAY_ABI_VERSION;
     }
-  }
 
-  private static class assay_stream_destroy {
-    public static final FunctionDescriptor DESC = FunctionDescriptor.ofVoid(AssayH.C_POINTER);
+    private static class assay_abi_version {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            AssayH.C_INT    );
 
-    public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_stream_destroy");
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_abi_version");
 
-    public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-  }
-
-  /**
-   * Function descriptor for:
-   *
-   * {@snippet lang=c :
-   * void assay_stream_destroy(struct assay_stream *stream)
-   * }
-   */
-  public static FunctionDescriptor assay_stream_destroy$descriptor() {
-    return assay_stream_destroy.DESC;
-  }
-
-  /**
-   * Downcall method handle for:
-   *
-   * {@snippet lang=c :
-   * void assay_stream_destroy(struct assay_stream *stream)
-   * }
-   */
-  public static MethodHandle assay_stream_destroy$handle() {
-    return assay_stream_destroy.HANDLE;
-  }
-
-  /**
-   * Address for:
-   *
-   * {@snippet lang=c :
-   * void assay_stream_destroy(struct assay_stream *stream)
-   * }
-   */
-  public static MemorySegment assay_stream_destroy$address() {
-    return assay_stream_destroy.ADDR;
-  }
-
-  /**
-   * {@snippet lang=c :
-   * void assay_stream_destroy(struct assay_stream *stream)
-   * }
-   */
-  public static void assay_stream_destroy(MemorySegment stream) {
-    var mh$ = assay_stream_destroy.HANDLE;
-    try {
-      if (TRACE_DOWNCALLS) {
-        traceDowncall("assay_stream_destroy", stream);
-      }
-      mh$.invokeExact(stream);
-    } catch (Error | RuntimeException ex) {
-      throw ex;
-    } catch (Throwable ex$) {
-      throw new AssertionError("should not reach here", ex$);
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
     }
-  }
 
-  private static class assay_token_swap_topk_workspace {
-    public static final FunctionDescriptor DESC =
-        FunctionDescriptor.of(AssayH.C_INT, AssayH.C_POINTER, AssayH.C_POINTER);
-
-    public static final MemorySegment ADDR =
-        SYMBOL_LOOKUP.findOrThrow("assay_token_swap_topk_workspace");
-
-    public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-  }
-
-  /**
-   * Function descriptor for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_token_swap_topk_workspace(const struct assay_token_swap_topk_params *args, int64_t *bytes)
-   * }
-   */
-  public static FunctionDescriptor assay_token_swap_topk_workspace$descriptor() {
-    return assay_token_swap_topk_workspace.DESC;
-  }
-
-  /**
-   * Downcall method handle for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_token_swap_topk_workspace(const struct assay_token_swap_topk_params *args, int64_t *bytes)
-   * }
-   */
-  public static MethodHandle assay_token_swap_topk_workspace$handle() {
-    return assay_token_swap_topk_workspace.HANDLE;
-  }
-
-  /**
-   * Address for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_token_swap_topk_workspace(const struct assay_token_swap_topk_params *args, int64_t *bytes)
-   * }
-   */
-  public static MemorySegment assay_token_swap_topk_workspace$address() {
-    return assay_token_swap_topk_workspace.ADDR;
-  }
-
-  /**
-   * {@snippet lang=c :
-   * int32_t assay_token_swap_topk_workspace(const struct assay_token_swap_topk_params *args, int64_t *bytes)
-   * }
-   */
-  public static int assay_token_swap_topk_workspace(MemorySegment args, MemorySegment bytes) {
-    var mh$ = assay_token_swap_topk_workspace.HANDLE;
-    try {
-      if (TRACE_DOWNCALLS) {
-        traceDowncall("assay_token_swap_topk_workspace", args, bytes);
-      }
-      return (int) mh$.invokeExact(args, bytes);
-    } catch (Error | RuntimeException ex) {
-      throw ex;
-    } catch (Throwable ex$) {
-      throw new AssertionError("should not reach here", ex$);
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t assay_abi_version(void)
+     * }
+     */
+    public static FunctionDescriptor assay_abi_version$descriptor() {
+        return assay_abi_version.DESC;
     }
-  }
 
-  private static class assay_token_swap_topk {
-    public static final FunctionDescriptor DESC =
-        FunctionDescriptor.of(
-            AssayH.C_INT, AssayH.C_POINTER, AssayH.C_POINTER, AssayH.C_LONG, AssayH.C_POINTER);
-
-    public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_token_swap_topk");
-
-    public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-  }
-
-  /**
-   * Function descriptor for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_token_swap_topk(const struct assay_token_swap_topk_params *args, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
-   * }
-   */
-  public static FunctionDescriptor assay_token_swap_topk$descriptor() {
-    return assay_token_swap_topk.DESC;
-  }
-
-  /**
-   * Downcall method handle for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_token_swap_topk(const struct assay_token_swap_topk_params *args, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
-   * }
-   */
-  public static MethodHandle assay_token_swap_topk$handle() {
-    return assay_token_swap_topk.HANDLE;
-  }
-
-  /**
-   * Address for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_token_swap_topk(const struct assay_token_swap_topk_params *args, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
-   * }
-   */
-  public static MemorySegment assay_token_swap_topk$address() {
-    return assay_token_swap_topk.ADDR;
-  }
-
-  /**
-   * {@snippet lang=c :
-   * int32_t assay_token_swap_topk(const struct assay_token_swap_topk_params *args, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
-   * }
-   */
-  public static int assay_token_swap_topk(
-      MemorySegment args, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
-    var mh$ = assay_token_swap_topk.HANDLE;
-    try {
-      if (TRACE_DOWNCALLS) {
-        traceDowncall("assay_token_swap_topk", args, workspace, workspace_bytes, stream);
-      }
-      return (int) mh$.invokeExact(args, workspace, workspace_bytes, stream);
-    } catch (Error | RuntimeException ex) {
-      throw ex;
-    } catch (Throwable ex$) {
-      throw new AssertionError("should not reach here", ex$);
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t assay_abi_version(void)
+     * }
+     */
+    public static MethodHandle assay_abi_version$handle() {
+        return assay_abi_version.HANDLE;
     }
-  }
 
-  private static class assay_head_rows_workspace {
-    public static final FunctionDescriptor DESC =
-        FunctionDescriptor.of(AssayH.C_INT, AssayH.C_POINTER, AssayH.C_POINTER);
-
-    public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_head_rows_workspace");
-
-    public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-  }
-
-  /**
-   * Function descriptor for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_head_rows_workspace(const struct assay_head_rows_params *args, int64_t *bytes)
-   * }
-   */
-  public static FunctionDescriptor assay_head_rows_workspace$descriptor() {
-    return assay_head_rows_workspace.DESC;
-  }
-
-  /**
-   * Downcall method handle for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_head_rows_workspace(const struct assay_head_rows_params *args, int64_t *bytes)
-   * }
-   */
-  public static MethodHandle assay_head_rows_workspace$handle() {
-    return assay_head_rows_workspace.HANDLE;
-  }
-
-  /**
-   * Address for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_head_rows_workspace(const struct assay_head_rows_params *args, int64_t *bytes)
-   * }
-   */
-  public static MemorySegment assay_head_rows_workspace$address() {
-    return assay_head_rows_workspace.ADDR;
-  }
-
-  /**
-   * {@snippet lang=c :
-   * int32_t assay_head_rows_workspace(const struct assay_head_rows_params *args, int64_t *bytes)
-   * }
-   */
-  public static int assay_head_rows_workspace(MemorySegment args, MemorySegment bytes) {
-    var mh$ = assay_head_rows_workspace.HANDLE;
-    try {
-      if (TRACE_DOWNCALLS) {
-        traceDowncall("assay_head_rows_workspace", args, bytes);
-      }
-      return (int) mh$.invokeExact(args, bytes);
-    } catch (Error | RuntimeException ex) {
-      throw ex;
-    } catch (Throwable ex$) {
-      throw new AssertionError("should not reach here", ex$);
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t assay_abi_version(void)
+     * }
+     */
+    public static MemorySegment assay_abi_version$address() {
+        return assay_abi_version.ADDR;
     }
-  }
 
-  private static class assay_head_rows {
-    public static final FunctionDescriptor DESC =
-        FunctionDescriptor.of(
+    /**
+     * {@snippet lang=c :
+     * int32_t assay_abi_version(void)
+     * }
+     */
+    public static int assay_abi_version() {
+        var mh$ = assay_abi_version.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_abi_version");
+            }
+            return (int)mh$.invokeExact();
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class assay_build_id {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            AssayH.C_POINTER    );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_build_id");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * const char *assay_build_id(void)
+     * }
+     */
+    public static FunctionDescriptor assay_build_id$descriptor() {
+        return assay_build_id.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * const char *assay_build_id(void)
+     * }
+     */
+    public static MethodHandle assay_build_id$handle() {
+        return assay_build_id.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * const char *assay_build_id(void)
+     * }
+     */
+    public static MemorySegment assay_build_id$address() {
+        return assay_build_id.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * const char *assay_build_id(void)
+     * }
+     */
+    public static MemorySegment assay_build_id() {
+        var mh$ = assay_build_id.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_build_id");
+            }
+            return (MemorySegment)mh$.invokeExact();
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class assay_last_error {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            AssayH.C_POINTER    );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_last_error");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * const char *assay_last_error(void)
+     * }
+     */
+    public static FunctionDescriptor assay_last_error$descriptor() {
+        return assay_last_error.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * const char *assay_last_error(void)
+     * }
+     */
+    public static MethodHandle assay_last_error$handle() {
+        return assay_last_error.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * const char *assay_last_error(void)
+     * }
+     */
+    public static MemorySegment assay_last_error$address() {
+        return assay_last_error.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * const char *assay_last_error(void)
+     * }
+     */
+    public static MemorySegment assay_last_error() {
+        var mh$ = assay_last_error.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_last_error");
+            }
+            return (MemorySegment)mh$.invokeExact();
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class assay_struct_layout {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            AssayH.C_POINTER    );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_struct_layout");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * const char *assay_struct_layout(void)
+     * }
+     */
+    public static FunctionDescriptor assay_struct_layout$descriptor() {
+        return assay_struct_layout.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * const char *assay_struct_layout(void)
+     * }
+     */
+    public static MethodHandle assay_struct_layout$handle() {
+        return assay_struct_layout.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * const char *assay_struct_layout(void)
+     * }
+     */
+    public static MemorySegment assay_struct_layout$address() {
+        return assay_struct_layout.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * const char *assay_struct_layout(void)
+     * }
+     */
+    public static MemorySegment assay_struct_layout() {
+        var mh$ = assay_struct_layout.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_struct_layout");
+            }
+            return (MemorySegment)mh$.invokeExact();
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class assay_cpu_tier_count {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            AssayH.C_INT    );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_cpu_tier_count");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t assay_cpu_tier_count(void)
+     * }
+     */
+    public static FunctionDescriptor assay_cpu_tier_count$descriptor() {
+        return assay_cpu_tier_count.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t assay_cpu_tier_count(void)
+     * }
+     */
+    public static MethodHandle assay_cpu_tier_count$handle() {
+        return assay_cpu_tier_count.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t assay_cpu_tier_count(void)
+     * }
+     */
+    public static MemorySegment assay_cpu_tier_count$address() {
+        return assay_cpu_tier_count.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t assay_cpu_tier_count(void)
+     * }
+     */
+    public static int assay_cpu_tier_count() {
+        var mh$ = assay_cpu_tier_count.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_cpu_tier_count");
+            }
+            return (int)mh$.invokeExact();
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class assay_cpu_tier_name {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            AssayH.C_POINTER,
+            AssayH.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_cpu_tier_name");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * const char *assay_cpu_tier_name(int32_t i)
+     * }
+     */
+    public static FunctionDescriptor assay_cpu_tier_name$descriptor() {
+        return assay_cpu_tier_name.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * const char *assay_cpu_tier_name(int32_t i)
+     * }
+     */
+    public static MethodHandle assay_cpu_tier_name$handle() {
+        return assay_cpu_tier_name.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * const char *assay_cpu_tier_name(int32_t i)
+     * }
+     */
+    public static MemorySegment assay_cpu_tier_name$address() {
+        return assay_cpu_tier_name.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * const char *assay_cpu_tier_name(int32_t i)
+     * }
+     */
+    public static MemorySegment assay_cpu_tier_name(int i) {
+        var mh$ = assay_cpu_tier_name.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_cpu_tier_name", i);
+            }
+            return (MemorySegment)mh$.invokeExact(i);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class assay_cpu_tier_present {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            AssayH.C_INT,
+            AssayH.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_cpu_tier_present");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t assay_cpu_tier_present(int32_t i)
+     * }
+     */
+    public static FunctionDescriptor assay_cpu_tier_present$descriptor() {
+        return assay_cpu_tier_present.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t assay_cpu_tier_present(int32_t i)
+     * }
+     */
+    public static MethodHandle assay_cpu_tier_present$handle() {
+        return assay_cpu_tier_present.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t assay_cpu_tier_present(int32_t i)
+     * }
+     */
+    public static MemorySegment assay_cpu_tier_present$address() {
+        return assay_cpu_tier_present.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t assay_cpu_tier_present(int32_t i)
+     * }
+     */
+    public static int assay_cpu_tier_present(int i) {
+        var mh$ = assay_cpu_tier_present.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_cpu_tier_present", i);
+            }
+            return (int)mh$.invokeExact(i);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class assay_cpu_tier_reason {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            AssayH.C_POINTER,
+            AssayH.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_cpu_tier_reason");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * const char *assay_cpu_tier_reason(int32_t i)
+     * }
+     */
+    public static FunctionDescriptor assay_cpu_tier_reason$descriptor() {
+        return assay_cpu_tier_reason.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * const char *assay_cpu_tier_reason(int32_t i)
+     * }
+     */
+    public static MethodHandle assay_cpu_tier_reason$handle() {
+        return assay_cpu_tier_reason.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * const char *assay_cpu_tier_reason(int32_t i)
+     * }
+     */
+    public static MemorySegment assay_cpu_tier_reason$address() {
+        return assay_cpu_tier_reason.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * const char *assay_cpu_tier_reason(int32_t i)
+     * }
+     */
+    public static MemorySegment assay_cpu_tier_reason(int i) {
+        var mh$ = assay_cpu_tier_reason.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_cpu_tier_reason", i);
+            }
+            return (MemorySegment)mh$.invokeExact(i);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class assay_cpu_tier_current {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            AssayH.C_INT    );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_cpu_tier_current");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t assay_cpu_tier_current(void)
+     * }
+     */
+    public static FunctionDescriptor assay_cpu_tier_current$descriptor() {
+        return assay_cpu_tier_current.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t assay_cpu_tier_current(void)
+     * }
+     */
+    public static MethodHandle assay_cpu_tier_current$handle() {
+        return assay_cpu_tier_current.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t assay_cpu_tier_current(void)
+     * }
+     */
+    public static MemorySegment assay_cpu_tier_current$address() {
+        return assay_cpu_tier_current.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t assay_cpu_tier_current(void)
+     * }
+     */
+    public static int assay_cpu_tier_current() {
+        var mh$ = assay_cpu_tier_current.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_cpu_tier_current");
+            }
+            return (int)mh$.invokeExact();
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class assay_cpu_tier_force {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            AssayH.C_INT,
+            AssayH.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_cpu_tier_force");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t assay_cpu_tier_force(const char *name)
+     * }
+     */
+    public static FunctionDescriptor assay_cpu_tier_force$descriptor() {
+        return assay_cpu_tier_force.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t assay_cpu_tier_force(const char *name)
+     * }
+     */
+    public static MethodHandle assay_cpu_tier_force$handle() {
+        return assay_cpu_tier_force.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t assay_cpu_tier_force(const char *name)
+     * }
+     */
+    public static MemorySegment assay_cpu_tier_force$address() {
+        return assay_cpu_tier_force.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t assay_cpu_tier_force(const char *name)
+     * }
+     */
+    public static int assay_cpu_tier_force(MemorySegment name) {
+        var mh$ = assay_cpu_tier_force.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_cpu_tier_force", name);
+            }
+            return (int)mh$.invokeExact(name);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class assay_stream_create {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            AssayH.C_INT,
+            AssayH.C_INT,
+            AssayH.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_stream_create");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t assay_stream_create(int32_t threads, struct assay_stream **stream)
+     * }
+     */
+    public static FunctionDescriptor assay_stream_create$descriptor() {
+        return assay_stream_create.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t assay_stream_create(int32_t threads, struct assay_stream **stream)
+     * }
+     */
+    public static MethodHandle assay_stream_create$handle() {
+        return assay_stream_create.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t assay_stream_create(int32_t threads, struct assay_stream **stream)
+     * }
+     */
+    public static MemorySegment assay_stream_create$address() {
+        return assay_stream_create.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t assay_stream_create(int32_t threads, struct assay_stream **stream)
+     * }
+     */
+    public static int assay_stream_create(int threads, MemorySegment stream) {
+        var mh$ = assay_stream_create.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_stream_create", threads, stream);
+            }
+            return (int)mh$.invokeExact(threads, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class assay_stream_destroy {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.ofVoid(
+            AssayH.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_stream_destroy");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * void assay_stream_destroy(struct assay_stream *stream)
+     * }
+     */
+    public static FunctionDescriptor assay_stream_destroy$descriptor() {
+        return assay_stream_destroy.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * void assay_stream_destroy(struct assay_stream *stream)
+     * }
+     */
+    public static MethodHandle assay_stream_destroy$handle() {
+        return assay_stream_destroy.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * void assay_stream_destroy(struct assay_stream *stream)
+     * }
+     */
+    public static MemorySegment assay_stream_destroy$address() {
+        return assay_stream_destroy.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * void assay_stream_destroy(struct assay_stream *stream)
+     * }
+     */
+    public static void assay_stream_destroy(MemorySegment stream) {
+        var mh$ = assay_stream_destroy.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_stream_destroy", stream);
+            }
+            mh$.invokeExact(stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class assay_token_swap_topk_workspace {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            AssayH.C_INT,
+            AssayH.C_POINTER,
+            AssayH.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_token_swap_topk_workspace");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t assay_token_swap_topk_workspace(const struct assay_token_swap_topk_params *args, int64_t *bytes)
+     * }
+     */
+    public static FunctionDescriptor assay_token_swap_topk_workspace$descriptor() {
+        return assay_token_swap_topk_workspace.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t assay_token_swap_topk_workspace(const struct assay_token_swap_topk_params *args, int64_t *bytes)
+     * }
+     */
+    public static MethodHandle assay_token_swap_topk_workspace$handle() {
+        return assay_token_swap_topk_workspace.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t assay_token_swap_topk_workspace(const struct assay_token_swap_topk_params *args, int64_t *bytes)
+     * }
+     */
+    public static MemorySegment assay_token_swap_topk_workspace$address() {
+        return assay_token_swap_topk_workspace.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t assay_token_swap_topk_workspace(const struct assay_token_swap_topk_params *args, int64_t *bytes)
+     * }
+     */
+    public static int assay_token_swap_topk_workspace(MemorySegment args, MemorySegment bytes) {
+        var mh$ = assay_token_swap_topk_workspace.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_token_swap_topk_workspace", args, bytes);
+            }
+            return (int)mh$.invokeExact(args, bytes);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class assay_token_swap_topk {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            AssayH.C_INT,
+            AssayH.C_POINTER,
+            AssayH.C_POINTER,
+            AssayH.C_LONG,
+            AssayH.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_token_swap_topk");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t assay_token_swap_topk(const struct assay_token_swap_topk_params *args, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static FunctionDescriptor assay_token_swap_topk$descriptor() {
+        return assay_token_swap_topk.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t assay_token_swap_topk(const struct assay_token_swap_topk_params *args, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static MethodHandle assay_token_swap_topk$handle() {
+        return assay_token_swap_topk.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t assay_token_swap_topk(const struct assay_token_swap_topk_params *args, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static MemorySegment assay_token_swap_topk$address() {
+        return assay_token_swap_topk.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t assay_token_swap_topk(const struct assay_token_swap_topk_params *args, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static int assay_token_swap_topk(MemorySegment args, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = assay_token_swap_topk.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_token_swap_topk", args, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(args, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class assay_head_rows_workspace {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            AssayH.C_INT,
+            AssayH.C_POINTER,
+            AssayH.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_head_rows_workspace");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t assay_head_rows_workspace(const struct assay_head_rows_params *args, int64_t *bytes)
+     * }
+     */
+    public static FunctionDescriptor assay_head_rows_workspace$descriptor() {
+        return assay_head_rows_workspace.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t assay_head_rows_workspace(const struct assay_head_rows_params *args, int64_t *bytes)
+     * }
+     */
+    public static MethodHandle assay_head_rows_workspace$handle() {
+        return assay_head_rows_workspace.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t assay_head_rows_workspace(const struct assay_head_rows_params *args, int64_t *bytes)
+     * }
+     */
+    public static MemorySegment assay_head_rows_workspace$address() {
+        return assay_head_rows_workspace.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t assay_head_rows_workspace(const struct assay_head_rows_params *args, int64_t *bytes)
+     * }
+     */
+    public static int assay_head_rows_workspace(MemorySegment args, MemorySegment bytes) {
+        var mh$ = assay_head_rows_workspace.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_head_rows_workspace", args, bytes);
+            }
+            return (int)mh$.invokeExact(args, bytes);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class assay_head_rows {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
             AssayH.C_INT,
             AssayH.C_POINTER,
             AssayH.C_POINTER,
@@ -1053,148 +1017,126 @@ public class AssayH extends AssayH$shared {
             AssayH.C_POINTER,
             AssayH.C_POINTER,
             AssayH.C_LONG,
-            AssayH.C_POINTER);
+            AssayH.C_POINTER
+        );
 
-    public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_head_rows");
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_head_rows");
 
-    public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-  }
-
-  /**
-   * Function descriptor for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_head_rows(const struct assay_head_rows_params *args, void *log_prob, void *lse, int32_t *arg_max, void *margin, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
-   * }
-   */
-  public static FunctionDescriptor assay_head_rows$descriptor() {
-    return assay_head_rows.DESC;
-  }
-
-  /**
-   * Downcall method handle for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_head_rows(const struct assay_head_rows_params *args, void *log_prob, void *lse, int32_t *arg_max, void *margin, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
-   * }
-   */
-  public static MethodHandle assay_head_rows$handle() {
-    return assay_head_rows.HANDLE;
-  }
-
-  /**
-   * Address for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_head_rows(const struct assay_head_rows_params *args, void *log_prob, void *lse, int32_t *arg_max, void *margin, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
-   * }
-   */
-  public static MemorySegment assay_head_rows$address() {
-    return assay_head_rows.ADDR;
-  }
-
-  /**
-   * {@snippet lang=c :
-   * int32_t assay_head_rows(const struct assay_head_rows_params *args, void *log_prob, void *lse, int32_t *arg_max, void *margin, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
-   * }
-   */
-  public static int assay_head_rows(
-      MemorySegment args,
-      MemorySegment log_prob,
-      MemorySegment lse,
-      MemorySegment arg_max,
-      MemorySegment margin,
-      MemorySegment workspace,
-      long workspace_bytes,
-      MemorySegment stream) {
-    var mh$ = assay_head_rows.HANDLE;
-    try {
-      if (TRACE_DOWNCALLS) {
-        traceDowncall(
-            "assay_head_rows",
-            args,
-            log_prob,
-            lse,
-            arg_max,
-            margin,
-            workspace,
-            workspace_bytes,
-            stream);
-      }
-      return (int)
-          mh$.invokeExact(args, log_prob, lse, arg_max, margin, workspace, workspace_bytes, stream);
-    } catch (Error | RuntimeException ex) {
-      throw ex;
-    } catch (Throwable ex$) {
-      throw new AssertionError("should not reach here", ex$);
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
     }
-  }
 
-  private static class assay_head_backward_workspace {
-    public static final FunctionDescriptor DESC =
-        FunctionDescriptor.of(AssayH.C_INT, AssayH.C_POINTER, AssayH.C_POINTER);
-
-    public static final MemorySegment ADDR =
-        SYMBOL_LOOKUP.findOrThrow("assay_head_backward_workspace");
-
-    public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-  }
-
-  /**
-   * Function descriptor for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_head_backward_workspace(const struct assay_head_rows_params *args, int64_t *bytes)
-   * }
-   */
-  public static FunctionDescriptor assay_head_backward_workspace$descriptor() {
-    return assay_head_backward_workspace.DESC;
-  }
-
-  /**
-   * Downcall method handle for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_head_backward_workspace(const struct assay_head_rows_params *args, int64_t *bytes)
-   * }
-   */
-  public static MethodHandle assay_head_backward_workspace$handle() {
-    return assay_head_backward_workspace.HANDLE;
-  }
-
-  /**
-   * Address for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_head_backward_workspace(const struct assay_head_rows_params *args, int64_t *bytes)
-   * }
-   */
-  public static MemorySegment assay_head_backward_workspace$address() {
-    return assay_head_backward_workspace.ADDR;
-  }
-
-  /**
-   * {@snippet lang=c :
-   * int32_t assay_head_backward_workspace(const struct assay_head_rows_params *args, int64_t *bytes)
-   * }
-   */
-  public static int assay_head_backward_workspace(MemorySegment args, MemorySegment bytes) {
-    var mh$ = assay_head_backward_workspace.HANDLE;
-    try {
-      if (TRACE_DOWNCALLS) {
-        traceDowncall("assay_head_backward_workspace", args, bytes);
-      }
-      return (int) mh$.invokeExact(args, bytes);
-    } catch (Error | RuntimeException ex) {
-      throw ex;
-    } catch (Throwable ex$) {
-      throw new AssertionError("should not reach here", ex$);
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t assay_head_rows(const struct assay_head_rows_params *args, void *log_prob, void *lse, int32_t *arg_max, void *margin, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static FunctionDescriptor assay_head_rows$descriptor() {
+        return assay_head_rows.DESC;
     }
-  }
 
-  private static class assay_head_backward {
-    public static final FunctionDescriptor DESC =
-        FunctionDescriptor.of(
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t assay_head_rows(const struct assay_head_rows_params *args, void *log_prob, void *lse, int32_t *arg_max, void *margin, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static MethodHandle assay_head_rows$handle() {
+        return assay_head_rows.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t assay_head_rows(const struct assay_head_rows_params *args, void *log_prob, void *lse, int32_t *arg_max, void *margin, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static MemorySegment assay_head_rows$address() {
+        return assay_head_rows.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t assay_head_rows(const struct assay_head_rows_params *args, void *log_prob, void *lse, int32_t *arg_max, void *margin, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static int assay_head_rows(MemorySegment args, MemorySegment log_prob, MemorySegment lse, MemorySegment arg_max, MemorySegment margin, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = assay_head_rows.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_head_rows", args, log_prob, lse, arg_max, margin, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(args, log_prob, lse, arg_max, margin, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class assay_head_backward_workspace {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            AssayH.C_INT,
+            AssayH.C_POINTER,
+            AssayH.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_head_backward_workspace");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t assay_head_backward_workspace(const struct assay_head_rows_params *args, int64_t *bytes)
+     * }
+     */
+    public static FunctionDescriptor assay_head_backward_workspace$descriptor() {
+        return assay_head_backward_workspace.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t assay_head_backward_workspace(const struct assay_head_rows_params *args, int64_t *bytes)
+     * }
+     */
+    public static MethodHandle assay_head_backward_workspace$handle() {
+        return assay_head_backward_workspace.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t assay_head_backward_workspace(const struct assay_head_rows_params *args, int64_t *bytes)
+     * }
+     */
+    public static MemorySegment assay_head_backward_workspace$address() {
+        return assay_head_backward_workspace.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t assay_head_backward_workspace(const struct assay_head_rows_params *args, int64_t *bytes)
+     * }
+     */
+    public static int assay_head_backward_workspace(MemorySegment args, MemorySegment bytes) {
+        var mh$ = assay_head_backward_workspace.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_head_backward_workspace", args, bytes);
+            }
+            return (int)mh$.invokeExact(args, bytes);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class assay_head_backward {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
             AssayH.C_INT,
             AssayH.C_POINTER,
             AssayH.C_POINTER,
@@ -1202,137 +1144,126 @@ public class AssayH extends AssayH$shared {
             AssayH.C_POINTER,
             AssayH.C_POINTER,
             AssayH.C_LONG,
-            AssayH.C_POINTER);
+            AssayH.C_POINTER
+        );
 
-    public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_head_backward");
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_head_backward");
 
-    public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-  }
-
-  /**
-   * Function descriptor for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_head_backward(const struct assay_head_rows_params *args, const void *lse, const void *weight, const struct assay_matrix *gradient, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
-   * }
-   */
-  public static FunctionDescriptor assay_head_backward$descriptor() {
-    return assay_head_backward.DESC;
-  }
-
-  /**
-   * Downcall method handle for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_head_backward(const struct assay_head_rows_params *args, const void *lse, const void *weight, const struct assay_matrix *gradient, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
-   * }
-   */
-  public static MethodHandle assay_head_backward$handle() {
-    return assay_head_backward.HANDLE;
-  }
-
-  /**
-   * Address for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_head_backward(const struct assay_head_rows_params *args, const void *lse, const void *weight, const struct assay_matrix *gradient, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
-   * }
-   */
-  public static MemorySegment assay_head_backward$address() {
-    return assay_head_backward.ADDR;
-  }
-
-  /**
-   * {@snippet lang=c :
-   * int32_t assay_head_backward(const struct assay_head_rows_params *args, const void *lse, const void *weight, const struct assay_matrix *gradient, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
-   * }
-   */
-  public static int assay_head_backward(
-      MemorySegment args,
-      MemorySegment lse,
-      MemorySegment weight,
-      MemorySegment gradient,
-      MemorySegment workspace,
-      long workspace_bytes,
-      MemorySegment stream) {
-    var mh$ = assay_head_backward.HANDLE;
-    try {
-      if (TRACE_DOWNCALLS) {
-        traceDowncall(
-            "assay_head_backward", args, lse, weight, gradient, workspace, workspace_bytes, stream);
-      }
-      return (int) mh$.invokeExact(args, lse, weight, gradient, workspace, workspace_bytes, stream);
-    } catch (Error | RuntimeException ex) {
-      throw ex;
-    } catch (Throwable ex$) {
-      throw new AssertionError("should not reach here", ex$);
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
     }
-  }
 
-  private static class assay_adamw_workspace {
-    public static final FunctionDescriptor DESC =
-        FunctionDescriptor.of(AssayH.C_INT, AssayH.C_POINTER, AssayH.C_POINTER);
-
-    public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_adamw_workspace");
-
-    public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-  }
-
-  /**
-   * Function descriptor for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_adamw_workspace(const struct assay_matrix *parameters, int64_t *bytes)
-   * }
-   */
-  public static FunctionDescriptor assay_adamw_workspace$descriptor() {
-    return assay_adamw_workspace.DESC;
-  }
-
-  /**
-   * Downcall method handle for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_adamw_workspace(const struct assay_matrix *parameters, int64_t *bytes)
-   * }
-   */
-  public static MethodHandle assay_adamw_workspace$handle() {
-    return assay_adamw_workspace.HANDLE;
-  }
-
-  /**
-   * Address for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_adamw_workspace(const struct assay_matrix *parameters, int64_t *bytes)
-   * }
-   */
-  public static MemorySegment assay_adamw_workspace$address() {
-    return assay_adamw_workspace.ADDR;
-  }
-
-  /**
-   * {@snippet lang=c :
-   * int32_t assay_adamw_workspace(const struct assay_matrix *parameters, int64_t *bytes)
-   * }
-   */
-  public static int assay_adamw_workspace(MemorySegment parameters, MemorySegment bytes) {
-    var mh$ = assay_adamw_workspace.HANDLE;
-    try {
-      if (TRACE_DOWNCALLS) {
-        traceDowncall("assay_adamw_workspace", parameters, bytes);
-      }
-      return (int) mh$.invokeExact(parameters, bytes);
-    } catch (Error | RuntimeException ex) {
-      throw ex;
-    } catch (Throwable ex$) {
-      throw new AssertionError("should not reach here", ex$);
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t assay_head_backward(const struct assay_head_rows_params *args, const void *lse, const void *weight, const struct assay_matrix *gradient, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static FunctionDescriptor assay_head_backward$descriptor() {
+        return assay_head_backward.DESC;
     }
-  }
 
-  private static class assay_adamw {
-    public static final FunctionDescriptor DESC =
-        FunctionDescriptor.of(
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t assay_head_backward(const struct assay_head_rows_params *args, const void *lse, const void *weight, const struct assay_matrix *gradient, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static MethodHandle assay_head_backward$handle() {
+        return assay_head_backward.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t assay_head_backward(const struct assay_head_rows_params *args, const void *lse, const void *weight, const struct assay_matrix *gradient, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static MemorySegment assay_head_backward$address() {
+        return assay_head_backward.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t assay_head_backward(const struct assay_head_rows_params *args, const void *lse, const void *weight, const struct assay_matrix *gradient, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static int assay_head_backward(MemorySegment args, MemorySegment lse, MemorySegment weight, MemorySegment gradient, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = assay_head_backward.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_head_backward", args, lse, weight, gradient, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(args, lse, weight, gradient, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class assay_adamw_workspace {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            AssayH.C_INT,
+            AssayH.C_POINTER,
+            AssayH.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_adamw_workspace");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t assay_adamw_workspace(const struct assay_matrix *parameters, int64_t *bytes)
+     * }
+     */
+    public static FunctionDescriptor assay_adamw_workspace$descriptor() {
+        return assay_adamw_workspace.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t assay_adamw_workspace(const struct assay_matrix *parameters, int64_t *bytes)
+     * }
+     */
+    public static MethodHandle assay_adamw_workspace$handle() {
+        return assay_adamw_workspace.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t assay_adamw_workspace(const struct assay_matrix *parameters, int64_t *bytes)
+     * }
+     */
+    public static MemorySegment assay_adamw_workspace$address() {
+        return assay_adamw_workspace.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t assay_adamw_workspace(const struct assay_matrix *parameters, int64_t *bytes)
+     * }
+     */
+    public static int assay_adamw_workspace(MemorySegment parameters, MemorySegment bytes) {
+        var mh$ = assay_adamw_workspace.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_adamw_workspace", parameters, bytes);
+            }
+            return (int)mh$.invokeExact(parameters, bytes);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class assay_adamw {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
             AssayH.C_INT,
             AssayH.C_POINTER,
             AssayH.C_POINTER,
@@ -1341,539 +1272,489 @@ public class AssayH extends AssayH$shared {
             AssayH.C_POINTER,
             AssayH.C_POINTER,
             AssayH.C_LONG,
-            AssayH.C_POINTER);
+            AssayH.C_POINTER
+        );
 
-    public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_adamw");
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_adamw");
 
-    public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-  }
-
-  /**
-   * Function descriptor for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_adamw(const struct assay_adamw_params *args, const struct assay_matrix *gradients, const struct assay_matrix *parameters, const struct assay_matrix *first, const struct assay_matrix *second, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
-   * }
-   */
-  public static FunctionDescriptor assay_adamw$descriptor() {
-    return assay_adamw.DESC;
-  }
-
-  /**
-   * Downcall method handle for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_adamw(const struct assay_adamw_params *args, const struct assay_matrix *gradients, const struct assay_matrix *parameters, const struct assay_matrix *first, const struct assay_matrix *second, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
-   * }
-   */
-  public static MethodHandle assay_adamw$handle() {
-    return assay_adamw.HANDLE;
-  }
-
-  /**
-   * Address for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_adamw(const struct assay_adamw_params *args, const struct assay_matrix *gradients, const struct assay_matrix *parameters, const struct assay_matrix *first, const struct assay_matrix *second, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
-   * }
-   */
-  public static MemorySegment assay_adamw$address() {
-    return assay_adamw.ADDR;
-  }
-
-  /**
-   * {@snippet lang=c :
-   * int32_t assay_adamw(const struct assay_adamw_params *args, const struct assay_matrix *gradients, const struct assay_matrix *parameters, const struct assay_matrix *first, const struct assay_matrix *second, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
-   * }
-   */
-  public static int assay_adamw(
-      MemorySegment args,
-      MemorySegment gradients,
-      MemorySegment parameters,
-      MemorySegment first,
-      MemorySegment second,
-      MemorySegment workspace,
-      long workspace_bytes,
-      MemorySegment stream) {
-    var mh$ = assay_adamw.HANDLE;
-    try {
-      if (TRACE_DOWNCALLS) {
-        traceDowncall(
-            "assay_adamw",
-            args,
-            gradients,
-            parameters,
-            first,
-            second,
-            workspace,
-            workspace_bytes,
-            stream);
-      }
-      return (int)
-          mh$.invokeExact(
-              args, gradients, parameters, first, second, workspace, workspace_bytes, stream);
-    } catch (Error | RuntimeException ex) {
-      throw ex;
-    } catch (Throwable ex$) {
-      throw new AssertionError("should not reach here", ex$);
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
     }
-  }
 
-  private static class assay_fourier_ablate_workspace {
-    public static final FunctionDescriptor DESC =
-        FunctionDescriptor.of(AssayH.C_INT, AssayH.C_POINTER, AssayH.C_POINTER);
-
-    public static final MemorySegment ADDR =
-        SYMBOL_LOOKUP.findOrThrow("assay_fourier_ablate_workspace");
-
-    public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-  }
-
-  /**
-   * Function descriptor for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_fourier_ablate_workspace(const struct assay_fourier_ablate_params *args, int64_t *bytes)
-   * }
-   */
-  public static FunctionDescriptor assay_fourier_ablate_workspace$descriptor() {
-    return assay_fourier_ablate_workspace.DESC;
-  }
-
-  /**
-   * Downcall method handle for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_fourier_ablate_workspace(const struct assay_fourier_ablate_params *args, int64_t *bytes)
-   * }
-   */
-  public static MethodHandle assay_fourier_ablate_workspace$handle() {
-    return assay_fourier_ablate_workspace.HANDLE;
-  }
-
-  /**
-   * Address for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_fourier_ablate_workspace(const struct assay_fourier_ablate_params *args, int64_t *bytes)
-   * }
-   */
-  public static MemorySegment assay_fourier_ablate_workspace$address() {
-    return assay_fourier_ablate_workspace.ADDR;
-  }
-
-  /**
-   * {@snippet lang=c :
-   * int32_t assay_fourier_ablate_workspace(const struct assay_fourier_ablate_params *args, int64_t *bytes)
-   * }
-   */
-  public static int assay_fourier_ablate_workspace(MemorySegment args, MemorySegment bytes) {
-    var mh$ = assay_fourier_ablate_workspace.HANDLE;
-    try {
-      if (TRACE_DOWNCALLS) {
-        traceDowncall("assay_fourier_ablate_workspace", args, bytes);
-      }
-      return (int) mh$.invokeExact(args, bytes);
-    } catch (Error | RuntimeException ex) {
-      throw ex;
-    } catch (Throwable ex$) {
-      throw new AssertionError("should not reach here", ex$);
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t assay_adamw(const struct assay_adamw_params *args, const struct assay_matrix *gradients, const struct assay_matrix *parameters, const struct assay_matrix *first, const struct assay_matrix *second, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static FunctionDescriptor assay_adamw$descriptor() {
+        return assay_adamw.DESC;
     }
-  }
 
-  private static class assay_fourier_ablate {
-    public static final FunctionDescriptor DESC =
-        FunctionDescriptor.of(
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t assay_adamw(const struct assay_adamw_params *args, const struct assay_matrix *gradients, const struct assay_matrix *parameters, const struct assay_matrix *first, const struct assay_matrix *second, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static MethodHandle assay_adamw$handle() {
+        return assay_adamw.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t assay_adamw(const struct assay_adamw_params *args, const struct assay_matrix *gradients, const struct assay_matrix *parameters, const struct assay_matrix *first, const struct assay_matrix *second, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static MemorySegment assay_adamw$address() {
+        return assay_adamw.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t assay_adamw(const struct assay_adamw_params *args, const struct assay_matrix *gradients, const struct assay_matrix *parameters, const struct assay_matrix *first, const struct assay_matrix *second, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static int assay_adamw(MemorySegment args, MemorySegment gradients, MemorySegment parameters, MemorySegment first, MemorySegment second, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = assay_adamw.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_adamw", args, gradients, parameters, first, second, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(args, gradients, parameters, first, second, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class assay_fourier_ablate_workspace {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            AssayH.C_INT,
+            AssayH.C_POINTER,
+            AssayH.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_fourier_ablate_workspace");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t assay_fourier_ablate_workspace(const struct assay_fourier_ablate_params *args, int64_t *bytes)
+     * }
+     */
+    public static FunctionDescriptor assay_fourier_ablate_workspace$descriptor() {
+        return assay_fourier_ablate_workspace.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t assay_fourier_ablate_workspace(const struct assay_fourier_ablate_params *args, int64_t *bytes)
+     * }
+     */
+    public static MethodHandle assay_fourier_ablate_workspace$handle() {
+        return assay_fourier_ablate_workspace.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t assay_fourier_ablate_workspace(const struct assay_fourier_ablate_params *args, int64_t *bytes)
+     * }
+     */
+    public static MemorySegment assay_fourier_ablate_workspace$address() {
+        return assay_fourier_ablate_workspace.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t assay_fourier_ablate_workspace(const struct assay_fourier_ablate_params *args, int64_t *bytes)
+     * }
+     */
+    public static int assay_fourier_ablate_workspace(MemorySegment args, MemorySegment bytes) {
+        var mh$ = assay_fourier_ablate_workspace.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_fourier_ablate_workspace", args, bytes);
+            }
+            return (int)mh$.invokeExact(args, bytes);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class assay_fourier_ablate {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
             AssayH.C_INT,
             AssayH.C_POINTER,
             AssayH.C_POINTER,
             AssayH.C_POINTER,
             AssayH.C_LONG,
-            AssayH.C_POINTER);
+            AssayH.C_POINTER
+        );
 
-    public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_fourier_ablate");
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_fourier_ablate");
 
-    public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-  }
-
-  /**
-   * Function descriptor for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_fourier_ablate(const struct assay_fourier_ablate_params *args, double *loss, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
-   * }
-   */
-  public static FunctionDescriptor assay_fourier_ablate$descriptor() {
-    return assay_fourier_ablate.DESC;
-  }
-
-  /**
-   * Downcall method handle for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_fourier_ablate(const struct assay_fourier_ablate_params *args, double *loss, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
-   * }
-   */
-  public static MethodHandle assay_fourier_ablate$handle() {
-    return assay_fourier_ablate.HANDLE;
-  }
-
-  /**
-   * Address for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_fourier_ablate(const struct assay_fourier_ablate_params *args, double *loss, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
-   * }
-   */
-  public static MemorySegment assay_fourier_ablate$address() {
-    return assay_fourier_ablate.ADDR;
-  }
-
-  /**
-   * {@snippet lang=c :
-   * int32_t assay_fourier_ablate(const struct assay_fourier_ablate_params *args, double *loss, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
-   * }
-   */
-  public static int assay_fourier_ablate(
-      MemorySegment args,
-      MemorySegment loss,
-      MemorySegment workspace,
-      long workspace_bytes,
-      MemorySegment stream) {
-    var mh$ = assay_fourier_ablate.HANDLE;
-    try {
-      if (TRACE_DOWNCALLS) {
-        traceDowncall("assay_fourier_ablate", args, loss, workspace, workspace_bytes, stream);
-      }
-      return (int) mh$.invokeExact(args, loss, workspace, workspace_bytes, stream);
-    } catch (Error | RuntimeException ex) {
-      throw ex;
-    } catch (Throwable ex$) {
-      throw new AssertionError("should not reach here", ex$);
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
     }
-  }
 
-  private static class assay_grok_workspace {
-    public static final FunctionDescriptor DESC =
-        FunctionDescriptor.of(AssayH.C_INT, AssayH.C_POINTER, AssayH.C_POINTER);
-
-    public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_grok_workspace");
-
-    public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-  }
-
-  /**
-   * Function descriptor for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_grok_workspace(const struct assay_grok_params *args, int64_t *bytes)
-   * }
-   */
-  public static FunctionDescriptor assay_grok_workspace$descriptor() {
-    return assay_grok_workspace.DESC;
-  }
-
-  /**
-   * Downcall method handle for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_grok_workspace(const struct assay_grok_params *args, int64_t *bytes)
-   * }
-   */
-  public static MethodHandle assay_grok_workspace$handle() {
-    return assay_grok_workspace.HANDLE;
-  }
-
-  /**
-   * Address for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_grok_workspace(const struct assay_grok_params *args, int64_t *bytes)
-   * }
-   */
-  public static MemorySegment assay_grok_workspace$address() {
-    return assay_grok_workspace.ADDR;
-  }
-
-  /**
-   * {@snippet lang=c :
-   * int32_t assay_grok_workspace(const struct assay_grok_params *args, int64_t *bytes)
-   * }
-   */
-  public static int assay_grok_workspace(MemorySegment args, MemorySegment bytes) {
-    var mh$ = assay_grok_workspace.HANDLE;
-    try {
-      if (TRACE_DOWNCALLS) {
-        traceDowncall("assay_grok_workspace", args, bytes);
-      }
-      return (int) mh$.invokeExact(args, bytes);
-    } catch (Error | RuntimeException ex) {
-      throw ex;
-    } catch (Throwable ex$) {
-      throw new AssertionError("should not reach here", ex$);
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t assay_fourier_ablate(const struct assay_fourier_ablate_params *args, double *loss, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static FunctionDescriptor assay_fourier_ablate$descriptor() {
+        return assay_fourier_ablate.DESC;
     }
-  }
 
-  private static class assay_grok {
-    public static final FunctionDescriptor DESC =
-        FunctionDescriptor.of(
-            AssayH.C_INT, AssayH.C_POINTER, AssayH.C_POINTER, AssayH.C_LONG, AssayH.C_POINTER);
-
-    public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_grok");
-
-    public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-  }
-
-  /**
-   * Function descriptor for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_grok(const struct assay_grok_params *args, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
-   * }
-   */
-  public static FunctionDescriptor assay_grok$descriptor() {
-    return assay_grok.DESC;
-  }
-
-  /**
-   * Downcall method handle for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_grok(const struct assay_grok_params *args, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
-   * }
-   */
-  public static MethodHandle assay_grok$handle() {
-    return assay_grok.HANDLE;
-  }
-
-  /**
-   * Address for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_grok(const struct assay_grok_params *args, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
-   * }
-   */
-  public static MemorySegment assay_grok$address() {
-    return assay_grok.ADDR;
-  }
-
-  /**
-   * {@snippet lang=c :
-   * int32_t assay_grok(const struct assay_grok_params *args, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
-   * }
-   */
-  public static int assay_grok(
-      MemorySegment args, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
-    var mh$ = assay_grok.HANDLE;
-    try {
-      if (TRACE_DOWNCALLS) {
-        traceDowncall("assay_grok", args, workspace, workspace_bytes, stream);
-      }
-      return (int) mh$.invokeExact(args, workspace, workspace_bytes, stream);
-    } catch (Error | RuntimeException ex) {
-      throw ex;
-    } catch (Throwable ex$) {
-      throw new AssertionError("should not reach here", ex$);
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t assay_fourier_ablate(const struct assay_fourier_ablate_params *args, double *loss, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static MethodHandle assay_fourier_ablate$handle() {
+        return assay_fourier_ablate.HANDLE;
     }
-  }
 
-  private static class assay_suffix_attention_workspace {
-    public static final FunctionDescriptor DESC =
-        FunctionDescriptor.of(AssayH.C_INT, AssayH.C_POINTER, AssayH.C_POINTER);
-
-    public static final MemorySegment ADDR =
-        SYMBOL_LOOKUP.findOrThrow("assay_suffix_attention_workspace");
-
-    public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-  }
-
-  /**
-   * Function descriptor for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_suffix_attention_workspace(const struct assay_suffix_attention_params *args, int64_t *bytes)
-   * }
-   */
-  public static FunctionDescriptor assay_suffix_attention_workspace$descriptor() {
-    return assay_suffix_attention_workspace.DESC;
-  }
-
-  /**
-   * Downcall method handle for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_suffix_attention_workspace(const struct assay_suffix_attention_params *args, int64_t *bytes)
-   * }
-   */
-  public static MethodHandle assay_suffix_attention_workspace$handle() {
-    return assay_suffix_attention_workspace.HANDLE;
-  }
-
-  /**
-   * Address for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_suffix_attention_workspace(const struct assay_suffix_attention_params *args, int64_t *bytes)
-   * }
-   */
-  public static MemorySegment assay_suffix_attention_workspace$address() {
-    return assay_suffix_attention_workspace.ADDR;
-  }
-
-  /**
-   * {@snippet lang=c :
-   * int32_t assay_suffix_attention_workspace(const struct assay_suffix_attention_params *args, int64_t *bytes)
-   * }
-   */
-  public static int assay_suffix_attention_workspace(MemorySegment args, MemorySegment bytes) {
-    var mh$ = assay_suffix_attention_workspace.HANDLE;
-    try {
-      if (TRACE_DOWNCALLS) {
-        traceDowncall("assay_suffix_attention_workspace", args, bytes);
-      }
-      return (int) mh$.invokeExact(args, bytes);
-    } catch (Error | RuntimeException ex) {
-      throw ex;
-    } catch (Throwable ex$) {
-      throw new AssertionError("should not reach here", ex$);
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t assay_fourier_ablate(const struct assay_fourier_ablate_params *args, double *loss, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static MemorySegment assay_fourier_ablate$address() {
+        return assay_fourier_ablate.ADDR;
     }
-  }
 
-  private static class assay_suffix_attention {
-    public static final FunctionDescriptor DESC =
-        FunctionDescriptor.of(
+    /**
+     * {@snippet lang=c :
+     * int32_t assay_fourier_ablate(const struct assay_fourier_ablate_params *args, double *loss, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static int assay_fourier_ablate(MemorySegment args, MemorySegment loss, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = assay_fourier_ablate.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_fourier_ablate", args, loss, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(args, loss, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class assay_grok_workspace {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            AssayH.C_INT,
+            AssayH.C_POINTER,
+            AssayH.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_grok_workspace");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t assay_grok_workspace(const struct assay_grok_params *args, int64_t *bytes)
+     * }
+     */
+    public static FunctionDescriptor assay_grok_workspace$descriptor() {
+        return assay_grok_workspace.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t assay_grok_workspace(const struct assay_grok_params *args, int64_t *bytes)
+     * }
+     */
+    public static MethodHandle assay_grok_workspace$handle() {
+        return assay_grok_workspace.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t assay_grok_workspace(const struct assay_grok_params *args, int64_t *bytes)
+     * }
+     */
+    public static MemorySegment assay_grok_workspace$address() {
+        return assay_grok_workspace.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t assay_grok_workspace(const struct assay_grok_params *args, int64_t *bytes)
+     * }
+     */
+    public static int assay_grok_workspace(MemorySegment args, MemorySegment bytes) {
+        var mh$ = assay_grok_workspace.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_grok_workspace", args, bytes);
+            }
+            return (int)mh$.invokeExact(args, bytes);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class assay_grok {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            AssayH.C_INT,
+            AssayH.C_POINTER,
+            AssayH.C_POINTER,
+            AssayH.C_LONG,
+            AssayH.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_grok");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t assay_grok(const struct assay_grok_params *args, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static FunctionDescriptor assay_grok$descriptor() {
+        return assay_grok.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t assay_grok(const struct assay_grok_params *args, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static MethodHandle assay_grok$handle() {
+        return assay_grok.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t assay_grok(const struct assay_grok_params *args, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static MemorySegment assay_grok$address() {
+        return assay_grok.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t assay_grok(const struct assay_grok_params *args, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static int assay_grok(MemorySegment args, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = assay_grok.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_grok", args, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(args, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class assay_suffix_attention_workspace {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            AssayH.C_INT,
+            AssayH.C_POINTER,
+            AssayH.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_suffix_attention_workspace");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t assay_suffix_attention_workspace(const struct assay_suffix_attention_params *args, int64_t *bytes)
+     * }
+     */
+    public static FunctionDescriptor assay_suffix_attention_workspace$descriptor() {
+        return assay_suffix_attention_workspace.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t assay_suffix_attention_workspace(const struct assay_suffix_attention_params *args, int64_t *bytes)
+     * }
+     */
+    public static MethodHandle assay_suffix_attention_workspace$handle() {
+        return assay_suffix_attention_workspace.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t assay_suffix_attention_workspace(const struct assay_suffix_attention_params *args, int64_t *bytes)
+     * }
+     */
+    public static MemorySegment assay_suffix_attention_workspace$address() {
+        return assay_suffix_attention_workspace.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t assay_suffix_attention_workspace(const struct assay_suffix_attention_params *args, int64_t *bytes)
+     * }
+     */
+    public static int assay_suffix_attention_workspace(MemorySegment args, MemorySegment bytes) {
+        var mh$ = assay_suffix_attention_workspace.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_suffix_attention_workspace", args, bytes);
+            }
+            return (int)mh$.invokeExact(args, bytes);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class assay_suffix_attention {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
             AssayH.C_INT,
             AssayH.C_POINTER,
             AssayH.C_POINTER,
             AssayH.C_POINTER,
             AssayH.C_LONG,
-            AssayH.C_POINTER);
+            AssayH.C_POINTER
+        );
 
-    public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_suffix_attention");
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_suffix_attention");
 
-    public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-  }
-
-  /**
-   * Function descriptor for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_suffix_attention(const struct assay_suffix_attention_params *args, const struct assay_matrix *out, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
-   * }
-   */
-  public static FunctionDescriptor assay_suffix_attention$descriptor() {
-    return assay_suffix_attention.DESC;
-  }
-
-  /**
-   * Downcall method handle for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_suffix_attention(const struct assay_suffix_attention_params *args, const struct assay_matrix *out, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
-   * }
-   */
-  public static MethodHandle assay_suffix_attention$handle() {
-    return assay_suffix_attention.HANDLE;
-  }
-
-  /**
-   * Address for:
-   *
-   * {@snippet lang=c :
-   * int32_t assay_suffix_attention(const struct assay_suffix_attention_params *args, const struct assay_matrix *out, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
-   * }
-   */
-  public static MemorySegment assay_suffix_attention$address() {
-    return assay_suffix_attention.ADDR;
-  }
-
-  /**
-   * {@snippet lang=c :
-   * int32_t assay_suffix_attention(const struct assay_suffix_attention_params *args, const struct assay_matrix *out, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
-   * }
-   */
-  public static int assay_suffix_attention(
-      MemorySegment args,
-      MemorySegment out,
-      MemorySegment workspace,
-      long workspace_bytes,
-      MemorySegment stream) {
-    var mh$ = assay_suffix_attention.HANDLE;
-    try {
-      if (TRACE_DOWNCALLS) {
-        traceDowncall("assay_suffix_attention", args, out, workspace, workspace_bytes, stream);
-      }
-      return (int) mh$.invokeExact(args, out, workspace, workspace_bytes, stream);
-    } catch (Error | RuntimeException ex) {
-      throw ex;
-    } catch (Throwable ex$) {
-      throw new AssertionError("should not reach here", ex$);
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
     }
-  }
 
-  private static final int ASSAY_ERROR_ARGUMENT = (int) -1L;
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t assay_suffix_attention(const struct assay_suffix_attention_params *args, const struct assay_matrix *out, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static FunctionDescriptor assay_suffix_attention$descriptor() {
+        return assay_suffix_attention.DESC;
+    }
 
-  /**
-   * {@snippet lang=c :
-   * #define ASSAY_ERROR_ARGUMENT -1
-   * }
-   */
-  public static int ASSAY_ERROR_ARGUMENT() {
-    return ASSAY_ERROR_ARGUMENT;
-  }
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t assay_suffix_attention(const struct assay_suffix_attention_params *args, const struct assay_matrix *out, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static MethodHandle assay_suffix_attention$handle() {
+        return assay_suffix_attention.HANDLE;
+    }
 
-  private static final int ASSAY_ERROR_MEMORY = (int) -2L;
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t assay_suffix_attention(const struct assay_suffix_attention_params *args, const struct assay_matrix *out, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static MemorySegment assay_suffix_attention$address() {
+        return assay_suffix_attention.ADDR;
+    }
 
-  /**
-   * {@snippet lang=c :
-   * #define ASSAY_ERROR_MEMORY -2
-   * }
-   */
-  public static int ASSAY_ERROR_MEMORY() {
-    return ASSAY_ERROR_MEMORY;
-  }
-
-  private static final int ASSAY_ERROR_WORKSPACE = (int) -3L;
-
-  /**
-   * {@snippet lang=c :
-   * #define ASSAY_ERROR_WORKSPACE -3
-   * }
-   */
-  public static int ASSAY_ERROR_WORKSPACE() {
-    return ASSAY_ERROR_WORKSPACE;
-  }
-
-  private static final int ASSAY_ERROR_TIER = (int) -4L;
-
-  /**
-   * {@snippet lang=c :
-   * #define ASSAY_ERROR_TIER -4
-   * }
-   */
-  public static int ASSAY_ERROR_TIER() {
-    return ASSAY_ERROR_TIER;
-  }
-
-  private static final int ASSAY_ERROR_STRUCT = (int) -5L;
-
-  /**
-   * {@snippet lang=c :
-   * #define ASSAY_ERROR_STRUCT -5
-   * }
-   */
-  public static int ASSAY_ERROR_STRUCT() {
-    return ASSAY_ERROR_STRUCT;
-  }
-
-  private static final int ASSAY_ERROR_INTERNAL = (int) -6L;
-
-  /**
-   * {@snippet lang=c :
-   * #define ASSAY_ERROR_INTERNAL -6
-   * }
-   */
-  public static int ASSAY_ERROR_INTERNAL() {
-    return ASSAY_ERROR_INTERNAL;
-  }
+    /**
+     * {@snippet lang=c :
+     * int32_t assay_suffix_attention(const struct assay_suffix_attention_params *args, const struct assay_matrix *out, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static int assay_suffix_attention(MemorySegment args, MemorySegment out, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = assay_suffix_attention.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_suffix_attention", args, out, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(args, out, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+    private static final int ASSAY_ERROR_ARGUMENT = (int)-1L;
+    /**
+     * {@snippet lang=c :
+     * #define ASSAY_ERROR_ARGUMENT -1
+     * }
+     */
+    public static int ASSAY_ERROR_ARGUMENT() {
+        return ASSAY_ERROR_ARGUMENT;
+    }
+    private static final int ASSAY_ERROR_MEMORY = (int)-2L;
+    /**
+     * {@snippet lang=c :
+     * #define ASSAY_ERROR_MEMORY -2
+     * }
+     */
+    public static int ASSAY_ERROR_MEMORY() {
+        return ASSAY_ERROR_MEMORY;
+    }
+    private static final int ASSAY_ERROR_WORKSPACE = (int)-3L;
+    /**
+     * {@snippet lang=c :
+     * #define ASSAY_ERROR_WORKSPACE -3
+     * }
+     */
+    public static int ASSAY_ERROR_WORKSPACE() {
+        return ASSAY_ERROR_WORKSPACE;
+    }
+    private static final int ASSAY_ERROR_TIER = (int)-4L;
+    /**
+     * {@snippet lang=c :
+     * #define ASSAY_ERROR_TIER -4
+     * }
+     */
+    public static int ASSAY_ERROR_TIER() {
+        return ASSAY_ERROR_TIER;
+    }
+    private static final int ASSAY_ERROR_STRUCT = (int)-5L;
+    /**
+     * {@snippet lang=c :
+     * #define ASSAY_ERROR_STRUCT -5
+     * }
+     */
+    public static int ASSAY_ERROR_STRUCT() {
+        return ASSAY_ERROR_STRUCT;
+    }
+    private static final int ASSAY_ERROR_INTERNAL = (int)-6L;
+    /**
+     * {@snippet lang=c :
+     * #define ASSAY_ERROR_INTERNAL -6
+     * }
+     */
+    public static int ASSAY_ERROR_INTERNAL() {
+        return ASSAY_ERROR_INTERNAL;
+    }
 }
+

@@ -2,14 +2,15 @@
 
 package io.assay.engine.kernel.ffi;
 
-import static java.lang.foreign.MemoryLayout.PathElement.*;
-import static java.lang.foreign.ValueLayout.*;
-
-import java.lang.foreign.*;
 import java.lang.invoke.*;
+import java.lang.foreign.*;
+import java.nio.ByteOrder;
 import java.util.*;
 import java.util.function.*;
 import java.util.stream.*;
+
+import static java.lang.foreign.ValueLayout.*;
+import static java.lang.foreign.MemoryLayout.PathElement.*;
 
 /**
  * {@snippet lang=c :
@@ -31,655 +32,602 @@ import java.util.stream.*;
  */
 public class assay_suffix_attention_params {
 
-  assay_suffix_attention_params() {
-    // Should not be called directly
-  }
-
-  private static final GroupLayout $LAYOUT =
-      MemoryLayout.structLayout(
-              AssayH.C_LONG.withName("struct_bytes"),
-              assay_matrix.layout().withName("queries"),
-              assay_matrix.layout().withName("keys"),
-              assay_matrix.layout().withName("values"),
-              assay_matrix.layout().withName("past_keys"),
-              assay_matrix.layout().withName("past_values"),
-              AssayH.C_POINTER.withName("prompts"),
-              AssayH.C_POINTER.withName("starts"),
-              AssayH.C_LONG.withName("sequences"),
-              AssayH.C_LONG.withName("positions"),
-              AssayH.C_LONG.withName("heads"),
-              AssayH.C_DOUBLE.withName("scale"))
-          .withName("assay_suffix_attention_params");
-
-  /** The layout of this struct */
-  public static final GroupLayout layout() {
-    return $LAYOUT;
-  }
-
-  private static final OfLong struct_bytes$LAYOUT =
-      (OfLong) $LAYOUT.select(groupElement("struct_bytes"));
-
-  /**
-   * Layout for field:
-   *
-   * {@snippet lang=c :
-   * int64_t struct_bytes
-   * }
-   */
-  public static final OfLong struct_bytes$layout() {
-    return struct_bytes$LAYOUT;
-  }
-
-  private static final long struct_bytes$OFFSET = $LAYOUT.byteOffset(groupElement("struct_bytes"));
-
-  /**
-   * Offset for field:
-   *
-   * {@snippet lang=c :
-   * int64_t struct_bytes
-   * }
-   */
-  public static final long struct_bytes$offset() {
-    return struct_bytes$OFFSET;
-  }
-
-  /**
-   * Getter for field:
-   *
-   * {@snippet lang=c :
-   * int64_t struct_bytes
-   * }
-   */
-  public static long struct_bytes(MemorySegment struct) {
-    return struct.get(struct_bytes$LAYOUT, struct_bytes$OFFSET);
-  }
-
-  /**
-   * Setter for field:
-   *
-   * {@snippet lang=c :
-   * int64_t struct_bytes
-   * }
-   */
-  public static void struct_bytes(MemorySegment struct, long fieldValue) {
-    struct.set(struct_bytes$LAYOUT, struct_bytes$OFFSET, fieldValue);
-  }
-
-  private static final GroupLayout queries$LAYOUT =
-      (GroupLayout) $LAYOUT.select(groupElement("queries"));
-
-  /**
-   * Layout for field:
-   *
-   * {@snippet lang=c :
-   * struct assay_matrix queries
-   * }
-   */
-  public static final GroupLayout queries$layout() {
-    return queries$LAYOUT;
-  }
-
-  private static final long queries$OFFSET = $LAYOUT.byteOffset(groupElement("queries"));
-
-  /**
-   * Offset for field:
-   *
-   * {@snippet lang=c :
-   * struct assay_matrix queries
-   * }
-   */
-  public static final long queries$offset() {
-    return queries$OFFSET;
-  }
-
-  /**
-   * Getter for field:
-   *
-   * {@snippet lang=c :
-   * struct assay_matrix queries
-   * }
-   */
-  public static MemorySegment queries(MemorySegment struct) {
-    return struct.asSlice(queries$OFFSET, queries$LAYOUT.byteSize());
-  }
-
-  /**
-   * Setter for field:
-   *
-   * {@snippet lang=c :
-   * struct assay_matrix queries
-   * }
-   */
-  public static void queries(MemorySegment struct, MemorySegment fieldValue) {
-    MemorySegment.copy(fieldValue, 0L, struct, queries$OFFSET, queries$LAYOUT.byteSize());
-  }
-
-  private static final GroupLayout keys$LAYOUT = (GroupLayout) $LAYOUT.select(groupElement("keys"));
-
-  /**
-   * Layout for field:
-   *
-   * {@snippet lang=c :
-   * struct assay_matrix keys
-   * }
-   */
-  public static final GroupLayout keys$layout() {
-    return keys$LAYOUT;
-  }
-
-  private static final long keys$OFFSET = $LAYOUT.byteOffset(groupElement("keys"));
-
-  /**
-   * Offset for field:
-   *
-   * {@snippet lang=c :
-   * struct assay_matrix keys
-   * }
-   */
-  public static final long keys$offset() {
-    return keys$OFFSET;
-  }
-
-  /**
-   * Getter for field:
-   *
-   * {@snippet lang=c :
-   * struct assay_matrix keys
-   * }
-   */
-  public static MemorySegment keys(MemorySegment struct) {
-    return struct.asSlice(keys$OFFSET, keys$LAYOUT.byteSize());
-  }
-
-  /**
-   * Setter for field:
-   *
-   * {@snippet lang=c :
-   * struct assay_matrix keys
-   * }
-   */
-  public static void keys(MemorySegment struct, MemorySegment fieldValue) {
-    MemorySegment.copy(fieldValue, 0L, struct, keys$OFFSET, keys$LAYOUT.byteSize());
-  }
-
-  private static final GroupLayout values$LAYOUT =
-      (GroupLayout) $LAYOUT.select(groupElement("values"));
-
-  /**
-   * Layout for field:
-   *
-   * {@snippet lang=c :
-   * struct assay_matrix values
-   * }
-   */
-  public static final GroupLayout values$layout() {
-    return values$LAYOUT;
-  }
-
-  private static final long values$OFFSET = $LAYOUT.byteOffset(groupElement("values"));
-
-  /**
-   * Offset for field:
-   *
-   * {@snippet lang=c :
-   * struct assay_matrix values
-   * }
-   */
-  public static final long values$offset() {
-    return values$OFFSET;
-  }
-
-  /**
-   * Getter for field:
-   *
-   * {@snippet lang=c :
-   * struct assay_matrix values
-   * }
-   */
-  public static MemorySegment values(MemorySegment struct) {
-    return struct.asSlice(values$OFFSET, values$LAYOUT.byteSize());
-  }
-
-  /**
-   * Setter for field:
-   *
-   * {@snippet lang=c :
-   * struct assay_matrix values
-   * }
-   */
-  public static void values(MemorySegment struct, MemorySegment fieldValue) {
-    MemorySegment.copy(fieldValue, 0L, struct, values$OFFSET, values$LAYOUT.byteSize());
-  }
-
-  private static final GroupLayout past_keys$LAYOUT =
-      (GroupLayout) $LAYOUT.select(groupElement("past_keys"));
-
-  /**
-   * Layout for field:
-   *
-   * {@snippet lang=c :
-   * struct assay_matrix past_keys
-   * }
-   */
-  public static final GroupLayout past_keys$layout() {
-    return past_keys$LAYOUT;
-  }
-
-  private static final long past_keys$OFFSET = $LAYOUT.byteOffset(groupElement("past_keys"));
-
-  /**
-   * Offset for field:
-   *
-   * {@snippet lang=c :
-   * struct assay_matrix past_keys
-   * }
-   */
-  public static final long past_keys$offset() {
-    return past_keys$OFFSET;
-  }
-
-  /**
-   * Getter for field:
-   *
-   * {@snippet lang=c :
-   * struct assay_matrix past_keys
-   * }
-   */
-  public static MemorySegment past_keys(MemorySegment struct) {
-    return struct.asSlice(past_keys$OFFSET, past_keys$LAYOUT.byteSize());
-  }
-
-  /**
-   * Setter for field:
-   *
-   * {@snippet lang=c :
-   * struct assay_matrix past_keys
-   * }
-   */
-  public static void past_keys(MemorySegment struct, MemorySegment fieldValue) {
-    MemorySegment.copy(fieldValue, 0L, struct, past_keys$OFFSET, past_keys$LAYOUT.byteSize());
-  }
-
-  private static final GroupLayout past_values$LAYOUT =
-      (GroupLayout) $LAYOUT.select(groupElement("past_values"));
-
-  /**
-   * Layout for field:
-   *
-   * {@snippet lang=c :
-   * struct assay_matrix past_values
-   * }
-   */
-  public static final GroupLayout past_values$layout() {
-    return past_values$LAYOUT;
-  }
-
-  private static final long past_values$OFFSET = $LAYOUT.byteOffset(groupElement("past_values"));
-
-  /**
-   * Offset for field:
-   *
-   * {@snippet lang=c :
-   * struct assay_matrix past_values
-   * }
-   */
-  public static final long past_values$offset() {
-    return past_values$OFFSET;
-  }
-
-  /**
-   * Getter for field:
-   *
-   * {@snippet lang=c :
-   * struct assay_matrix past_values
-   * }
-   */
-  public static MemorySegment past_values(MemorySegment struct) {
-    return struct.asSlice(past_values$OFFSET, past_values$LAYOUT.byteSize());
-  }
-
-  /**
-   * Setter for field:
-   *
-   * {@snippet lang=c :
-   * struct assay_matrix past_values
-   * }
-   */
-  public static void past_values(MemorySegment struct, MemorySegment fieldValue) {
-    MemorySegment.copy(fieldValue, 0L, struct, past_values$OFFSET, past_values$LAYOUT.byteSize());
-  }
-
-  private static final AddressLayout prompts$LAYOUT =
-      (AddressLayout) $LAYOUT.select(groupElement("prompts"));
-
-  /**
-   * Layout for field:
-   *
-   * {@snippet lang=c :
-   * const int32_t *prompts
-   * }
-   */
-  public static final AddressLayout prompts$layout() {
-    return prompts$LAYOUT;
-  }
-
-  private static final long prompts$OFFSET = $LAYOUT.byteOffset(groupElement("prompts"));
-
-  /**
-   * Offset for field:
-   *
-   * {@snippet lang=c :
-   * const int32_t *prompts
-   * }
-   */
-  public static final long prompts$offset() {
-    return prompts$OFFSET;
-  }
-
-  /**
-   * Getter for field:
-   *
-   * {@snippet lang=c :
-   * const int32_t *prompts
-   * }
-   */
-  public static MemorySegment prompts(MemorySegment struct) {
-    return struct.get(prompts$LAYOUT, prompts$OFFSET);
-  }
-
-  /**
-   * Setter for field:
-   *
-   * {@snippet lang=c :
-   * const int32_t *prompts
-   * }
-   */
-  public static void prompts(MemorySegment struct, MemorySegment fieldValue) {
-    struct.set(prompts$LAYOUT, prompts$OFFSET, fieldValue);
-  }
-
-  private static final AddressLayout starts$LAYOUT =
-      (AddressLayout) $LAYOUT.select(groupElement("starts"));
-
-  /**
-   * Layout for field:
-   *
-   * {@snippet lang=c :
-   * const int32_t *starts
-   * }
-   */
-  public static final AddressLayout starts$layout() {
-    return starts$LAYOUT;
-  }
-
-  private static final long starts$OFFSET = $LAYOUT.byteOffset(groupElement("starts"));
-
-  /**
-   * Offset for field:
-   *
-   * {@snippet lang=c :
-   * const int32_t *starts
-   * }
-   */
-  public static final long starts$offset() {
-    return starts$OFFSET;
-  }
-
-  /**
-   * Getter for field:
-   *
-   * {@snippet lang=c :
-   * const int32_t *starts
-   * }
-   */
-  public static MemorySegment starts(MemorySegment struct) {
-    return struct.get(starts$LAYOUT, starts$OFFSET);
-  }
-
-  /**
-   * Setter for field:
-   *
-   * {@snippet lang=c :
-   * const int32_t *starts
-   * }
-   */
-  public static void starts(MemorySegment struct, MemorySegment fieldValue) {
-    struct.set(starts$LAYOUT, starts$OFFSET, fieldValue);
-  }
-
-  private static final OfLong sequences$LAYOUT = (OfLong) $LAYOUT.select(groupElement("sequences"));
-
-  /**
-   * Layout for field:
-   *
-   * {@snippet lang=c :
-   * int64_t sequences
-   * }
-   */
-  public static final OfLong sequences$layout() {
-    return sequences$LAYOUT;
-  }
-
-  private static final long sequences$OFFSET = $LAYOUT.byteOffset(groupElement("sequences"));
-
-  /**
-   * Offset for field:
-   *
-   * {@snippet lang=c :
-   * int64_t sequences
-   * }
-   */
-  public static final long sequences$offset() {
-    return sequences$OFFSET;
-  }
-
-  /**
-   * Getter for field:
-   *
-   * {@snippet lang=c :
-   * int64_t sequences
-   * }
-   */
-  public static long sequences(MemorySegment struct) {
-    return struct.get(sequences$LAYOUT, sequences$OFFSET);
-  }
-
-  /**
-   * Setter for field:
-   *
-   * {@snippet lang=c :
-   * int64_t sequences
-   * }
-   */
-  public static void sequences(MemorySegment struct, long fieldValue) {
-    struct.set(sequences$LAYOUT, sequences$OFFSET, fieldValue);
-  }
-
-  private static final OfLong positions$LAYOUT = (OfLong) $LAYOUT.select(groupElement("positions"));
-
-  /**
-   * Layout for field:
-   *
-   * {@snippet lang=c :
-   * int64_t positions
-   * }
-   */
-  public static final OfLong positions$layout() {
-    return positions$LAYOUT;
-  }
-
-  private static final long positions$OFFSET = $LAYOUT.byteOffset(groupElement("positions"));
-
-  /**
-   * Offset for field:
-   *
-   * {@snippet lang=c :
-   * int64_t positions
-   * }
-   */
-  public static final long positions$offset() {
-    return positions$OFFSET;
-  }
-
-  /**
-   * Getter for field:
-   *
-   * {@snippet lang=c :
-   * int64_t positions
-   * }
-   */
-  public static long positions(MemorySegment struct) {
-    return struct.get(positions$LAYOUT, positions$OFFSET);
-  }
-
-  /**
-   * Setter for field:
-   *
-   * {@snippet lang=c :
-   * int64_t positions
-   * }
-   */
-  public static void positions(MemorySegment struct, long fieldValue) {
-    struct.set(positions$LAYOUT, positions$OFFSET, fieldValue);
-  }
-
-  private static final OfLong heads$LAYOUT = (OfLong) $LAYOUT.select(groupElement("heads"));
-
-  /**
-   * Layout for field:
-   *
-   * {@snippet lang=c :
-   * int64_t heads
-   * }
-   */
-  public static final OfLong heads$layout() {
-    return heads$LAYOUT;
-  }
-
-  private static final long heads$OFFSET = $LAYOUT.byteOffset(groupElement("heads"));
-
-  /**
-   * Offset for field:
-   *
-   * {@snippet lang=c :
-   * int64_t heads
-   * }
-   */
-  public static final long heads$offset() {
-    return heads$OFFSET;
-  }
-
-  /**
-   * Getter for field:
-   *
-   * {@snippet lang=c :
-   * int64_t heads
-   * }
-   */
-  public static long heads(MemorySegment struct) {
-    return struct.get(heads$LAYOUT, heads$OFFSET);
-  }
-
-  /**
-   * Setter for field:
-   *
-   * {@snippet lang=c :
-   * int64_t heads
-   * }
-   */
-  public static void heads(MemorySegment struct, long fieldValue) {
-    struct.set(heads$LAYOUT, heads$OFFSET, fieldValue);
-  }
-
-  private static final OfDouble scale$LAYOUT = (OfDouble) $LAYOUT.select(groupElement("scale"));
-
-  /**
-   * Layout for field:
-   *
-   * {@snippet lang=c :
-   * double scale
-   * }
-   */
-  public static final OfDouble scale$layout() {
-    return scale$LAYOUT;
-  }
-
-  private static final long scale$OFFSET = $LAYOUT.byteOffset(groupElement("scale"));
-
-  /**
-   * Offset for field:
-   *
-   * {@snippet lang=c :
-   * double scale
-   * }
-   */
-  public static final long scale$offset() {
-    return scale$OFFSET;
-  }
-
-  /**
-   * Getter for field:
-   *
-   * {@snippet lang=c :
-   * double scale
-   * }
-   */
-  public static double scale(MemorySegment struct) {
-    return struct.get(scale$LAYOUT, scale$OFFSET);
-  }
-
-  /**
-   * Setter for field:
-   *
-   * {@snippet lang=c :
-   * double scale
-   * }
-   */
-  public static void scale(MemorySegment struct, double fieldValue) {
-    struct.set(scale$LAYOUT, scale$OFFSET, fieldValue);
-  }
-
-  /**
-   * Obtains a slice of {@code arrayParam} which selects the array element at {@code index}. The
-   * returned segment has address {@code arrayParam.address() + index * layout().byteSize()}
-   */
-  public static MemorySegment asSlice(MemorySegment array, long index) {
-    return array.asSlice(layout().byteSize() * index);
-  }
-
-  /** The size (in bytes) of this struct */
-  public static long sizeof() {
-    return layout().byteSize();
-  }
-
-  /** Allocate a segment of size {@code layout().byteSize()} using {@code allocator} */
-  public static MemorySegment allocate(SegmentAllocator allocator) {
-    return allocator.allocate(layout());
-  }
-
-  /**
-   * Allocate an array of size {@code elementCount} using {@code allocator}. The returned segment
-   * has size {@code elementCount * layout().byteSize()}.
-   */
-  public static MemorySegment allocateArray(long elementCount, SegmentAllocator allocator) {
-    return allocator.allocate(MemoryLayout.sequenceLayout(elementCount, layout()));
-  }
-
-  /**
-   * Reinterprets {@code addr} using target {@code arena} and {@code cleanupAction} (if any). The
-   * returned segment has size {@code layout().byteSize()}
-   */
-  public static MemorySegment reinterpret(
-      MemorySegment addr, Arena arena, Consumer<MemorySegment> cleanup) {
-    return reinterpret(addr, 1, arena, cleanup);
-  }
-
-  /**
-   * Reinterprets {@code addr} using target {@code arena} and {@code cleanupAction} (if any). The
-   * returned segment has size {@code elementCount * layout().byteSize()}
-   */
-  public static MemorySegment reinterpret(
-      MemorySegment addr, long elementCount, Arena arena, Consumer<MemorySegment> cleanup) {
-    return addr.reinterpret(layout().byteSize() * elementCount, arena, cleanup);
-  }
+    assay_suffix_attention_params() {
+        // Should not be called directly
+    }
+
+    private static final GroupLayout $LAYOUT = MemoryLayout.structLayout(
+        AssayH.C_LONG.withName("struct_bytes"),
+        assay_matrix.layout().withName("queries"),
+        assay_matrix.layout().withName("keys"),
+        assay_matrix.layout().withName("values"),
+        assay_matrix.layout().withName("past_keys"),
+        assay_matrix.layout().withName("past_values"),
+        AssayH.C_POINTER.withName("prompts"),
+        AssayH.C_POINTER.withName("starts"),
+        AssayH.C_LONG.withName("sequences"),
+        AssayH.C_LONG.withName("positions"),
+        AssayH.C_LONG.withName("heads"),
+        AssayH.C_DOUBLE.withName("scale")
+    ).withName("assay_suffix_attention_params");
+
+    /**
+     * The layout of this struct
+     */
+    public static final GroupLayout layout() {
+        return $LAYOUT;
+    }
+
+    private static final OfLong struct_bytes$LAYOUT = (OfLong)$LAYOUT.select(groupElement("struct_bytes"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * int64_t struct_bytes
+     * }
+     */
+    public static final OfLong struct_bytes$layout() {
+        return struct_bytes$LAYOUT;
+    }
+
+    private static final long struct_bytes$OFFSET = $LAYOUT.byteOffset(groupElement("struct_bytes"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * int64_t struct_bytes
+     * }
+     */
+    public static final long struct_bytes$offset() {
+        return struct_bytes$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * int64_t struct_bytes
+     * }
+     */
+    public static long struct_bytes(MemorySegment struct) {
+        return struct.get(struct_bytes$LAYOUT, struct_bytes$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * int64_t struct_bytes
+     * }
+     */
+    public static void struct_bytes(MemorySegment struct, long fieldValue) {
+        struct.set(struct_bytes$LAYOUT, struct_bytes$OFFSET, fieldValue);
+    }
+
+    private static final GroupLayout queries$LAYOUT = (GroupLayout)$LAYOUT.select(groupElement("queries"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * struct assay_matrix queries
+     * }
+     */
+    public static final GroupLayout queries$layout() {
+        return queries$LAYOUT;
+    }
+
+    private static final long queries$OFFSET = $LAYOUT.byteOffset(groupElement("queries"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * struct assay_matrix queries
+     * }
+     */
+    public static final long queries$offset() {
+        return queries$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * struct assay_matrix queries
+     * }
+     */
+    public static MemorySegment queries(MemorySegment struct) {
+        return struct.asSlice(queries$OFFSET, queries$LAYOUT.byteSize());
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * struct assay_matrix queries
+     * }
+     */
+    public static void queries(MemorySegment struct, MemorySegment fieldValue) {
+        MemorySegment.copy(fieldValue, 0L, struct, queries$OFFSET, queries$LAYOUT.byteSize());
+    }
+
+    private static final GroupLayout keys$LAYOUT = (GroupLayout)$LAYOUT.select(groupElement("keys"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * struct assay_matrix keys
+     * }
+     */
+    public static final GroupLayout keys$layout() {
+        return keys$LAYOUT;
+    }
+
+    private static final long keys$OFFSET = $LAYOUT.byteOffset(groupElement("keys"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * struct assay_matrix keys
+     * }
+     */
+    public static final long keys$offset() {
+        return keys$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * struct assay_matrix keys
+     * }
+     */
+    public static MemorySegment keys(MemorySegment struct) {
+        return struct.asSlice(keys$OFFSET, keys$LAYOUT.byteSize());
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * struct assay_matrix keys
+     * }
+     */
+    public static void keys(MemorySegment struct, MemorySegment fieldValue) {
+        MemorySegment.copy(fieldValue, 0L, struct, keys$OFFSET, keys$LAYOUT.byteSize());
+    }
+
+    private static final GroupLayout values$LAYOUT = (GroupLayout)$LAYOUT.select(groupElement("values"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * struct assay_matrix values
+     * }
+     */
+    public static final GroupLayout values$layout() {
+        return values$LAYOUT;
+    }
+
+    private static final long values$OFFSET = $LAYOUT.byteOffset(groupElement("values"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * struct assay_matrix values
+     * }
+     */
+    public static final long values$offset() {
+        return values$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * struct assay_matrix values
+     * }
+     */
+    public static MemorySegment values(MemorySegment struct) {
+        return struct.asSlice(values$OFFSET, values$LAYOUT.byteSize());
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * struct assay_matrix values
+     * }
+     */
+    public static void values(MemorySegment struct, MemorySegment fieldValue) {
+        MemorySegment.copy(fieldValue, 0L, struct, values$OFFSET, values$LAYOUT.byteSize());
+    }
+
+    private static final GroupLayout past_keys$LAYOUT = (GroupLayout)$LAYOUT.select(groupElement("past_keys"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * struct assay_matrix past_keys
+     * }
+     */
+    public static final GroupLayout past_keys$layout() {
+        return past_keys$LAYOUT;
+    }
+
+    private static final long past_keys$OFFSET = $LAYOUT.byteOffset(groupElement("past_keys"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * struct assay_matrix past_keys
+     * }
+     */
+    public static final long past_keys$offset() {
+        return past_keys$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * struct assay_matrix past_keys
+     * }
+     */
+    public static MemorySegment past_keys(MemorySegment struct) {
+        return struct.asSlice(past_keys$OFFSET, past_keys$LAYOUT.byteSize());
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * struct assay_matrix past_keys
+     * }
+     */
+    public static void past_keys(MemorySegment struct, MemorySegment fieldValue) {
+        MemorySegment.copy(fieldValue, 0L, struct, past_keys$OFFSET, past_keys$LAYOUT.byteSize());
+    }
+
+    private static final GroupLayout past_values$LAYOUT = (GroupLayout)$LAYOUT.select(groupElement("past_values"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * struct assay_matrix past_values
+     * }
+     */
+    public static final GroupLayout past_values$layout() {
+        return past_values$LAYOUT;
+    }
+
+    private static final long past_values$OFFSET = $LAYOUT.byteOffset(groupElement("past_values"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * struct assay_matrix past_values
+     * }
+     */
+    public static final long past_values$offset() {
+        return past_values$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * struct assay_matrix past_values
+     * }
+     */
+    public static MemorySegment past_values(MemorySegment struct) {
+        return struct.asSlice(past_values$OFFSET, past_values$LAYOUT.byteSize());
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * struct assay_matrix past_values
+     * }
+     */
+    public static void past_values(MemorySegment struct, MemorySegment fieldValue) {
+        MemorySegment.copy(fieldValue, 0L, struct, past_values$OFFSET, past_values$LAYOUT.byteSize());
+    }
+
+    private static final AddressLayout prompts$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("prompts"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * const int32_t *prompts
+     * }
+     */
+    public static final AddressLayout prompts$layout() {
+        return prompts$LAYOUT;
+    }
+
+    private static final long prompts$OFFSET = $LAYOUT.byteOffset(groupElement("prompts"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * const int32_t *prompts
+     * }
+     */
+    public static final long prompts$offset() {
+        return prompts$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * const int32_t *prompts
+     * }
+     */
+    public static MemorySegment prompts(MemorySegment struct) {
+        return struct.get(prompts$LAYOUT, prompts$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * const int32_t *prompts
+     * }
+     */
+    public static void prompts(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(prompts$LAYOUT, prompts$OFFSET, fieldValue);
+    }
+
+    private static final AddressLayout starts$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("starts"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * const int32_t *starts
+     * }
+     */
+    public static final AddressLayout starts$layout() {
+        return starts$LAYOUT;
+    }
+
+    private static final long starts$OFFSET = $LAYOUT.byteOffset(groupElement("starts"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * const int32_t *starts
+     * }
+     */
+    public static final long starts$offset() {
+        return starts$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * const int32_t *starts
+     * }
+     */
+    public static MemorySegment starts(MemorySegment struct) {
+        return struct.get(starts$LAYOUT, starts$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * const int32_t *starts
+     * }
+     */
+    public static void starts(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(starts$LAYOUT, starts$OFFSET, fieldValue);
+    }
+
+    private static final OfLong sequences$LAYOUT = (OfLong)$LAYOUT.select(groupElement("sequences"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * int64_t sequences
+     * }
+     */
+    public static final OfLong sequences$layout() {
+        return sequences$LAYOUT;
+    }
+
+    private static final long sequences$OFFSET = $LAYOUT.byteOffset(groupElement("sequences"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * int64_t sequences
+     * }
+     */
+    public static final long sequences$offset() {
+        return sequences$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * int64_t sequences
+     * }
+     */
+    public static long sequences(MemorySegment struct) {
+        return struct.get(sequences$LAYOUT, sequences$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * int64_t sequences
+     * }
+     */
+    public static void sequences(MemorySegment struct, long fieldValue) {
+        struct.set(sequences$LAYOUT, sequences$OFFSET, fieldValue);
+    }
+
+    private static final OfLong positions$LAYOUT = (OfLong)$LAYOUT.select(groupElement("positions"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * int64_t positions
+     * }
+     */
+    public static final OfLong positions$layout() {
+        return positions$LAYOUT;
+    }
+
+    private static final long positions$OFFSET = $LAYOUT.byteOffset(groupElement("positions"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * int64_t positions
+     * }
+     */
+    public static final long positions$offset() {
+        return positions$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * int64_t positions
+     * }
+     */
+    public static long positions(MemorySegment struct) {
+        return struct.get(positions$LAYOUT, positions$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * int64_t positions
+     * }
+     */
+    public static void positions(MemorySegment struct, long fieldValue) {
+        struct.set(positions$LAYOUT, positions$OFFSET, fieldValue);
+    }
+
+    private static final OfLong heads$LAYOUT = (OfLong)$LAYOUT.select(groupElement("heads"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * int64_t heads
+     * }
+     */
+    public static final OfLong heads$layout() {
+        return heads$LAYOUT;
+    }
+
+    private static final long heads$OFFSET = $LAYOUT.byteOffset(groupElement("heads"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * int64_t heads
+     * }
+     */
+    public static final long heads$offset() {
+        return heads$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * int64_t heads
+     * }
+     */
+    public static long heads(MemorySegment struct) {
+        return struct.get(heads$LAYOUT, heads$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * int64_t heads
+     * }
+     */
+    public static void heads(MemorySegment struct, long fieldValue) {
+        struct.set(heads$LAYOUT, heads$OFFSET, fieldValue);
+    }
+
+    private static final OfDouble scale$LAYOUT = (OfDouble)$LAYOUT.select(groupElement("scale"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * double scale
+     * }
+     */
+    public static final OfDouble scale$layout() {
+        return scale$LAYOUT;
+    }
+
+    private static final long scale$OFFSET = $LAYOUT.byteOffset(groupElement("scale"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * double scale
+     * }
+     */
+    public static final long scale$offset() {
+        return scale$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * double scale
+     * }
+     */
+    public static double scale(MemorySegment struct) {
+        return struct.get(scale$LAYOUT, scale$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * double scale
+     * }
+     */
+    public static void scale(MemorySegment struct, double fieldValue) {
+        struct.set(scale$LAYOUT, scale$OFFSET, fieldValue);
+    }
+
+    /**
+     * Obtains a slice of {@code arrayParam} which selects the array element at {@code index}.
+     * The returned segment has address {@code arrayParam.address() + index * layout().byteSize()}
+     */
+    public static MemorySegment asSlice(MemorySegment array, long index) {
+        return array.asSlice(layout().byteSize() * index);
+    }
+
+    /**
+     * The size (in bytes) of this struct
+     */
+    public static long sizeof() { return layout().byteSize(); }
+
+    /**
+     * Allocate a segment of size {@code layout().byteSize()} using {@code allocator}
+     */
+    public static MemorySegment allocate(SegmentAllocator allocator) {
+        return allocator.allocate(layout());
+    }
+
+    /**
+     * Allocate an array of size {@code elementCount} using {@code allocator}.
+     * The returned segment has size {@code elementCount * layout().byteSize()}.
+     */
+    public static MemorySegment allocateArray(long elementCount, SegmentAllocator allocator) {
+        return allocator.allocate(MemoryLayout.sequenceLayout(elementCount, layout()));
+    }
+
+    /**
+     * Reinterprets {@code addr} using target {@code arena} and {@code cleanupAction} (if any).
+     * The returned segment has size {@code layout().byteSize()}
+     */
+    public static MemorySegment reinterpret(MemorySegment addr, Arena arena, Consumer<MemorySegment> cleanup) {
+        return reinterpret(addr, 1, arena, cleanup);
+    }
+
+    /**
+     * Reinterprets {@code addr} using target {@code arena} and {@code cleanupAction} (if any).
+     * The returned segment has size {@code elementCount * layout().byteSize()}
+     */
+    public static MemorySegment reinterpret(MemorySegment addr, long elementCount, Arena arena, Consumer<MemorySegment> cleanup) {
+        return addr.reinterpret(layout().byteSize() * elementCount, arena, cleanup);
+    }
 }
+

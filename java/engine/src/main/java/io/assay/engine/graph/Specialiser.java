@@ -58,13 +58,14 @@ final class Specialiser {
 
   private final Sequences sequences;
   private final ControlFlow controlFlow;
+  private final Graph.Builder names;
 
   Specialiser(Graph g, Map<String, long[]> inputShapes, Evaluator evaluator) {
     this.g = g;
     this.inputShapes = inputShapes;
     this.evaluator = evaluator;
     this.constants = new LinkedHashMap<>();
-    Graph.Builder names = g.edit();
+    this.names = g.edit();
     this.sequences = new Sequences(types::get, constants::get, names::fresh);
     this.controlFlow = new ControlFlow(types::get, constants::get, names::fresh);
   }
@@ -147,8 +148,10 @@ final class Specialiser {
         if (others != null) {
           others.reversed().forEach(todo::addFirst);
         } else if (Shapes.knows(node)) {
-          infer(node);
-          kept.add(settled(node));
+          for (Node settled : settled(node)) {
+            infer(settled);
+            kept.add(settled);
+          }
         } else {
           keepUntyped(node);
         }
@@ -207,13 +210,14 @@ final class Specialiser {
   }
 
   /** The node in a form that the runtime takes for what it is. */
-  private Node settled(Node node) {
+  private List<Node> settled(Node node) {
     if (isUnturned(node)) {
-      return new Node(node.name(), "", "Identity", node.inputs(), node.outputs(), Map.of());
+      return List.of(
+          new Node(node.name(), "", "Identity", node.inputs(), node.outputs(), Map.of()));
     }
     return node.has("ceil_mode")
-        ? Window.withoutLeftOut(node, types.get(node.input(0)).shape())
-        : node;
+        ? Window.withoutLeftOut(node, types.get(node.input(0)).shape(), names::fresh, this::define)
+        : List.of(node);
   }
 
   /** The runtime takes every Transpose before a Gemm, which a gradient has, for one that swaps. */

@@ -1,10 +1,13 @@
 package io.assay.engine.graph;
 
 import io.assay.engine.InputException;
+import io.assay.engine.tensor.Tensor;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.BiConsumer;
+import java.util.function.UnaryOperator;
 
 /**
  * How a convolution or a pool slides over the spatial axes of its input: all sizes by axis.
@@ -106,32 +109,34 @@ record Window(
 
   /**
    * A pool that leaves out a window which would start behind the input, as one that rounds down and
-   * has all the others: the runtime leaves it out as well, but plans its memory with it. Other
-   * nodes stay as they are.
+   * has all the others: the runtime leaves it out as well, but plans its memory with it. Padding
+   * that counts is written before it where others reach beyond. Other nodes stay as they are.
    *
    * @param input shape of the whole input
-   * @throws InputException if no padding says the same
+   * @param fresh makes names of new values
+   * @param constant takes new constants
+   * @throws InputException if no padding says the same: a window reaches a whole window beyond
    */
-  static Node withoutLeftOut(Node node, long[] input) {
+  static List<Node> withoutLeftOut(
+      Node node, long[] input, UnaryOperator<String> fresh, BiConsumer<String, Tensor> constant) {
     long[] kernel = node.integers("kernel_shape");
     boolean same = node.text("auto_pad", "NOTSET").startsWith("SAME");
     if (node.integer("ceil_mode", 0) == 0 || kernel == null || same) {
-      return node;
+      return List.of(node);
     }
     Window w = sliding(node, input, kernel);
-    boolean counted = node.integer("count_include_pad", 0) != 0;
+    int n = w.axes();
     boolean leftOut = false;
+    boolean beyond = false;
     boolean fits = true;
-    long[] pads = new long[2 * w.axes()];
-    for (int i = 0; i < w.axes(); i++) {
+    for (int i = 0; i < n; i++) {
       long room = w.input[i] + w.before[i] + w.after[i] - w.span(i);
       leftOut |= Math.ceilDiv(room, w.strides[i]) >= w.output[i];
-      pads[i] = w.before[i];
-      pads[w.axes() + i] = Math.max(0, w.reached(i));
-      fits &= w.reached(i) < kernel[i] && !(counted && w.reached(i) > w.after[i]);
+      beyond |= w.reached(i) > w.after[i];
+      fits &= w.reached(i) < kernel[i];
     }
     if (!leftOut) {
-      return node;
+      return List.of(node);
     }
     if (!fits) {
       throw wrong(
@@ -141,12 +146,32 @@ record Window(
               + ", so that a window would start behind it, which the runtime cannot do; export it"
               + " without ceil_mode");
     }
+    boolean written = beyond && node.integer("count_include_pad", 0) != 0;
+    long[] pads = new long[2 * n];
+    long[] zeros = new long[2 * (n + 2)];
+    for (int i = 0; i < n; i++) {
+      zeros[2 + i] = w.before[i];
+      zeros[n + 4 + i] = Math.clamp(w.reached(i), 0, w.after[i]);
+      pads[i] = written ? 0 : w.before[i];
+      pads[n + i] = Math.max(0, w.reached(i) - (written ? w.after[i] : 0));
+    }
     Map<String, Object> attributes = new HashMap<>(node.attributes());
     attributes.put("ceil_mode", 0L);
     attributes.put("auto_pad", "NOTSET");
     attributes.put("pads", list(pads));
-    return new Node(
-        node.name(), node.domain(), node.op(), node.inputs(), node.outputs(), attributes);
+    if (!written) {
+      return List.of(
+          new Node(
+              node.name(), node.domain(), node.op(), node.inputs(), node.outputs(), attributes));
+    }
+    attributes.put("count_include_pad", 0L);
+    String padded = fresh.apply(node.input(0) + ".padded");
+    String amounts = fresh.apply(node.input(0) + ".pads");
+    constant.accept(amounts, Tensor.ofLongs(zeros, zeros.length));
+    return List.of(
+        new Node(padded, "", "Pad", List.of(node.input(0), amounts), List.of(padded), Map.of()),
+        new Node(
+            node.name(), node.domain(), node.op(), List.of(padded), node.outputs(), attributes));
   }
 
   private static Window stated(Node node, long[] kernel) {

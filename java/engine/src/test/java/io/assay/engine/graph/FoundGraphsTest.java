@@ -1,9 +1,5 @@
 package io.assay.engine.graph;
 
-import static org.junit.jupiter.api.Assertions.assertThrows;
-import static org.junit.jupiter.api.Assertions.assertTrue;
-
-import io.assay.engine.InputException;
 import io.assay.engine.graph.TensorType.Dim;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
@@ -90,30 +86,6 @@ class FoundGraphsTest {
     }
     new GraphCheck()
         .check(b.output("y").output("z").build(), Map.of("x", Tensor.ofFloats(x, 1, 1, 3, 6)));
-  }
-
-  /** Beside such a window one that reaches beyond padding which is counted cannot be said. */
-  @Test
-  void aWindowBehindTheInputBesideOneBeyondCountedPadding() {
-    Graph.Builder b = Graph.builder("rounded up").opset("", 20);
-    b.input("x", TensorType.of(DType.F32, 1, 1, 3, 6));
-    Map<String, Object> attributes =
-        Map.of(
-            "kernel_shape",
-            List.of(2L, 3L),
-            "strides",
-            List.of(3L, 2L),
-            "pads",
-            List.of(0L, 0L, 1L, 0L),
-            "ceil_mode",
-            1L,
-            "count_include_pad",
-            1L);
-    b.op("y", "AveragePool", attributes, "x");
-    Graph g = b.output("y").build();
-    InputException e = assertThrows(InputException.class, () -> g.specialise(Map.of(), new Ort()));
-    assertTrue(e.getMessage().contains("y (AveragePool)"), e.getMessage());
-    assertTrue(e.getMessage().contains("export it without ceil_mode"), e.getMessage());
   }
 
   static Tensor booleans(Tensor longs) {

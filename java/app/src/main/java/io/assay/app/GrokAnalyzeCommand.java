@@ -2,6 +2,7 @@ package io.assay.app;
 
 import io.assay.audit.grok.GrokAnalysis;
 import io.assay.audit.grok.GrokAnalysis.Point;
+import io.assay.audit.grok.GrokShape;
 import io.assay.audit.grok.GrokSource;
 import io.assay.audit.grok.GrokTask;
 import io.assay.engine.Engine;
@@ -9,7 +10,6 @@ import io.assay.engine.InputException;
 import io.assay.engine.Sha256;
 import io.assay.engine.run.Run;
 import java.io.IOException;
-import java.math.BigInteger;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -114,7 +114,7 @@ final class GrokAnalyzeCommand implements Callable<Integer> {
           "the network was trained on the labels '%s'; it is measured against a + b"
               .formatted(source.split().labels().name()));
     }
-    if (!BigInteger.valueOf(split.p()).isProbablePrime(30)) {
+    if (!GrokShape.of(split.p()).isPrime()) {
       common.warn(
           "the modulus %d is not prime; a frequency that shares a factor with it cannot tell all remainders apart"
               .formatted(split.p()));

@@ -66,11 +66,7 @@ final class GrokTrainCommand implements Callable<Integer> {
       description = "Keep weights only at these evaluations, and the first and last (all).")
   private Set<Long> keep;
 
-  @Option(
-      names = "--out",
-      paramLabel = "DIR",
-      description = "Folder for ledger and report (default: the user's data folder).")
-  private Path out;
+  @Mixin private RunFolder out;
 
   @Mixin private Common common;
 
@@ -88,7 +84,7 @@ final class GrokTrainCommand implements Callable<Integer> {
                 + spec.epochs());
       }
     }
-    return Recording.of(common, common.recordFolder(out), METHOD, run -> train(spec, run));
+    return Recording.of(common, out.of(common), METHOD, run -> train(spec, run));
   }
 
   private int train(GrokSpec spec, Run run) {
@@ -101,9 +97,7 @@ final class GrokTrainCommand implements Callable<Integer> {
               + " remainders apart");
     }
     Path folder =
-        trajectory != null
-            ? trajectory
-            : common.recordFolder(out).resolve(run.name() + "-trajectory");
+        trajectory != null ? trajectory : out.of(common).resolve(run.name() + "-trajectory");
     try (Engine engine = common.engine()) {
       envelope.device(engine);
       describe(envelope.spec(), spec);
@@ -137,8 +131,7 @@ final class GrokTrainCommand implements Callable<Integer> {
         s.measures().forEach(row::put);
         row.put("sha256", s.sha256());
       }
-      Path report =
-          GrokTrainReport.write(common.recordFolder(out), envelope, spec, result.stretches());
+      Path report = GrokTrainReport.write(out.of(common), envelope, spec, result.stretches());
       String text = envelope.text(report);
       run.complete(text);
       if (common.json()) {

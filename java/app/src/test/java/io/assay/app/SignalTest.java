@@ -27,13 +27,8 @@ class SignalTest {
   }
 
   @Test
-  void aSearchEndsAtCtrlCAndGoesOn() throws Exception {
-    endsAndGoesOn(search(), out, "INT");
-  }
-
-  @Test
-  void aSearchEndsAtSigtermAndGoesOn() throws Exception {
-    endsAndGoesOn(search(), out, "TERM");
+  void aSearchEndsAtCtrlCAndAtSigtermAndGoesOn() throws Exception {
+    endsAndGoesOn(search(), out, "INT", "TERM");
   }
 
   @Test
@@ -50,12 +45,18 @@ class SignalTest {
     return List.of(line.formatted(model, out).split(" "));
   }
 
-  private void endsAndGoesOn(List<String> line, Path ledger, String signal) throws Exception {
+  private void endsAndGoesOn(List<String> line, Path ledger, String... signals) throws Exception {
     Life whole = Child.begin(folder, null, line).end();
     assertEquals(0, whole.status(), whole.err());
+    for (int i = 0; i < signals.length; i++) {
+      endsAndGoesOn(whole, line, ledger, 2 + i, signals[i]);
+    }
+  }
 
+  private void endsAndGoesOn(Life whole, List<String> line, Path ledger, int run, String signal)
+      throws Exception {
     Child child = Child.begin(folder, null, line);
-    while (finished(ledger) < 2 && child.isAlive()) {
+    while (finished(ledger, run) < 2 && child.isAlive()) {
       Thread.sleep(5);
     }
     child.signal(signal);
@@ -73,11 +74,11 @@ class SignalTest {
     assertEquals(KillTest.result(whole), KillTest.result(resumed));
   }
 
-  /** Units of the second run; 0 until it is there. */
-  private static long finished(Path folder) {
+  /** Units of the run of this number, from 1; 0 until it is there. */
+  private static long finished(Path folder, int number) {
     try (Ledger ledger = Ledger.open(folder)) {
       List<RunRecord> runs = ledger.runs();
-      return runs.size() < 2 ? 0 : runs.getLast().finished();
+      return runs.size() < number ? 0 : runs.getLast().finished();
     }
   }
 

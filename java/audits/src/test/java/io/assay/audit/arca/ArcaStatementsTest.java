@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assumptions.assumeFalse;
 
 import io.assay.audit.Statement;
 import io.assay.engine.Engine;
+import io.assay.engine.EngineOptions;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -20,7 +21,8 @@ class ArcaStatementsTest {
 
   @BeforeAll
   static void open() {
-    engine = Engine.open();
+    // The toys are too small to pay for a second thread.
+    engine = Engine.open(EngineOptions.defaults().withThreads(1));
     selfTest = new ArcaSelfTest(engine, false, gpt2Tokenizer());
   }
 

@@ -26,7 +26,7 @@ class SweepMemoryTest {
   private static final int HEADS = 8;
   private static final int WIDTH = 256;
   private static final int LENGTH = 16;
-  private static final int PAIRS = 40;
+  private static final int PAIRS = 20;
 
   private static final Path STATUS = Path.of("/proc/self/status");
   private static final Path PEAK = Path.of("/proc/self/clear_refs");

@@ -13,6 +13,7 @@ import io.assay.engine.kernel.ffi.assay_token_swap_topk_params;
 import io.assay.engine.tensor.DType;
 import java.lang.foreign.MemorySegment;
 import java.lang.ref.Reference;
+import java.nio.file.Path;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
 
@@ -33,6 +34,11 @@ public final class CpuKernels implements Kernels {
   private CpuKernels(String tier, MemorySegment stream) {
     this.tier = tier;
     this.stream = stream;
+  }
+
+  /** The file of the native library that serves here, or null where there is none. */
+  public static Path library() {
+    return NativeLibrary.file();
   }
 
   /**

@@ -19,6 +19,9 @@ import java.util.Locale;
 final class NativeLibrary {
   static final String PROPERTY = "assay.native.library";
 
+  /** The library, or null before it is loaded. */
+  private static Path loaded;
+
   /** Why the library named or carried cannot be used, or null where it is loaded. */
   private static final String REASON = load();
 
@@ -37,6 +40,11 @@ final class NativeLibrary {
     return REASON;
   }
 
+  /** The file of the library, or null where it is not loaded or does not fit. */
+  static Path file() {
+    return REASON == null ? loaded : null;
+  }
+
   private static String load() {
     String named = System.getProperty(PROPERTY);
     try {
@@ -47,6 +55,7 @@ final class NativeLibrary {
             + " (no C++ compiler or CMake was found when it was built)";
       }
       System.load(file.toString());
+      loaded = file;
       return NativeApi.mismatch();
     } catch (IOException | InvalidPathException | UnsatisfiedLinkError | SecurityException e) {
       return "the native library cannot be loaded: " + e.getMessage();

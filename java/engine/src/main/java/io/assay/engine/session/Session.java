@@ -9,6 +9,7 @@ import ai.onnxruntime.OrtSession;
 import ai.onnxruntime.TensorInfo;
 import io.assay.engine.InputException;
 import io.assay.engine.graph.Graph;
+import io.assay.engine.kernel.CpuKernels;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.Arena;
@@ -114,7 +115,13 @@ public final class Session implements AutoCloseable {
    */
   public static Session compile(Graph graph, SessionOptions options) {
     OrtLibrary.require(options.device());
-    return create(graph.withConstantFilters((part, _) -> once(part, options)), options);
+    Graph ready = graph.withConstantFilters((part, _) -> once(part, options));
+    return create(hasOwnOperators(options) ? ready.withOwnOperators() : ready, options);
+  }
+
+  /** Whether the runtime can take operators from the native library. */
+  private static boolean hasOwnOperators(SessionOptions options) {
+    return options.device().kind() == Device.Kind.CPU && CpuKernels.library() != null;
   }
 
   /** The outputs of a graph without inputs. */
@@ -124,7 +131,8 @@ public final class Session implements AutoCloseable {
     }
   }
 
-  private static Session create(Graph graph, SessionOptions options) {
+  /** Compiles a graph as it is. */
+  static Session create(Graph graph, SessionOptions options) {
     OrtEnvironment environment = OrtLibrary.environment();
     Map<String, Tensor> memory = new LinkedHashMap<>();
     byte[] proto = graph.toProto(memory);
@@ -216,6 +224,9 @@ public final class Session implements AutoCloseable {
     settings.addConfigEntry("session.intra_op.allow_spinning", options.spin() ? "1" : "0");
     if (options.device().kind() == Device.Kind.CUDA) {
       settings.addCUDA(options.device().index());
+    }
+    if (hasOwnOperators(options)) {
+      settings.registerCustomOpLibrary(CpuKernels.library().toString());
     }
   }
 

@@ -1,0 +1,123 @@
+package io.assay.engine.graph;
+
+import io.assay.engine.tensor.DType;
+import io.assay.engine.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * Puts the operators of {@code native/src/runtime_operators.cpp} in place of the standard operators
+ * that do the same where gradients need them, and the runtime is slow. Graphs hold standard
+ * operators only; this is done when one is compiled.
+ */
+final class OwnOperators {
+  static final String DOMAIN = "io.assay";
+
+  private static final int MOST_AXES = 8;
+
+  private final Graph g;
+
+  private OwnOperators(Graph g) {
+    this.g = g;
+  }
+
+  /** The same computation; the graph itself where nothing is replaced. */
+  static Graph replace(Graph g) {
+    OwnOperators own = new OwnOperators(g);
+    List<Node> nodes = new ArrayList<>();
+    boolean any = false;
+    for (Node node : g.nodes()) {
+      Node other =
+          switch (node.qualifiedOp()) {
+            case "Reshape" -> own.maxPool(node);
+            case "Where" -> own.masked(node);
+            default -> null;
+          };
+      any |= other != null;
+      nodes.add(other == null ? node : other);
+    }
+    return any ? g.edit().nodes(nodes).opset(DOMAIN, 1).build().slice(g.inputs(), g.outputs()) : g;
+  }
+
+  /**
+   * The gradient of a MaxPool over two axes: what its places get added, in row order, as {@link
+   * PoolingRules} writes it.
+   */
+  private Node maxPool(Node node) {
+    Node scatter = producer(node.input(0), "ScatterElements");
+    if (scatter == null
+        || scatter.integer("axis", 0) != 0
+        || !scatter.text("reduction", "none").equals("add")) {
+      return null;
+    }
+    Node zeros = producer(scatter.input(0), "Expand");
+    Node indices = producer(scatter.input(1), "Reshape");
+    Node updates = producer(scatter.input(2), "Reshape");
+    Node pool = indices == null ? null : producer(indices.input(0), "MaxPool");
+    if (zeros == null
+        || !isZero(zeros.input(0))
+        || updates == null
+        || pool == null
+        || !indices.input(0).equals(pool.output(1))
+        || pool.integer("storage_order", 0) != 0) {
+      return null;
+    }
+    TensorType x = g.type(pool.input(0));
+    TensorType gradient = g.type(updates.input(0));
+    TensorType places = g.type(pool.output(1));
+    if (!isFloat(x)
+        || x.dims().size() != 4
+        || !x.equals(g.type(node.output(0)))
+        || !isFloat(gradient)
+        || places == null
+        || !gradient.dims().equals(places.dims())) {
+      return null;
+    }
+    Window w = Window.sliding(pool, x.shape(), pool.integers("kernel_shape"));
+    Map<String, Object> attributes = new HashMap<>();
+    attributes.put("kernel_shape", Window.list(w.kernel()));
+    attributes.put("strides", Window.list(w.strides()));
+    attributes.put("dilations", Window.list(w.dilations()));
+    long[] pads = {w.before()[0], w.before()[1], w.after()[0], w.after()[1]};
+    attributes.put("pads", Window.list(pads));
+    return own(node, "MaxPoolGradient", attributes, pool.input(0), updates.input(0));
+  }
+
+  /** A gradient where a value is above 0, and 0 elsewhere: that of Relu. */
+  private Node masked(Node node) {
+    Node greater = producer(node.input(0), "Greater");
+    if (greater == null || !isZero(node.input(2)) || !isZero(greater.input(1))) {
+      return null;
+    }
+    TensorType gradient = g.type(node.input(1));
+    return isFloat(gradient)
+            && gradient.dims().size() <= MOST_AXES
+            && gradient.equals(g.type(greater.input(0)))
+        ? own(node, "MaskedGradient", Map.of(), node.input(1), greater.input(0))
+        : null;
+  }
+
+  private static Node own(Node node, String op, Map<String, Object> attributes, String... inputs) {
+    return new Node(node.name(), DOMAIN, op, List.of(inputs), node.outputs(), attributes);
+  }
+
+  private Node producer(String value, String op) {
+    Node node = g.producer(value);
+    return node != null && node.qualifiedOp().equals(op) ? node : null;
+  }
+
+  private boolean isZero(String value) {
+    Tensor t = g.constant(value);
+    return t != null
+        && t.dtype() == DType.F32
+        && t.elements() == 1
+        && t.rank() == 0
+        && t.get(0) == 0;
+  }
+
+  private static boolean isFloat(TensorType type) {
+    return type != null && type.isStatic() && type.dtype() == DType.F32;
+  }
+}

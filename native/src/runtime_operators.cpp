@@ -1,0 +1,323 @@
+// Operators of our own in graphs that ONNX Runtime runs on the processor, domain "io.assay":
+//
+//   MaxPoolGradient(x [N, C, H, W], g [N, C, h, w]) -> [N, C, H, W]: each window of a MaxPool hands
+//     its g to the first of its largest elements in row order, NaN never being the largest, to its
+//     first if none is above -infinity; attributes kernel_shape, strides, dilations [2] and pads
+//     [4] as of MaxPool. A plane has fewer than 2^31 elements.
+//   MaskedGradient(g, y) -> g where y > 0, else 0 (also where y is NaN), of one shape.
+//
+// All float32. A result does not depend on threads: a plane or a chunk is one task, and windows add
+// in row order. io.assay.engine.graph.OwnOperators puts them in place of the standard operators
+// that do the same, which stay wherever this library was not built.
+//
+// What is used of the runtime's C API (version 17, which newer runtimes keep) is declared here, by
+// its place in the runtime's table of functions.
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+#include "assay.h"
+
+namespace {
+
+constexpr uint32_t kApi = 17;       // first version with parallel_for
+constexpr uint32_t kOperator = 16;  // first version whose kernels return a status
+constexpr int kFloat = 1;           // ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT
+constexpr int64_t kChunk = 16384;
+constexpr int kMostAxes = 8;
+
+using Status = void*;  // NULL: success
+using Table = void* const*;
+
+struct ApiBase {
+  Table (*api)(uint32_t version);
+  const char* (*version)();
+};
+
+enum Entry {
+  kCreateStatus = 0,
+  kCreateDomain = 26,
+  kAddToDomain = 27,
+  kAddDomain = 28,
+  kTensorData = 51,
+  kDimensionCount = 61,
+  kDimensions = 62,
+  kTypeAndShape = 65,
+  kContextInput = 90,
+  kContextOutput = 91,
+  kReleaseTypeAndShape = 99,
+  kAttributeIntegers = 163,
+  kParallelFor = 274,
+};
+
+struct Failure {
+  Status status;
+};
+
+template <class... Arguments>
+void call(Table api, Entry entry, Arguments... arguments) {
+  const Status status = reinterpret_cast<Status (*)(Arguments...)>(api[entry])(arguments...);
+  if (status) throw Failure{status};
+}
+
+template <class Body>
+Status guard(Table api, Body body) noexcept {
+  try {
+    body();
+    return nullptr;
+  } catch (const Failure& failure) {
+    return failure.status;
+  } catch (...) {
+    constexpr int kFail = 1;  // ORT_FAIL
+    return reinterpret_cast<Status (*)(int, const char*)>(api[kCreateStatus])(
+        kFail, "io.assay: an unexpected exception");
+  }
+}
+
+// The runtime's OrtCustomOp of version 16.
+struct Operator {
+  uint32_t version = kOperator;
+  void* (*create)(const Operator*, Table,
+                  const void*) = nullptr;  // older form of create_with_status
+  const char* (*name)(const Operator*);
+  const char* (*provider)(const Operator*) = [](const Operator*) -> const char* { return nullptr; };
+  int (*input_type)(const Operator*, size_t) = [](const Operator*, size_t) { return kFloat; };
+  size_t (*inputs)(const Operator*) = [](const Operator*) -> size_t { return 2; };
+  int (*output_type)(const Operator*, size_t) = [](const Operator*, size_t) { return kFloat; };
+  size_t (*outputs)(const Operator*) = [](const Operator*) -> size_t { return 1; };
+  void (*compute)(void*, void*) = nullptr;  // older form of compute_with_status
+  void (*destroy)(void*);
+  int (*input_is_optional)(const Operator*, size_t) = [](const Operator*, size_t) { return 0; };
+  int (*output_is_optional)(const Operator*, size_t) = [](const Operator*, size_t) { return 0; };
+  int (*input_memory)(const Operator*, size_t) = [](const Operator*, size_t) { return 0; };
+  int (*variadic[4])(const Operator*) = {};
+  Status (*create_with_status)(const Operator*, Table, const void*, void**);
+  Status (*compute_with_status)(void*, void*);
+};
+
+struct Input {
+  const float* data;
+  int64_t dims[kMostAxes];
+  size_t rank;
+
+  Input(Table api, const void* context, size_t index) {
+    void* value = nullptr;
+    void* address = nullptr;
+    void* shape = nullptr;
+    call(api, kContextInput, context, index, &value);
+    call(api, kTensorData, value, &address);
+    call(api, kTypeAndShape, static_cast<const void*>(value), &shape);
+    call(api, kDimensionCount, static_cast<const void*>(shape), &rank);
+    rank = std::min(rank, size_t{kMostAxes});
+    call(api, kDimensions, static_cast<const void*>(shape), static_cast<int64_t*>(dims), rank);
+    reinterpret_cast<void (*)(void*)>(api[kReleaseTypeAndShape])(shape);
+    data = static_cast<const float*>(address);
+  }
+
+  int64_t elements() const {
+    int64_t n = 1;
+    for (size_t i = 0; i < rank; i++) n *= dims[i];
+    return n;
+  }
+};
+
+// The only output, of the shape of an input.
+float* output(Table api, void* context, const Input& like) {
+  void* value = nullptr;
+  void* address = nullptr;
+  call(api, kContextOutput, context, size_t{0}, static_cast<const int64_t*>(like.dims), like.rank,
+       &value);
+  call(api, kTensorData, value, &address);
+  return static_cast<float*>(address);
+}
+
+void parallel(Table api, const void* context, void (*task)(void*, size_t), int64_t count,
+              void* job) {
+  call(api, kParallelFor, context, task, static_cast<size_t>(count), size_t{0}, job);
+}
+
+struct Pool {
+  Table api;
+  int64_t kernel[2], strides[2], dilations[2], pads[4];
+};
+
+struct PoolJob {
+  const Pool& pool;
+  const float* x;
+  const float* g;
+  float* out;
+  int64_t height, width, rows, columns;
+};
+
+// Where a window lies along an axis: places of it from the first inside the input to behind the
+// last.
+struct Range {
+  int64_t from, to;
+};
+
+Range inside(const Pool& p, int axis, int64_t start, int64_t size) {
+  const int64_t step = p.dilations[axis];
+  const int64_t from = start < 0 ? (-start + step - 1) / step : 0;
+  const int64_t to = size <= start ? 0 : (size - start + step - 1) / step;
+  return {from, std::min(p.kernel[axis], to)};
+}
+
+// The largest so far of n windows side by side meets the element `at + i * step` of each. Choices
+// without jumps, which nobody could foresee.
+void meet(const float* __restrict x, int64_t at, int64_t step, int64_t n, float* __restrict best,
+          int32_t* __restrict place) {
+  for (int64_t i = 0; i < n; i++) {
+    const int64_t here = at + i * step;
+    const float v = x[here];
+    const int32_t larger = -static_cast<int32_t>(v > best[i]);
+    const int32_t bits = __builtin_bit_cast(int32_t, v) & larger;
+    best[i] = __builtin_bit_cast(float, bits | (__builtin_bit_cast(int32_t, best[i]) & ~larger));
+    place[i] = (static_cast<int32_t>(here) & larger) | (place[i] & ~larger);
+  }
+}
+
+// One plane.
+void pool_task(void* data, size_t task) {
+  constexpr int64_t kWindows = 128;
+  const PoolJob& j = *static_cast<const PoolJob*>(data);
+  const Pool& p = j.pool;
+  const int64_t plane = static_cast<int64_t>(task);
+  const float* x = j.x + plane * j.height * j.width;
+  const float* g = j.g + plane * j.rows * j.columns;
+  float* out = j.out + plane * j.height * j.width;
+  float best[kWindows];
+  int32_t place[kWindows];
+  std::memset(out, 0, sizeof(float) * static_cast<size_t>(j.height * j.width));
+  const int64_t stride = p.strides[1];
+  for (int64_t r = 0; r < j.rows; r++) {
+    const int64_t top = r * p.strides[0] - p.pads[0];
+    const Range down = inside(p, 0, top, j.height);
+    for (int64_t first = 0; first < j.columns && down.from < down.to; first += kWindows) {
+      const int64_t n = std::min(kWindows, j.columns - first);
+      const int64_t left = first * stride - p.pads[1];
+      for (int64_t i = 0; i < n; i++) {
+        const Range along = inside(p, 1, left + i * stride, j.width);
+        const int64_t row = (top + down.from * p.dilations[0]) * j.width;
+        const int64_t at = row + left + i * stride + along.from * p.dilations[1];
+        best[i] = -std::numeric_limits<float>::infinity();
+        place[i] = along.from < along.to ? static_cast<int32_t>(at) : -1;
+      }
+      for (int64_t a = down.from; a < down.to; a++) {
+        const int64_t row = (top + a * p.dilations[0]) * j.width;
+        for (int64_t b = 0; b < p.kernel[1]; b++) {
+          // The windows whose place b is inside.
+          const int64_t column = left + b * p.dilations[1];
+          const int64_t from = column < 0 ? std::min(n, (-column + stride - 1) / stride) : 0;
+          const int64_t room = j.width - column;
+          const int64_t to = room <= 0 ? 0 : std::min(n, (room + stride - 1) / stride);
+          if (from < to) {
+            meet(x, row + column + from * stride, stride, to - from, best + from, place + from);
+          }
+        }
+      }
+      for (int64_t i = 0; i < n; i++) {
+        if (place[i] >= 0) out[place[i]] += g[r * j.columns + first + i];
+      }
+    }
+  }
+}
+
+Status create_pool(const Operator*, Table api, const void* info, void** kernel) {
+  return guard(api, [&] {
+    auto read = [&](const char* name, int64_t* to, size_t size) {
+      call(api, kAttributeIntegers, info, name, to, &size);
+    };
+    Pool pool{};
+    pool.api = api;
+    read("kernel_shape", pool.kernel, 2);
+    read("strides", pool.strides, 2);
+    read("dilations", pool.dilations, 2);
+    read("pads", pool.pads, 4);
+    *kernel = new Pool(pool);
+  });
+}
+
+Status compute_pool(void* kernel, void* context) {
+  const Pool& pool = *static_cast<const Pool*>(kernel);
+  return guard(pool.api, [&] {
+    const Input x(pool.api, context, 0);
+    const Input g(pool.api, context, 1);
+    float* out = output(pool.api, context, x);
+    PoolJob job{pool, x.data, g.data, out, x.dims[2], x.dims[3], g.dims[2], g.dims[3]};
+    parallel(pool.api, context, pool_task, x.dims[0] * x.dims[1], &job);
+  });
+}
+
+struct MaskJob {
+  const float* g;
+  const float* y;
+  float* out;
+  int64_t elements;
+};
+
+void mask_task(void* data, size_t task) {
+  const MaskJob& j = *static_cast<const MaskJob*>(data);
+  const int64_t first = static_cast<int64_t>(task) * kChunk;
+  const int64_t n = std::min(j.elements - first, kChunk);
+  const float* __restrict g = j.g + first;
+  const float* __restrict y = j.y + first;
+  float* __restrict out = j.out + first;
+  for (int64_t i = 0; i < n; i++) {
+    const float v = g[i];
+    out[i] = y[i] > 0 ? v : 0;
+  }
+}
+
+Status create_mask(const Operator*, Table api, const void*, void** kernel) {
+  return guard(api, [&] { *kernel = new Table(api); });
+}
+
+Status compute_mask(void* kernel, void* context) {
+  const Table api = *static_cast<const Table*>(kernel);
+  return guard(api, [&] {
+    const Input g(api, context, 0);
+    const Input y(api, context, 1);
+    MaskJob job{g.data, y.data, output(api, context, g), g.elements()};
+    parallel(api, context, mask_task, (job.elements + kChunk - 1) / kChunk, &job);
+  });
+}
+
+Operator pool_operator() {
+  Operator o{};
+  o.name = [](const Operator*) { return "MaxPoolGradient"; };
+  o.destroy = [](void* kernel) { delete static_cast<Pool*>(kernel); };
+  o.create_with_status = create_pool;
+  o.compute_with_status = compute_pool;
+  return o;
+}
+
+Operator mask_operator() {
+  Operator o{};
+  o.name = [](const Operator*) { return "MaskedGradient"; };
+  o.destroy = [](void* kernel) { delete static_cast<Table*>(kernel); };
+  o.create_with_status = create_mask;
+  o.compute_with_status = compute_mask;
+  return o;
+}
+
+// The domain of this process; sessions keep pointers to it.
+void* domain(Table api) {
+  static const Operator operators[] = {pool_operator(), mask_operator()};
+  static void* const made = [&] {
+    void* domain = nullptr;
+    call(api, kCreateDomain, "io.assay", &domain);
+    for (const Operator& o : operators) call(api, kAddToDomain, domain, &o);
+    return domain;
+  }();
+  return made;
+}
+
+}  // namespace
+
+// What the runtime calls when a session takes operators from this library; the name is its own.
+extern "C" ASSAY_API void* RegisterCustomOps(void* options, const ApiBase* base) {
+  const Table api = base->api(kApi);
+  return guard(api, [&] { call(api, kAddDomain, options, domain(api)); });
+}

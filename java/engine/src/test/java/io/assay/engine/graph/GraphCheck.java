@@ -88,6 +88,9 @@ final class GraphCheck {
     Map<String, long[]> shapes = new LinkedHashMap<>();
     inputs.forEach((v, t) -> shapes.put(v, t.shape()));
     Graph g = original.specialise(shapes, ort);
+    // What control flow became has values of its own.
+    g.constants().forEach((v, t) -> values.putIfAbsent(v, Array64.of(t)));
+    Reference.run(g.nodes(), values);
     g.types().entrySet().stream()
         .filter(e -> values.containsKey(e.getKey()))
         .forEach(
@@ -243,7 +246,7 @@ final class GraphCheck {
     Set<String> reached = new HashSet<>(Set.of(x));
     List<Node> behind = new ArrayList<>();
     for (Node node : g.nodes()) {
-      if (node.inputs().stream().anyMatch(reached::contains)) {
+      if (Graph.reads(node).stream().anyMatch(reached::contains)) {
         behind.add(node);
         reached.addAll(node.outputs());
       }

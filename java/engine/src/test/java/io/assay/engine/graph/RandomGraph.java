@@ -67,6 +67,7 @@ final class RandomGraph {
     RandomReductions.register(STEPS);
     RandomProducts.register(STEPS);
     RandomRecurrent.register(STEPS);
+    RandomControl.register(STEPS);
   }
 
   final Choices choices;
@@ -74,6 +75,7 @@ final class RandomGraph {
   private final long salt;
   private final int rows;
   private final boolean symbolic;
+  private int inner;
   private Parts parts =
       new Parts(
           new LinkedHashMap<>(), new LinkedHashMap<>(), new ArrayList<>(), new LinkedHashMap<>());
@@ -122,7 +124,7 @@ final class RandomGraph {
         });
     parts.constants.forEach(b::constant);
     parts.nodes.forEach(b::node);
-    List<String> read = parts.nodes.stream().flatMap(n -> n.inputs().stream()).toList();
+    List<String> read = parts.nodes.stream().flatMap(n -> Graph.reads(n).stream()).toList();
     parts.nodes.stream()
         .flatMap(n -> n.outputs().stream())
         .filter(v -> !v.isEmpty() && !read.contains(v))
@@ -269,6 +271,11 @@ final class RandomGraph {
 
   String number(double value) {
     return constant(Tensor.scalar(DType.F32, value));
+  }
+
+  /** A name for a value of a body. */
+  String inner() {
+    return "b" + inner++;
   }
 
   static Map<String, Object> attributes(Object... pairs) {

@@ -16,8 +16,8 @@ final class Reference {
     List<Array64> apply(Call call);
   }
 
-  /** A node at work; an absent input is null. */
-  record Call(Node node, List<Array64> inputs) {
+  /** A node at work; an absent input is null. What is around it is for bodies. */
+  record Call(Node node, List<Array64> inputs, Map<String, Array64> around) {
     Array64 in(int i) {
       return i < inputs.size() ? inputs.get(i) : null;
     }
@@ -51,6 +51,7 @@ final class Reference {
     ReferenceWindows.register(OPERATORS);
     ReferenceNormalisations.register(OPERATORS);
     ReferenceRecurrent.register(OPERATORS);
+    ReferenceControl.register(OPERATORS);
   }
 
   private Reference() {}
@@ -79,6 +80,6 @@ final class Reference {
       throw new IllegalArgumentException("the reference does not know " + node.qualifiedOp());
     }
     List<Array64> inputs = node.inputs().stream().map(values::get).toList();
-    return operator.apply(new Call(node, inputs));
+    return operator.apply(new Call(node, inputs, values));
   }
 }

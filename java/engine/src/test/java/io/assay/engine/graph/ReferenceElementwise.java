@@ -140,7 +140,7 @@ final class ReferenceElementwise {
 
   private static List<Array64> mean(Reference.Call c) {
     Array64 sum = two(c, Double::sum).getFirst();
-    return one(new Reference.Call(c.node(), List.of(sum)), x -> x / c.inputs().size());
+    return one(new Reference.Call(c.node(), List.of(sum), c.around()), x -> x / c.inputs().size());
   }
 
   private static List<Array64> where(Reference.Call c) {

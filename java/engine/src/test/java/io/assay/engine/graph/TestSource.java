@@ -23,20 +23,23 @@ final class TestSource {
     }
     g.constants().forEach((v, t) -> line(out, "b.constant(%s, %s)", text(v), tensor(t)));
     for (Node n : g.nodes()) {
-      line(
-          out,
-          "b.node(new Node(%s, %s, %s, %s, %s, %s))",
-          text(n.name()),
-          text(n.domain()),
-          text(n.op()),
-          literal(n.inputs()),
-          literal(n.outputs()),
-          attributes(n));
+      line(out, "b.node(%s)", node(n));
     }
     g.outputs().forEach(v -> line(out, "b.output(%s)", text(v)));
     out.append("    Map<String, Tensor> inputs = new LinkedHashMap<>();\n");
     sample.inputs().forEach((v, t) -> line(out, "inputs.put(%s, %s)", text(v), tensor(t)));
     return out.append("    new GraphCheck().check(b.build(), inputs);\n  }\n").toString();
+  }
+
+  private static String node(Node n) {
+    return "new Node(%s, %s, %s, %s, %s, %s)"
+        .formatted(
+            text(n.name()),
+            text(n.domain()),
+            text(n.op()),
+            literal(n.inputs()),
+            literal(n.outputs()),
+            attributes(n));
   }
 
   private static void line(StringBuilder out, String format, Object... values) {
@@ -76,6 +79,21 @@ final class TestSource {
             .collect(Collectors.joining(", ", "Map.of(", ")"));
   }
 
+  /** A body without constants of its own. */
+  private static String body(Graph body) {
+    StringBuilder out = new StringBuilder("Graph.builder(\"body\")");
+    body.opsets().forEach((domain, version) -> out.append(call("opset", text(domain), version)));
+    body.inputs().forEach(v -> out.append(call("input", text(v), type(body.type(v)))));
+    body.nodes().forEach(n -> out.append(call("node", node(n))));
+    body.outputs().forEach(v -> out.append(call("output", text(v))));
+    return out.append(".buildBody()").toString();
+  }
+
+  private static String call(String method, Object... arguments) {
+    String list = Arrays.stream(arguments).map(String::valueOf).collect(Collectors.joining(", "));
+    return "." + method + "(" + list + ")";
+  }
+
   private static String literal(Object value) {
     return switch (value) {
       case List<?> list ->
@@ -83,6 +101,7 @@ final class TestSource {
       case String s -> text(s);
       case Float x -> x + "f";
       case Tensor t -> tensor(t);
+      case Graph body -> body(body);
       default -> value + "L";
     };
   }

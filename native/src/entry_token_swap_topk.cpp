@@ -40,18 +40,11 @@ void check_forbidden(const char* f, const assay_token_swap_topk_params& a) {
   }
 }
 
-template <class Real>
-struct Entry {
-  Real score;
-  int32_t id;
-};
-
 struct Jobs {
   SwapJob swap;
-  HeadJob head;  // used where lse is asked for
-  // Beside a coarse table: scores of single tokens, and room for one audit's candidates or heaps.
-  ScoreJob score;
-  Entry<float>* sorted;
+  HeadJob head;     // used where lse is asked for
+  ScoreJob score;   // used beside a coarse table
+  int64_t* counts;  // [A]: its candidates
 };
 
 Jobs jobs(const assay_token_swap_topk_params& a, Workspace& w) {
@@ -80,10 +73,11 @@ Jobs jobs(const assay_token_swap_topk_params& a, Workspace& w) {
     s.uppers = w.take<float>(room);
     s.candidates = w.take<int32_t>(room);
     s.listed = w.take<int32_t>(parts);
-    j.score.audits = w.take<int32_t>(room);
-    j.score.tokens = w.take<int32_t>(room);
-    j.score.scores = w.take<float>(room);
-    j.sorted = w.take<Entry<float>>(times(s.segments.count, listed(a.kept)));
+    j.score.candidates = w.take<Entry<float>>(room);
+    j.score.room = s.segments.count * listed(a.kept);
+    j.score.first = w.take<int64_t>(audits);
+    j.score.last = w.take<int64_t>(audits);
+    j.counts = w.take<int64_t>(audits);
   }
   if (a.lse != nullptr || (a.alpha != nullptr && !tied(a))) {
     j.head.hidden = {w.take_bytes(packed), audits, stride};
@@ -186,6 +180,8 @@ void make_whole(const SwapJob& job, int64_t audit) {
   job.slacks[audit] = static_cast<float>(row * std::sqrt(apart) * (1 + 1e-6));
 }
 
+bool higher(const Entry<float>& x, const Entry<float>& y) { return x.score > y.score; }
+
 // The K-th largest lower bound of an audit's tokens, -infinity where there are fewer.
 float lowest_of_best(const SwapJob& job, int64_t audit, Entry<float>* room) {
   const int64_t kept = job.args->kept;
@@ -196,18 +192,44 @@ float lowest_of_best(const SwapJob& job, int64_t audit, Entry<float>* room) {
     }
   }
   if (count < kept) return -std::numeric_limits<float>::infinity();
-  std::nth_element(room, room + kept - 1, room + count,
-                   [](const Entry<float>& x, const Entry<float>& y) { return x.score > y.score; });
+  std::nth_element(room, room + kept - 1, room + count, higher);
   return room[kept - 1].score;
 }
 
-// Bounds from the coarse table, then scores of the candidates from the full one. False, and nothing
-// written, if there are too many candidates.
+// The tokens of an audit whose upper bounds reach its K-th largest lower bound, the K highest
+// first. Returns how many, or -1 if there are too many.
+int64_t list_candidates(const SwapJob& job, int64_t audit, Entry<float>* to) {
+  const int64_t room = listed(job.args->kept);
+  const float bar = lowest_of_best(job, audit, to);
+  int64_t count = 0;
+  for (int64_t part = audit * job.segments.count; part < (audit + 1) * job.segments.count; part++) {
+    if (job.listed[part] < 0) return -1;
+    for (int64_t i = part * room; i < part * room + job.listed[part]; i++) {
+      if (!(job.uppers[i] < bar)) to[count++] = {job.uppers[i], job.candidates[i]};
+    }
+  }
+  std::nth_element(to, to + std::min(job.args->kept, count), to + count, higher);
+  return count;
+}
+
+// The lowest of K scores, -infinity if one is not a number.
+float lowest(const Entry<float>* of, int64_t kept) {
+  float bar = std::numeric_limits<float>::infinity();
+  for (int64_t i = 0; i < kept; i++) {
+    if (!(of[i].score >= bar)) {
+      bar = std::isnan(of[i].score) ? -std::numeric_limits<float>::infinity() : of[i].score;
+    }
+  }
+  return bar;
+}
+
+// Bounds from the coarse table, then scores from the full one: of the K tokens with the highest
+// bounds, and of those whose bounds reach the lowest of these K scores. False, and nothing written,
+// if there are too many candidates.
 bool two_steps(const Jobs& j, assay_stream* stream) {
   const SwapJob& job = j.swap;
   const int64_t audits = job.gradient.rows;
-  const int64_t room = listed(job.args->kept);
-  const int64_t segments = job.segments.count;
+  const int64_t kept = job.args->kept;
   const float* x = static_cast<const float*>(job.gradient.data);
   for (int64_t r = 0; r < audits; r++) {
     static_cast<float*>(job.floors)[r] = -std::numeric_limits<float>::infinity();
@@ -215,34 +237,29 @@ bool two_steps(const Jobs& j, assay_stream* stream) {
     make_whole(job, r);
   }
   run(stream, kernels().token_swap_coarse, &job, head_tasks(audits, job.segments));
-  int32_t* of = const_cast<int32_t*>(j.score.audits);
-  int32_t* tokens = const_cast<int32_t*>(j.score.tokens);
-  int64_t pairs = 0;
-  for (int64_t r = 0; r < audits; r++) {
-    const float bar = lowest_of_best(job, r, j.sorted);
-    for (int64_t part = r * segments; part < (r + 1) * segments; part++) {
-      if (job.listed[part] < 0) return false;
-      for (int64_t i = part * room; i < part * room + job.listed[part]; i++) {
-        if (job.uppers[i] < bar) continue;
-        of[pairs] = static_cast<int32_t>(r);
-        tokens[pairs++] = job.candidates[i];
-      }
-    }
-  }
   ScoreJob score = j.score;
   score.swap = &job;
-  run(stream, kernels().token_score, &score, pairs);
-  for (int64_t r = 0, i = 0; r < audits; r++) {
-    int64_t nans = 0;
-    int64_t count = 0;
-    for (; i < pairs && of[i] == r; i++) {
-      if (score.scores[i] == score.scores[i]) {
-        j.sorted[count++] = {score.scores[i], tokens[i]};
-      } else {
-        nans++;
-      }
-    }
-    write_best(*job.args, r, j.sorted, count, nans);
+  for (int64_t r = 0; r < audits; r++) {
+    j.counts[r] = list_candidates(job, r, score.candidates + r * score.room);
+    if (j.counts[r] < 0) return false;
+    score.first[r] = 0;
+    score.last[r] = std::min(kept, j.counts[r]);
+  }
+  run(stream, kernels().token_score, &score, audits * kSegments);
+  for (int64_t r = 0; r < audits; r++) {
+    Entry<float>* own = score.candidates + r * score.room;
+    score.first[r] = score.last[r];
+    const float bar = lowest(own, score.first[r]);
+    score.last[r] = std::partition(own + score.first[r], own + j.counts[r],
+                                   [&](const Entry<float>& e) { return !(e.score < bar); }) -
+                    own;
+  }
+  run(stream, kernels().token_score, &score, audits * kSegments);
+  for (int64_t r = 0; r < audits; r++) {
+    Entry<float>* own = score.candidates + r * score.room;
+    Entry<float>* end = std::partition(own, own + score.last[r],
+                                       [](const Entry<float>& e) { return !std::isnan(e.score); });
+    write_best(*job.args, r, own, end - own, own + score.last[r] - end);
   }
   return true;
 }

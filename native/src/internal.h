@@ -73,12 +73,20 @@ struct SwapJob {
   int32_t* listed;      // [A, segments]: how many; -1: more than there is room for
 };
 
-// Scores of single tokens, as the product gives them. Task t: pair t.
+template <class Real>
+struct Entry {
+  Real score;
+  int32_t id;
+};
+
+// Scores of candidates, as the product gives them, in the place of what is known of them. Task t:
+// every kSegments-th of audit t / kSegments.
 struct ScoreJob {
   const SwapJob* swap;
-  const int32_t* audits;  // [pairs]
-  const int32_t* tokens;  // [pairs]
-  float* scores;          // out [pairs]
+  Entry<float>* candidates;  // [A, room]
+  int64_t room;
+  int64_t* first;  // [A]: from this of an audit's candidates on
+  int64_t* last;   // [A]: up to, without, this
 };
 
 struct BackwardJob {

@@ -114,14 +114,17 @@ void token_score_task(const void* job, int64_t task) {
   const auto& j = *static_cast<const assay::ScoreJob*>(job);
   const assay::SwapJob& swap = *j.swap;
   const assay_matrix& e = swap.args->embedding;
-  const int64_t audit = j.audits[task];
-  const int32_t token = j.tokens[task];
+  const int64_t audit = task / assay::kSegments;
   const float* x = static_cast<const float*>(swap.gradient.data) + audit * swap.gradient.stride;
-  float score[assay::kTile];
-  product(static_cast<const float*>(e.data) + token * e.stride, e.stride, 1, x,
-          swap.gradient.stride, 1, e.columns, score);
-  finish<float>(swap, audit, token, 1, score, nullptr);
-  j.scores[task] = score[0];
+  for (int64_t i = j.first[audit] + task % assay::kSegments; i < j.last[audit];
+       i += assay::kSegments) {
+    assay::Entry<float>& candidate = j.candidates[audit * j.room + i];
+    float score[assay::kTile];
+    product(static_cast<const float*>(e.data) + candidate.id * e.stride, e.stride, 1, x,
+            swap.gradient.stride, 1, e.columns, score);
+    finish<float>(swap, audit, candidate.id, 1, score, nullptr);
+    candidate.score = score[0];
+  }
 }
 
 }  // namespace

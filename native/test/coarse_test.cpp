@@ -116,7 +116,7 @@ void coarse_case(int64_t A, int64_t V, int64_t d, int64_t K, int special, const 
     error[v] = std::isfinite(bound) ? std::nextafterf(static_cast<float>(bound * (1 + 1e-12)), kInf)
                                     : static_cast<float>(kInf);
   }
-  std::vector<uint8_t> allowed((V + 7) / 8, special == 5 || special == 8 ? 0xff : 0xb7);
+  std::vector<uint8_t> allowed((V + 7) / 8, special == 5 || special >= 8 ? 0xff : 0xb7);
   std::vector<int32_t> ids(A * K), found(A);
   std::vector<int64_t> nans(A);
   Array scores(ASSAY_F32, A * K);
@@ -148,6 +148,9 @@ void coarse_case(int64_t A, int64_t V, int64_t d, int64_t K, int special, const 
   const auto nans1 = nans;
   const Array scores1 = scores;
   if (special == 5 || special == 8) CHECK(ids[0] == V - 1, "the attack's best token is %d", ids[0]);
+  if (special == 9) {  // of K tokens little is known: of one of the best, and of K - 1 others
+    for (int64_t i = 0; i < K; i++) error[i == 0 ? ids[0] : (ids[0] + i) % V] = 1e3f;
+  }
   s.coarse = {c.whole.data(), ASSAY_I8, 0, V, d, ws};
   s.coarse_scale = c.scale.data();
   s.coarse_error = error.data();
@@ -168,7 +171,7 @@ void coarse_case(int64_t A, int64_t V, int64_t d, int64_t K, int special, const 
 }  // namespace
 
 void test_coarse(const Streams& streams) {
-  for (int special = 0; special < 9; special++) {
+  for (int special = 0; special < 10; special++) {
     coarse_case(3, 2001, 33, 7, special, streams);
     coarse_case(9, 530, 64, 40, special, streams);
     coarse_case(1, 40, 5, 50, special, streams);

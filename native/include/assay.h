@@ -59,7 +59,7 @@ extern "C" {
 #define ASSAY_MAX_HEAD_WIDTH 1024
 
 /* Version of this header; changes whenever a caller built against an older one would break. */
-#define ASSAY_ABI_VERSION 5
+#define ASSAY_ABI_VERSION 6
 
 /* ---- the library ---- */
 
@@ -276,6 +276,35 @@ struct assay_grok_params {
 };
 
 /*
+ * The network of assay_grok on all pairs (a, b), in double, from what its weights make of each
+ * number (Nanda et al. 2023; the exact collapse to tables), and sums over the pairs, of which the
+ * neurons' frequencies follow. Rows of scores and tables are the p numbers as a, the p numbers as
+ * b, and "="; columns are what the m neurons read, and what p classes get past them.
+ *
+ *   A[h] = softmax over (scores[h,a], scores[h,p+b], scores[h,2p])
+ *   (x, skip) = constant + sum_h A[h,0] tables[h,a] + A[h,1] tables[h,p+b] + A[h,2] tables[h,2p]
+ *   n = relu(x)
+ *   logits[a,b] = skip + W_L n
+ *   sums = sum of n over the pairs of each a, of each b, of each a + b and of each a - b, mod p
+ *   squares = sum of n^2 over all pairs
+ *
+ * A neuron that is 0 writes nothing. Letters: p numbers, H heads, m neurons.
+ */
+struct assay_grok_grid_params {
+  int64_t struct_bytes;   /* sizeof(struct assay_grok_grid_params) */
+  int64_t numbers;        /* p, 1 to 32767 */
+  int64_t heads;          /* H, 1 to 65536 */
+  int64_t neurons;        /* m, 1 to 65536 */
+  const double *scores;   /* [H,2p+1] */
+  const double *tables;   /* [H,2p+1,m+p] */
+  const double *constant; /* [m+p] */
+  const double *map;      /* W_L [p,m] */
+  double *logits;         /* out [p p,p]; row a p + b */
+  double *sums;           /* out [4,p,m]: by a, b, a + b, a - b */
+  double *squares;        /* out [m] */
+};
+
+/*
  * Causal attention of S sequences that begin at different positions, each behind the keys and
  * values of one of several whole prompts of T positions (specs/ioi.md 7). Sequence s holds the
  * positions starts[s] .. T-1; its rows follow those of sequence s-1. Where q, k and v are the
@@ -358,7 +387,7 @@ ASSAY_API int32_t assay_adamw_workspace(const struct assay_matrix *parameters, i
 /*
  * One AdamW step in place (Loshchilov and Hutter 2019, algorithm 2, as PyTorch applies it). The
  * four matrices have one shape and one type, ASSAY_F32 or ASSAY_F64, and overlap nowhere.
- * Arithmetic is in double and rounded once per stored value.
+ * Arithmetic is in double and rounded once per stored value; denormals count as zero.
  *   parameters, first, second  in and out
  *   gradients                  in
  *   stream                     NULL: the calling thread alone
@@ -401,6 +430,19 @@ ASSAY_API int32_t assay_grok_workspace(const struct assay_grok_params *args, int
  */
 ASSAY_API int32_t assay_grok(const struct assay_grok_params *args, void *workspace,
                              int64_t workspace_bytes, struct assay_stream *stream);
+
+/* Workspace that assay_grok_grid needs for these sizes, whatever the stream. */
+ASSAY_API int32_t assay_grok_grid_workspace(const struct assay_grok_grid_params *args,
+                                            int64_t *bytes);
+
+/*
+ * Logits and sums of activations of all pairs; see struct assay_grok_grid_params. Activations are
+ * made twice and never stored. An input that is not finite makes what it reaches not finite.
+ *   workspace  of workspace_bytes bytes
+ *   stream     NULL: the calling thread alone
+ */
+ASSAY_API int32_t assay_grok_grid(const struct assay_grok_grid_params *args, void *workspace,
+                                  int64_t workspace_bytes, struct assay_stream *stream);
 
 /* Workspace that assay_suffix_attention needs for these sizes, whatever the stream. */
 ASSAY_API int32_t assay_suffix_attention_workspace(const struct assay_suffix_attention_params *args,

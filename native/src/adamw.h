@@ -1,8 +1,10 @@
 // AdamW: element-wise, in double, rounded once per stored value; no contraction, so every tier
-// gives the same bits.
+// gives the same bits. Denormals count as zero: the moments of what gets no gradient any more would
+// else stay among them for ever, and each costs a hundred times a number.
 #pragma once
 
 #include "internal.h"
+#include "simd.h"
 
 namespace {
 
@@ -28,6 +30,7 @@ void adamw_chunk(const assay::AdamwJob& j, int64_t task) {
 }
 
 void adamw_task(const void* job, int64_t task) {
+  const WithoutDenormals mode;
   const auto& j = *static_cast<const assay::AdamwJob*>(job);
   if (j.p.dtype == ASSAY_F64) {
     adamw_chunk<double>(j, task);

@@ -185,6 +185,30 @@ struct GrokJob {
   float* d_scores;  // [rows, H]
 };
 
+// Columns of assay_grok_grid that lie together (their activity is a mask of 32 bits), numbers a of
+// one block of pairs, blocks that are under way at once, and doubles of a cache line.
+constexpr int64_t kGridPanel = 32;
+constexpr int64_t kGridRows = 8;
+constexpr int64_t kGridLanes = 16;
+constexpr int64_t kGridLine = 8;
+
+// What the tasks of assay_grok_grid share. Columns are the neurons and then the classes, each
+// padded with zeros to whole panels; tables are [panel, p, H, kGridPanel].
+struct GridJob {
+  assay_grok_grid_params args;
+  int64_t neuron_panels;  // of all panels, the first
+  int64_t panels;
+  int64_t stride;     // of map: p rounded up to whole lines
+  int64_t lanes;      // lane t takes the blocks t, t + lanes, ...
+  double* first;      // what attention to a adds beyond what it takes from "="
+  double* second;     // the same of b
+  double* base;       // [panel, kGridPanel]: what every pair has
+  double* attention;  // [p, p, 2, H]: to a, to b
+  double* map;        // [neurons, stride]: W_L by neuron
+  double* sums;       // [neuron panel, 4 p + 1, kGridPanel]: as the outputs, squares behind
+  double* logits;     // [lane, kGridRows p, classes]
+};
+
 // Task t: sequence t.
 struct AttentionJob {
   const assay_suffix_attention_params* args;
@@ -213,6 +237,10 @@ struct Kernels {
   Task grok_sums;
   Task grok_table_gradients;
   Task grok_weight_gradients;
+  Task grid_tables;     // task t: panel t
+  Task grid_attention;  // task a: pairs of number a
+  Task grid_logits;     // task t: lane t
+  Task grid_sums;       // task t: panel t of the neurons
   Task suffix_attention;
 };
 

@@ -1,8 +1,9 @@
 // The vector wrapper: Vec<float> and Vec<double> of this tier. A kernel needs load, store,
-// broadcast, fma and sums, some of floats positive() (negative lanes are 0, NaN stays) and
-// where_positive(by) (lanes where `by` is not above 0 are 0); all else is written once for every
-// tier. Internal linkage throughout. N lanes; Rows activations are what the registers hold beside 4
-// table rows (product.h).
+// broadcast, fma and sums, some positive() (negative lanes are 0, NaN stays), of floats
+// where_positive(by) (lanes where `by` is not above 0 are 0), of doubles active() (a bit for each
+// lane that positive() does not make 0); all else is written once for every tier. Internal linkage
+// throughout. N lanes; Rows activations are what the registers hold beside 4 table rows
+// (product.h).
 #pragma once
 
 #include <stdint.h>
@@ -81,6 +82,8 @@ struct Vec<double> {
   void store(double* p) const { _mm512_storeu_pd(p, v); }
   Vec fma(Vec a, Vec b) const { return {_mm512_fmadd_pd(a.v, b.v, v)}; }
   Vec plus(Vec a) const { return {_mm512_add_pd(v, a.v)}; }
+  Vec positive() const { return {_mm512_max_pd(_mm512_setzero_pd(), v)}; }
+  uint32_t active() const { return _mm512_cmp_pd_mask(v, _mm512_setzero_pd(), _CMP_NLE_UQ); }
 };
 
 #elif defined(ASSAY_TIER_AVX2)
@@ -120,6 +123,11 @@ struct Vec<double> {
   void store(double* p) const { _mm256_storeu_pd(p, v); }
   Vec fma(Vec a, Vec b) const { return {_mm256_fmadd_pd(a.v, b.v, v)}; }
   Vec plus(Vec a) const { return {_mm256_add_pd(v, a.v)}; }
+  Vec positive() const { return {_mm256_max_pd(_mm256_setzero_pd(), v)}; }
+  uint32_t active() const {
+    return static_cast<uint32_t>(
+        _mm256_movemask_pd(_mm256_cmp_pd(v, _mm256_setzero_pd(), _CMP_NLE_UQ)));
+  }
 };
 
 #elif defined(ASSAY_TIER_NEON)
@@ -159,6 +167,11 @@ struct Vec<double> {
   void store(double* p) const { vst1q_f64(p, v); }
   Vec fma(Vec a, Vec b) const { return {vfmaq_f64(v, a.v, b.v)}; }
   Vec plus(Vec a) const { return {vaddq_f64(v, a.v)}; }
+  Vec positive() const { return {vbslq_f64(vcltq_f64(v, vdupq_n_f64(0)), vdupq_n_f64(0), v)}; }
+  uint32_t active() const {
+    const uint64x2_t below = vcleq_f64(v, vdupq_n_f64(0));
+    return (vgetq_lane_u64(below, 0) ? 0u : 1u) | (vgetq_lane_u64(below, 1) ? 0u : 2u);
+  }
 };
 
 #else
@@ -203,6 +216,11 @@ struct Vec {
     Vec r;
     for (int i = 0; i < N; i++) r.v[i] = by.v[i] > 0 ? v[i] : 0;
     return r;
+  }
+  uint32_t active() const {
+    uint32_t bits = 0;
+    for (int i = 0; i < N; i++) bits |= (v[i] <= 0 ? 0u : 1u) << i;
+    return bits;
   }
 };
 

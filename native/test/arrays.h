@@ -151,3 +151,4 @@ inline void close(const char* what, double got, double wanted, double bound, int
 void test_coarse(const Streams& streams);
 void test_fourier(const Streams& streams);
 void test_grok(const Streams& streams);
+void test_grok_grid(const Streams& streams);

@@ -500,6 +500,7 @@ void test_kernels() {
   test_fourier(streams);
 #if !defined(ASSAY_TEST_CUDA)  // that library has no assay_grok
   test_grok(streams);
+  test_grok_grid(streams);
 #endif
   for (int32_t t : {ASSAY_F32, ASSAY_F64}) {
     adamw_case(t, 1, 1, 1, 1, streams);

@@ -3,9 +3,11 @@ package io.assay.audit.grok;
 import io.assay.engine.Engine;
 import io.assay.engine.graph.Graph;
 import io.assay.engine.graph.TensorType;
+import io.assay.engine.kernel.GrokGrid;
 import io.assay.engine.session.Session;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
+import java.lang.foreign.Arena;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -51,6 +53,12 @@ final class AllPairs implements AutoCloseable {
   private Session whole;
 
   private final Engine engine;
+
+  /** What the kernel writes. */
+  private final Tensor swept;
+
+  private final Tensor sums;
+  private final Tensor squares;
   private final Map<Set<String>, Part> parts = new HashMap<>();
 
   /** What computes the logits from some values that are given. */
@@ -61,16 +69,42 @@ final class AllPairs implements AutoCloseable {
    */
   AllPairs(Engine engine, Network shape) {
     this.engine = engine;
+    long p = shape.p();
+    swept = Tensor.allocate(Arena.ofAuto(), DType.F64, p * p, p);
+    sums = Tensor.allocate(Arena.ofAuto(), DType.F64, 4, p, shape.neurons());
+    squares = Tensor.allocate(Arena.ofAuto(), DType.F64, shape.neurons());
     graph = graph(shape);
     Graph tabled = graph.slice(List.of(), List.of(TABLES, SCORES, CONSTANT, MAP));
     tables = new Part(tabled, engine.compile(tabled));
   }
 
+  /**
+   * What a network gives for all pairs, by one pass of the kernel.
+   *
+   * @param logits in memory that the next call overwrites
+   */
+  record Found(Logits logits, Neurons neurons) {}
+
   /** What a network gives for all pairs, and what its neurons do, without storing activations. */
-  Sweep.Found sweep(Network network) {
+  Found sweep(Network network) {
+    int p = network.p();
+    long columns = (long) network.neurons() + p;
     Map<String, Tensor> inputs = new HashMap<>(network.tensors());
     inputs.keySet().retainAll(tables.graph().inputs());
-    return Sweep.of(network, tables.session().run(inputs), engine.threads());
+    Map<String, Tensor> made = tables.session().run(inputs);
+    engine
+        .kernels()
+        .grokGrid(
+            new GrokGrid(
+                made.get(SCORES).reshape(network.heads(), 2L * p + 1),
+                made.get(TABLES),
+                made.get(CONSTANT).reshape(columns),
+                made.get(MAP),
+                swept,
+                sums,
+                squares));
+    return new Found(
+        new Logits(p, swept.reshape(p, p, p)), Neurons.of(p, Marginals.of(sums, squares)));
   }
 
   /** {@link #ATTENTION}, {@link #NEURONS}, {@link #PRE}, {@link #SKIP} and {@link #LOGITS}. */

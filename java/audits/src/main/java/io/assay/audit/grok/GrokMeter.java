@@ -38,7 +38,7 @@ public final class GrokMeter implements AutoCloseable {
 
   Point measure(
       long epoch, Network network, boolean[] train, List<Integer> keys, boolean allowNoTest) {
-    Sweep.Found found = pairs.sweep(network);
+    AllPairs.Found found = pairs.sweep(network);
     return new Point(
         epoch,
         LogitMeasures.of(engine.kernels(), found.logits(), train, keys, allowNoTest),
@@ -48,7 +48,8 @@ public final class GrokMeter implements AutoCloseable {
 
   /** Logits of all pairs. */
   public Logits logits(GrokModel model) {
-    return pairs.sweep(Network.of(model.weights())).logits();
+    Logits swept = pairs.sweep(Network.of(model.weights())).logits();
+    return new Logits(swept.p(), swept.values());
   }
 
   Mechanism mechanism(Network network, Keys keys, Neurons neurons) {

@@ -292,7 +292,8 @@ final class LogitStatements {
   /** The logits less their dense projections on cos(w_k (a+b)) and sin(w_k (a+b)). */
   private static double[] without(Logits logits, List<Integer> family) {
     int p = logits.p();
-    double[] rest = logits.values().clone();
+    double[] all = logits.values();
+    double[] rest = all.clone();
     for (int k : family) {
       for (int phase = 0; phase < 2; phase++) {
         double[] direction = new double[p * p];
@@ -303,7 +304,7 @@ final class LogitStatements {
         for (int c = 0; c < p; c++) {
           double product = 0;
           for (int i = 0; i < direction.length; i++) {
-            product += direction[i] * logits.values()[i * p + c];
+            product += direction[i] * all[i * p + c];
           }
           for (int i = 0; i < direction.length; i++) {
             rest[i * p + c] -= product * direction[i];

@@ -2,7 +2,6 @@ package io.assay.audit.grok;
 
 import io.assay.engine.InputException;
 import io.assay.engine.kernel.Matrix;
-import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
 
@@ -10,26 +9,58 @@ import java.lang.foreign.MemorySegment;
  * Logits of (a + b) mod p for all pairs.
  *
  * @param p odd modulus
- * @param values L [p,p,p] by a, b and class, row-major
+ * @param tensor L, F64, p p p elements by a, b and class, row-major; it is not copied
  */
-public record Logits(int p, double[] values) {
+public record Logits(int p, Tensor tensor) {
   /**
    * @throws InputException if p is even or below 3, if there are not p p rows of p classes, or a
    *     logit is not finite
    */
   public Logits {
     GrokShape.requireModulus(p);
-    if (values.length != (long) p * p * p) {
+    if (tensor.elements() != (long) p * p * p) {
       throw new InputException(
-          values.length + " logits are not the " + p + " x " + p + " x " + p + " of modulus " + p);
+          tensor.elements()
+              + " logits are not the "
+              + p
+              + " x "
+              + p
+              + " x "
+              + p
+              + " of modulus "
+              + p);
     }
-    for (int i = 0; i < values.length; i++) {
-      if (!Double.isFinite(values[i])) {
-        throw new InputException(
-            "logits[%d,%d,%d] is %s; all must be finite"
-                .formatted(i / p / p, i / p % p, i % p, values[i]));
+    double[] row = new double[p];
+    double[] zeros = new double[p];
+    for (int pair = 0; pair < p * p; pair++) {
+      read(tensor, p, pair, row);
+      for (int c = 0; c < p; c++) {
+        zeros[c] += 0 * row[c];
       }
     }
+    for (double zero : zeros) {
+      if (zero != 0) {
+        throw notFinite(p, tensor);
+      }
+    }
+  }
+
+  /**
+   * @param values L [p,p,p], which are copied
+   * @throws InputException as above
+   */
+  public Logits(int p, double[] values) {
+    this(p, Tensor.ofDoubles(values, values.length));
+  }
+
+  private static InputException notFinite(int p, Tensor t) {
+    int i = 0;
+    while (Double.isFinite(t.get(i))) {
+      i++;
+    }
+    return new InputException(
+        "logits[%d,%d,%d] is %s; all must be finite"
+            .formatted(i / p / p, i / p % p, i % p, t.get(i)));
   }
 
   /**
@@ -45,41 +76,47 @@ public record Logits(int p, double[] values) {
           "the logits are %s; %d rows of %d or %d columns are needed"
               .formatted(logits, (long) p * p, p, p + 1));
     }
+    double[] all = logits.toDoubles();
     double[] values = new double[p * p * p];
-    MemorySegment data = logits.data();
     for (int row = 0; row < p * p; row++) {
-      long from = row * columns;
-      if (logits.dtype() == DType.F64) {
-        MemorySegment.copy(data, Tensor.DOUBLE, from * Double.BYTES, values, row * p, p);
-      } else {
-        for (int c = 0; c < p; c++) {
-          values[row * p + c] = logits.get(from + c);
-        }
-      }
+      System.arraycopy(all, (int) (row * columns), values, row * p, p);
     }
     return new Logits(p, values);
   }
 
   /** L[a,b,c]. */
   public double get(int a, int b, int c) {
-    return values[(a * p + b) * p + c];
+    return tensor.get(((long) a * p + b) * p + c);
+  }
+
+  /** A copy of L, row-major. */
+  public double[] values() {
+    return tensor.toDoubles();
+  }
+
+  /** Copies the logits of the pair a p + b. */
+  void read(int pair, double[] row) {
+    read(tensor, p, pair, row);
+  }
+
+  private static void read(Tensor tensor, int p, int pair, double[] row) {
+    MemorySegment.copy(tensor.data(), Tensor.DOUBLE, (long) pair * p * Double.BYTES, row, 0, p);
   }
 
   /** As kernels take them: [p p, p]. */
   Matrix matrix() {
-    return Matrix.of(Tensor.ofDoubles(values, (long) p * p, p));
+    return Matrix.of(tensor.reshape((long) p * p, p));
   }
 
   /** M [p,p] by s and c: sums over the pairs with a + b = s. */
   double[][] sums() {
     double[][] sums = new double[p][p];
-    for (int a = 0; a < p; a++) {
-      for (int b = 0; b < p; b++) {
-        double[] row = sums[(a + b) % p];
-        int at = (a * p + b) * p;
-        for (int c = 0; c < p; c++) {
-          row[c] += values[at + c];
-        }
+    double[] row = new double[p];
+    for (int pair = 0; pair < p * p; pair++) {
+      read(pair, row);
+      double[] sum = sums[(pair / p + pair % p) % p];
+      for (int c = 0; c < p; c++) {
+        sum[c] += row[c];
       }
     }
     return sums;
@@ -88,16 +125,18 @@ public record Logits(int p, double[] values) {
   /** Whether the right class has the largest logit, by pair; among equals the lowest class wins. */
   boolean[] right() {
     boolean[] right = new boolean[p * p];
+    double[] row = new double[p];
     for (int i = 0; i < right.length; i++) {
-      right[i] = isRight(i * p, (i / p + i % p) % p);
+      read(i, row);
+      right[i] = isRight(row, (i / p + i % p) % p);
     }
     return right;
   }
 
-  private boolean isRight(int row, int target) {
-    double most = values[row + target];
-    for (int c = 0; c < p; c++) {
-      if (values[row + c] > most || c < target && values[row + c] == most) {
+  private static boolean isRight(double[] row, int target) {
+    double most = row[target];
+    for (int c = 0; c < row.length; c++) {
+      if (row[c] > most || c < target && row[c] == most) {
         return false;
       }
     }

@@ -2,30 +2,36 @@ package io.assay.audit.grok;
 
 import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
 
 /**
- * Sums of the neurons' activations over all pairs (specs/grokking.md 7.2): [p,m] over b, over a,
- * over the pairs of each a + b and of each a - b; of the squares [m].
+ * Sums of the neurons' activations over all pairs (specs/grokking.md 7.2).
+ *
+ * @param sums [4,p,m] over the pairs of each a, of each b, of each a + b and of each a - b
+ * @param squares [m] of the squares
  */
-final class Marginals {
+record Marginals(double[][][] sums, double[] squares) {
   /** What rounding leaves of the variance of a constant neuron, as a share of its squares. */
   private static final double ROUNDING = 1e-13;
 
-  private final int p;
-  private final double[][] row;
-  private final double[][] column;
-  private final double[][] plus;
-  private final double[][] minus;
-  private final double[] squares;
+  private static final int PLUS = 2;
 
-  /** Sums of nothing. */
-  Marginals(int p, int neurons) {
-    this.p = p;
-    row = new double[p][neurons];
-    column = new double[p][neurons];
-    plus = new double[p][neurons];
-    minus = new double[p][neurons];
-    squares = new double[neurons];
+  /**
+   * As the kernel gives them.
+   *
+   * @param sums F64 [4,p,m]
+   * @param squares F64 [m]
+   */
+  static Marginals of(Tensor sums, Tensor squares) {
+    double[][][] rows = new double[(int) sums.dim(0)][(int) sums.dim(1)][(int) sums.dim(2)];
+    long at = 0;
+    for (double[][] marginal : rows) {
+      for (double[] row : marginal) {
+        MemorySegment.copy(sums.data(), Tensor.DOUBLE, at, row, 0, row.length);
+        at += (long) row.length * Double.BYTES;
+      }
+    }
+    return new Marginals(rows, squares.toDoubles());
   }
 
   /**
@@ -33,44 +39,23 @@ final class Marginals {
    */
   static Marginals of(int p, Tensor activations) {
     int m = Math.toIntExact(activations.dim(2));
-    Marginals sums = new Marginals(p, m);
+    double[][][] sums = new double[4][p][m];
+    double[] squares = new double[m];
     double[] f = new double[m];
-    for (int i = 0; i < p * p; i++) {
-      long at = (long) i * m * Double.BYTES;
-      MemorySegment.copy(activations.data(), Tensor.DOUBLE, at, f, 0, m);
-      sums.add(i / p, i % p, f);
+    for (int a = 0; a < p; a++) {
+      for (int b = 0; b < p; b++) {
+        long at = ((long) a * p + b) * m * Double.BYTES;
+        MemorySegment.copy(activations.data(), Tensor.DOUBLE, at, f, 0, m);
+        plus(sums[0][a], f);
+        plus(sums[1][b], f);
+        plus(sums[PLUS][(a + b) % p], f);
+        plus(sums[3][Math.floorMod(a - b, p)], f);
+        for (int j = 0; j < m; j++) {
+          squares[j] += f[j] * f[j];
+        }
+      }
     }
-    return sums;
-  }
-
-  /** Adds the activations of one pair: the first m of {@code f}. */
-  void add(int a, int b, double[] f) {
-    int s = a + b < p ? a + b : a + b - p;
-    int d = a >= b ? a - b : a - b + p;
-    add(f, row[a], column[b], plus[s], minus[d], squares);
-  }
-
-  private static void add(
-      double[] f, double[] row, double[] column, double[] plus, double[] minus, double[] squares) {
-    for (int j = 0; j < squares.length; j++) {
-      double x = f[j];
-      row[j] += x;
-      column[j] += x;
-      plus[j] += x;
-      minus[j] += x;
-      squares[j] += x * x;
-    }
-  }
-
-  /** Adds the sums over other pairs. */
-  void add(Marginals other) {
-    for (int i = 0; i < p; i++) {
-      plus(row[i], other.row[i]);
-      plus(column[i], other.column[i]);
-      plus(plus[i], other.plus[i]);
-      plus(minus[i], other.minus[i]);
-    }
-    plus(squares, other.squares);
+    return new Marginals(sums, squares);
   }
 
   private static void plus(double[] x, double[] y) {
@@ -85,8 +70,9 @@ final class Marginals {
 
   /** Sums of squares [m] about the means; 0 of constant neurons. */
   double[] variances() {
+    int p = sums[0].length;
     double[] total = new double[squares.length];
-    for (double[] x : row) {
+    for (double[] x : sums[0]) {
       plus(total, x);
     }
     double[] variances = new double[squares.length];
@@ -98,31 +84,52 @@ final class Marginals {
   }
 
   /**
-   * Of each neuron the squared length of what lies at frequency k, [2, m]: in cos and sin of a, b,
-   * a + b and a - b together, and in those of a + b alone.
+   * Of each frequency and neuron the squared length of what lies there, [2,frequencies,m]: in cos
+   * and sin of a, b, a + b and a - b together, and in those of a + b alone.
    */
-  double[][] powers(Fourier fourier, int k) {
-    double[] block = new double[squares.length];
-    double[] sum = new double[squares.length];
-    for (double[][] of : new double[][][] {row, column, plus, minus}) {
-      double[] cos = new double[squares.length];
-      double[] sin = new double[squares.length];
-      for (int x = 0; x < p; x++) {
-        project(fourier.cos(k, x), fourier.sin(k, x), of[x], cos, sin);
+  double[][][] powers(Fourier fourier) {
+    int m = squares.length;
+    int p = fourier.modulus();
+    double[][][] powers = new double[2][fourier.frequencies()][m];
+    double[] cos = new double[m];
+    double[] sin = new double[m];
+    for (int of = 0; of < sums.length; of++) {
+      double[][] rows = sums[of];
+      // Cosines are even and sines odd: what lies at x and at -x is taken together.
+      double[][] even = new double[p / 2 + 1][m];
+      double[][] odd = new double[p / 2 + 1][m];
+      for (int x = 1; x <= p / 2; x++) {
+        fold(rows[x], rows[p - x], even[x], odd[x]);
       }
-      for (int j = 0; j < block.length; j++) {
-        double power = 2 / ((double) p * p) * (cos[j] * cos[j] + sin[j] * sin[j]);
-        block[j] += power;
-        sum[j] += of == plus ? power : 0;
+      for (int k = 1; k <= fourier.frequencies(); k++) {
+        System.arraycopy(rows[0], 0, cos, 0, m);
+        Arrays.fill(sin, 0);
+        for (int x = 1; x <= p / 2; x++) {
+          project(fourier.cos(k, x), fourier.sin(k, x), even[x], odd[x], cos, sin);
+        }
+        double scale = 2 / ((double) p * p);
+        for (int j = 0; j < m; j++) {
+          double power = scale * (cos[j] * cos[j] + sin[j] * sin[j]);
+          powers[0][k - 1][j] += power;
+          powers[1][k - 1][j] += of == PLUS ? power : 0;
+        }
       }
     }
-    return new double[][] {block, sum};
+    return powers;
   }
 
-  private static void project(double u, double v, double[] f, double[] cos, double[] sin) {
-    for (int j = 0; j < f.length; j++) {
-      cos[j] += u * f[j];
-      sin[j] += v * f[j];
+  private static void fold(double[] at, double[] opposite, double[] even, double[] odd) {
+    for (int j = 0; j < at.length; j++) {
+      even[j] = at[j] + opposite[j];
+      odd[j] = at[j] - opposite[j];
+    }
+  }
+
+  private static void project(
+      double u, double v, double[] even, double[] odd, double[] cos, double[] sin) {
+    for (int j = 0; j < even.length; j++) {
+      cos[j] += u * even[j];
+      sin[j] += v * odd[j];
     }
   }
 }

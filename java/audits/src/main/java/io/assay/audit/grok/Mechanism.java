@@ -228,14 +228,14 @@ public record Mechanism(
       ablated(
           "only 2 x 2 blocks of the key frequencies kept", new Logits(p, blocks.products(keys)));
       double[][] kept = Spectrum.of(logits).kept(keys);
-      double[] restricted = new double[logits.values().length];
+      double[] restricted = new double[p * p * p];
       for (int i = 0; i < p * p; i++) {
         System.arraycopy(kept[(i / p + i % p) % p], 0, restricted, i * p, p);
       }
       ablated("only a + b of the key frequencies kept", new Logits(p, restricted));
       double[] constant = blocks.whole(List.of());
       for (int k : keys) {
-        double[] without = logits.values().clone();
+        double[] without = logits.values();
         double[] block = blocks.whole(List.of(k));
         for (int i = 0; i < without.length; i++) {
           without[i] -= block[i] - constant[i];

@@ -11,13 +11,16 @@ import java.util.TreeMap;
  * (specs/grokking.md 2.4 and 7.2).
  *
  * @param frequency [m]: the k whose 3 x 3 block (without the constant) explains most of the
- *     neuron's variance; -1 for a constant neuron
+ *     neuron's variance, the lowest among equals; -1 for a constant neuron
  * @param explained [m] the fraction that it explains; 0 for a constant neuron
  * @param sumShare [m] the fraction that cos(w_k (a+b)) and sin(w_k (a+b)) alone explain
  */
 public record Neurons(int[] frequency, double[] explained, double[] sumShare) {
   /** A neuron belongs to a cluster where its frequency explains so much. */
   public static final double CLUSTERED = 0.85;
+
+  /** Frequencies that are equal but for this share are: of a neuron of one pair, all of them. */
+  private static final double ROUNDING = 1e-12;
 
   /**
    * @param activations F64 [p,p,m] by a, b and neuron
@@ -34,13 +37,14 @@ public record Neurons(int[] frequency, double[] explained, double[] sumShare) {
     double[] sumShare = new double[m];
     Arrays.fill(frequency, -1);
     double[] variances = sums.variances();
+    double[][][] powers = sums.powers(fourier);
     for (int k = 1; k <= fourier.frequencies(); k++) {
-      double[][] powers = sums.powers(fourier, k);
       for (int j = 0; j < m; j++) {
-        if (variances[j] > 0 && powers[0][j] > explained[j] * variances[j]) {
+        double most = explained[j] * variances[j] * (1 + ROUNDING);
+        if (variances[j] > 0 && powers[0][k - 1][j] > most) {
           frequency[j] = k;
-          explained[j] = powers[0][j] / variances[j];
-          sumShare[j] = powers[1][j] / variances[j];
+          explained[j] = powers[0][k - 1][j] / variances[j];
+          sumShare[j] = powers[1][k - 1][j] / variances[j];
         }
       }
     }

@@ -60,13 +60,13 @@ public record Spectrum(
     double[][] squares = new double[3][p];
     double[] largest = new double[p];
     double[] row = new double[p];
-    for (int from = 0; from < logits.values().length; from += p) {
-      System.arraycopy(logits.values(), from, row, 0, p);
+    for (int pair = 0; pair < p * p; pair++) {
+      logits.read(pair, row);
       add(row, mean, all, squares[0], squares[1], squares[2], largest);
     }
     double most = Arrays.stream(largest).max().orElse(0);
     // What is left of constant logits by rounding is no variance.
-    double rounding = logits.values().length * Math.pow(1e-13 * most, 2);
+    double rounding = pairs * p * Math.pow(1e-13 * most, 2);
     double[] variances = new double[squares.length];
     for (int v = 0; v < variances.length; v++) {
       double sum = Arrays.stream(squares[v]).sum();

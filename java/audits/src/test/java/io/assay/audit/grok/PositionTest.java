@@ -83,7 +83,7 @@ class PositionTest {
       Map<String, Tensor> values = pairs.run(network);
       Logits expected = Logits.of(P, values.get(AllPairs.LOGITS));
       Neurons neurons = Neurons.of(P, values.get(AllPairs.NEURONS));
-      Sweep.Found found = pairs.sweep(network);
+      AllPairs.Found found = pairs.sweep(network);
       assertArrayEquals(expected.values(), found.logits().values(), 1e-13);
       assertArrayEquals(neurons.frequency(), found.neurons().frequency());
       assertArrayEquals(neurons.explained(), found.neurons().explained(), 1e-12);

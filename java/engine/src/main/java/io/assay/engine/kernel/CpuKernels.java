@@ -4,6 +4,7 @@ import io.assay.engine.InputException;
 import io.assay.engine.kernel.ffi.AssayH;
 import io.assay.engine.kernel.ffi.assay_adamw_params;
 import io.assay.engine.kernel.ffi.assay_fourier_ablate_params;
+import io.assay.engine.kernel.ffi.assay_grok_grid_params;
 import io.assay.engine.kernel.ffi.assay_grok_params;
 import io.assay.engine.kernel.ffi.assay_grok_weights;
 import io.assay.engine.kernel.ffi.assay_head_rows_params;
@@ -264,6 +265,27 @@ public final class CpuKernels implements Kernels {
     assay_grok_weights.neurons_out(s, offHeap("neuronsOut", w.neuronsOut().data()));
     assay_grok_weights.out_bias(s, offHeap("outBias", GrokWeights.data(w.outBias())));
     assay_grok_weights.unembedding(s, offHeap("unembedding", w.unembedding().data()));
+  }
+
+  @Override
+  public void grokGrid(GrokGrid a) {
+    run(
+        (scratch, stream) -> {
+          MemorySegment s = assay_grok_grid_params.allocate(scratch);
+          assay_grok_grid_params.struct_bytes(s, s.byteSize());
+          assay_grok_grid_params.numbers(s, a.numbers());
+          assay_grok_grid_params.heads(s, a.heads());
+          assay_grok_grid_params.neurons(s, a.neurons());
+          assay_grok_grid_params.scores(s, offHeap("scores", a.scores().data()));
+          assay_grok_grid_params.tables(s, offHeap("tables", a.tables().data()));
+          assay_grok_grid_params.constant(s, offHeap("constant", a.constant().data()));
+          assay_grok_grid_params.map(s, offHeap("map", a.map().data()));
+          assay_grok_grid_params.logits(s, offHeap("logits", a.logits().data()));
+          assay_grok_grid_params.sums(s, offHeap("sums", a.sums().data()));
+          assay_grok_grid_params.squares(s, offHeap("squares", a.squares().data()));
+          NativeApi.grokGrid(scratch, s, stream);
+        });
+    Reference.reachabilityFence(a);
   }
 
   @Override

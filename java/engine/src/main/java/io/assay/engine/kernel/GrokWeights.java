@@ -57,18 +57,7 @@ public record GrokWeights(
   }
 
   private static Tensor require(String name, Tensor t, long... shape) {
-    boolean fits = t != null && t.dtype() == DType.F32 && t.rank() == shape.length;
-    for (int i = 0; fits && i < shape.length; i++) {
-      fits = shape[i] == -1 ? t.dim(i) >= 1 : t.dim(i) == shape[i];
-    }
-    if (!fits) {
-      StringBuilder dims = new StringBuilder();
-      for (long d : shape) {
-        dims.append(dims.isEmpty() ? "" : ", ").append(d == -1 ? "any" : Long.toString(d));
-      }
-      throw new IllegalArgumentException(name + " is " + t + "; F32[" + dims + "] is needed");
-    }
-    return t;
+    return KernelArguments.tensor(name, t, DType.F32, shape);
   }
 
   /** p. */

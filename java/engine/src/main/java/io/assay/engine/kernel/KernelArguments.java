@@ -388,7 +388,24 @@ final class KernelArguments {
     }
   }
 
-  private static void apart(String name, MemorySegment a, String other, MemorySegment b) {
+  /** A tensor of that type and shape; -1 in the shape is any size from 1 on. */
+  static Tensor tensor(String name, Tensor t, DType type, long... shape) {
+    boolean fits = t != null && t.dtype() == type && t.rank() == shape.length;
+    for (int i = 0; fits && i < shape.length; i++) {
+      fits = shape[i] == -1 ? t.dim(i) >= 1 : t.dim(i) == shape[i];
+    }
+    if (!fits) {
+      StringBuilder dims = new StringBuilder();
+      for (long d : shape) {
+        dims.append(dims.isEmpty() ? "" : ", ").append(d == -1 ? "any" : Long.toString(d));
+      }
+      throw new IllegalArgumentException(
+          name + " is " + t + "; " + type + "[" + dims + "] is needed");
+    }
+    return t;
+  }
+
+  static void apart(String name, MemorySegment a, String other, MemorySegment b) {
     if (a.byteSize() > 0 && b.byteSize() > 0 && a.asOverlappingSlice(b).isPresent()) {
       throw new IllegalArgumentException(name + " overlaps " + other + "; they must be apart");
     }

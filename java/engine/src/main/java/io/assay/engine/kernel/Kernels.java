@@ -106,6 +106,7 @@ public interface Kernels extends AutoCloseable {
    * One AdamW step in place (Loshchilov and Hutter 2019, algorithm 2, as PyTorch applies it):
    * {@code p -= lr*decay*p; m = b1*m + (1-b1)*g; v = b2*v + (1-b2)*g*g; p -= lr * (m/(1-b1^t)) /
    * (sqrt(v/(1-b2^t)) + eps)}. All four vectors are F32 or all F64, of equal length and disjoint.
+   * Denormals of their type count as zero, which is where the moments go of what gets no gradient.
    *
    * @param step t, from 1
    */
@@ -125,6 +126,12 @@ public interface Kernels extends AutoCloseable {
    * loss NaN.
    */
   void grok(GrokPairs args);
+
+  /**
+   * The same network on all pairs, in double: logits, and sums of the neurons' activations; see
+   * {@link GrokGrid}. An input that is not finite makes what it reaches not finite.
+   */
+  void grokGrid(GrokGrid args);
 
   /**
    * Causal attention of sequences that share the keys and values of whole prompts, which are read

@@ -3,6 +3,7 @@ package io.assay.engine.kernel;
 import io.assay.engine.kernel.ffi.AssayH;
 import io.assay.engine.kernel.ffi.assay_adamw_params;
 import io.assay.engine.kernel.ffi.assay_fourier_ablate_params;
+import io.assay.engine.kernel.ffi.assay_grok_grid_params;
 import io.assay.engine.kernel.ffi.assay_grok_params;
 import io.assay.engine.kernel.ffi.assay_grok_weights;
 import io.assay.engine.kernel.ffi.assay_head_rows_params;
@@ -58,6 +59,7 @@ final class NativeApi {
                 assay_adamw_params.layout(),
                 assay_grok_weights.layout(),
                 assay_grok_params.layout(),
+                assay_grok_grid_params.layout(),
                 assay_suffix_attention_params.layout())
             .map(NativeApi::line)
             .reduce("", String::concat);
@@ -187,6 +189,11 @@ final class NativeApi {
   static void grok(Scratch scratch, MemorySegment args, MemorySegment stream) {
     MemorySegment w = workspace(scratch, AssayH::assay_grok_workspace, args);
     require(AssayH.assay_grok(args, w, w.byteSize(), stream));
+  }
+
+  static void grokGrid(Scratch scratch, MemorySegment args, MemorySegment stream) {
+    MemorySegment w = workspace(scratch, AssayH::assay_grok_grid_workspace, args);
+    require(AssayH.assay_grok_grid(args, w, w.byteSize(), stream));
   }
 
   static void suffixAttention(

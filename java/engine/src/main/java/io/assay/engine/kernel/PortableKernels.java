@@ -230,23 +230,35 @@ public final class PortableKernels implements Kernels {
         p.rows(),
         r -> {
           for (int c = 0; c < p.columns(); c++) {
-            double gradient = get(g, r, c);
-            double first = s.beta1() * get(m, r, c) + (1 - s.beta1()) * gradient;
-            double second = s.beta2() * get(v, r, c) + (1 - s.beta2()) * gradient * gradient;
-            double decayed = get(p, r, c) * (1 - s.learningRate() * s.weightDecay());
+            double gradient = normal(g, get(g, r, c));
+            double first = s.beta1() * normal(m, get(m, r, c)) + (1 - s.beta1()) * gradient;
+            double second =
+                s.beta2() * normal(v, get(v, r, c)) + (1 - s.beta2()) * gradient * gradient;
+            double decayed = normal(p, get(p, r, c)) * (1 - s.learningRate() * s.weightDecay());
             double step1 =
                 s.learningRate() / bias1 * first / (Math.sqrt(second) / bias2 + s.epsilon());
-            put(m.data(), m.dtype(), r * m.stride() + c, first);
-            put(v.data(), v.dtype(), r * v.stride() + c, second);
-            put(p.data(), p.dtype(), r * p.stride() + c, decayed - step1);
+            put(m.data(), m.dtype(), r * m.stride() + c, normal(m, first));
+            put(v.data(), v.dtype(), r * v.stride() + c, normal(v, second));
+            put(p.data(), p.dtype(), r * p.stride() + c, normal(p, decayed - step1));
           }
         });
+  }
+
+  /** Zero in place of what is denormal in the matrix's type. */
+  private static double normal(Matrix of, double x) {
+    double least = of.dtype() == DType.F32 ? Float.MIN_NORMAL : Double.MIN_NORMAL;
+    return Math.abs(x) < least ? 0 : x;
   }
 
   @Override
   public void grok(GrokPairs a) {
     KernelArguments.check(a);
     new PortableGrok(a).run();
+  }
+
+  @Override
+  public void grokGrid(GrokGrid a) {
+    PortableGrid.run(a, this::rows);
   }
 
   @Override

@@ -164,6 +164,10 @@ public final class Tensor {
   /** The elements as doubles, in row-major order. */
   public double[] toDoubles() {
     double[] out = new double[Math.toIntExact(elements())];
+    if (dtype == DType.F64) {
+      MemorySegment.copy(data, DOUBLE, 0, out, 0, out.length);
+      return out;
+    }
     for (int i = 0; i < out.length; i++) {
       out[i] = get(i);
     }

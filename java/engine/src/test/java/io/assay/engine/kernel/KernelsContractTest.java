@@ -545,6 +545,36 @@ class KernelsContractTest {
     }
   }
 
+  /** The moments of what gets no gradient any more end at zero, not among the denormals. */
+  @ParameterizedTest
+  @MethodSource("implementations")
+  void adamwHasNoDenormals(Implementation implementation) {
+    Kernels.AdamW settings = new Kernels.AdamW(0.01, 0.9, 0.98, 1e-8, 0.1);
+    for (DType type : List.of(DType.F32, DType.F64)) {
+      double normal = type == DType.F32 ? Float.MIN_NORMAL : Double.MIN_NORMAL;
+      int n = 37;
+      Matrix p = random(new Random(1), type, 1, n, 0);
+      Matrix g = random(new Random(2), type, 1, n, 0);
+      Matrix m = random(new Random(3), type, 1, n, 0);
+      Matrix v = random(new Random(4), type, 1, n, 0);
+      for (int c = 0; c < n; c++) {
+        set(g.data(), type, c, 0);
+        // Even ones are denormal before the step, odd ones behind it.
+        set(m.data(), type, c, (c % 2 == 0 ? 0.75 : 1.0625) * normal);
+        set(v.data(), type, c, (c % 2 == 0 ? 0.75 : 1.0078125) * normal);
+        set(p.data(), type, c, (c % 2 == 0 ? 0.75 : 4) * normal);
+      }
+      try (Kernels k = implementation.open().apply(1)) {
+        k.adamw(p, g, m, v, settings, 1);
+      }
+      for (int c = 0; c < n; c++) {
+        assertEquals(0, at(m, 0, c), type + " " + c);
+        assertEquals(0, at(v, 0, c), type + " " + c);
+        assertEquals(c % 2 == 0, at(p, 0, c) == 0, type + " " + c);
+      }
+    }
+  }
+
   // ---- suffix attention ----
 
   private static Matrix without(Matrix m, long rows) {

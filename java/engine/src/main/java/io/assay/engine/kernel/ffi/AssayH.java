@@ -104,10 +104,10 @@ public class AssayH extends AssayH$shared {
     public static int ASSAY_MAX_HEAD_WIDTH() {
         return ASSAY_MAX_HEAD_WIDTH;
     }
-    private static final int ASSAY_ABI_VERSION = (int)5L;
+    private static final int ASSAY_ABI_VERSION = (int)6L;
     /**
      * {@snippet lang=c :
-     * #define ASSAY_ABI_VERSION 5
+     * #define ASSAY_ABI_VERSION 6
      * }
      */
     public static int ASSAY_ABI_VERSION() {
@@ -1569,6 +1569,130 @@ public class AssayH extends AssayH$shared {
         try {
             if (TRACE_DOWNCALLS) {
                 traceDowncall("assay_grok", args, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(args, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class assay_grok_grid_workspace {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            AssayH.C_INT,
+            AssayH.C_POINTER,
+            AssayH.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_grok_grid_workspace");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t assay_grok_grid_workspace(const struct assay_grok_grid_params *args, int64_t *bytes)
+     * }
+     */
+    public static FunctionDescriptor assay_grok_grid_workspace$descriptor() {
+        return assay_grok_grid_workspace.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t assay_grok_grid_workspace(const struct assay_grok_grid_params *args, int64_t *bytes)
+     * }
+     */
+    public static MethodHandle assay_grok_grid_workspace$handle() {
+        return assay_grok_grid_workspace.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t assay_grok_grid_workspace(const struct assay_grok_grid_params *args, int64_t *bytes)
+     * }
+     */
+    public static MemorySegment assay_grok_grid_workspace$address() {
+        return assay_grok_grid_workspace.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t assay_grok_grid_workspace(const struct assay_grok_grid_params *args, int64_t *bytes)
+     * }
+     */
+    public static int assay_grok_grid_workspace(MemorySegment args, MemorySegment bytes) {
+        var mh$ = assay_grok_grid_workspace.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_grok_grid_workspace", args, bytes);
+            }
+            return (int)mh$.invokeExact(args, bytes);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class assay_grok_grid {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            AssayH.C_INT,
+            AssayH.C_POINTER,
+            AssayH.C_POINTER,
+            AssayH.C_LONG,
+            AssayH.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_grok_grid");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t assay_grok_grid(const struct assay_grok_grid_params *args, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static FunctionDescriptor assay_grok_grid$descriptor() {
+        return assay_grok_grid.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t assay_grok_grid(const struct assay_grok_grid_params *args, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static MethodHandle assay_grok_grid$handle() {
+        return assay_grok_grid.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t assay_grok_grid(const struct assay_grok_grid_params *args, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static MemorySegment assay_grok_grid$address() {
+        return assay_grok_grid.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t assay_grok_grid(const struct assay_grok_grid_params *args, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static int assay_grok_grid(MemorySegment args, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = assay_grok_grid.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_grok_grid", args, workspace, workspace_bytes, stream);
             }
             return (int)mh$.invokeExact(args, workspace, workspace_bytes, stream);
         } catch (Error | RuntimeException ex) {

@@ -82,6 +82,15 @@ final class GrokOptions {
   private double stopLoss;
 
   @Option(
+      names = "--stop-settled",
+      paramLabel = "N",
+      defaultValue = "0",
+      description =
+          "End when the test loss has fallen and the weights have kept their size for N steps (0:"
+              + " never).")
+  private long stopSettled;
+
+  @Option(
       names = "--allow-no-test",
       description = "Let all pairs be trained on, so that there are no test pairs.")
   private boolean allowNoTest;
@@ -129,6 +138,7 @@ final class GrokOptions {
         weightDecay,
         every,
         stopLoss,
+        stopSettled,
         allowNoTest);
   }
 

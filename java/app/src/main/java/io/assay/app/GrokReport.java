@@ -18,6 +18,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.function.ToDoubleFunction;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
 /** The report of an analysis of a network that adds mod p: the figures of the paper. */
@@ -62,7 +63,12 @@ final class GrokReport {
   }
 
   private String summary() {
-    String keys = "Key frequencies " + a.keys().frequencies() + ", by " + a.keys().rule() + ".";
+    String list =
+        a.keys().frequencies().stream().map(String::valueOf).collect(Collectors.joining(", "));
+    String keys =
+        list.isEmpty()
+            ? "No key frequencies, by " + a.keys().rule() + "."
+            : "Key frequencies " + list + ", by " + a.keys().rule() + ".";
     if (!a.generalised()) {
       keys += " The network has not generalised.";
     }
@@ -275,7 +281,9 @@ final class GrokReport {
     return new View.Bars(
         "Neurons by frequency",
         "A neuron belongs to a frequency that explains at least 85 % of its variance over all"
-            + " pairs.",
+            + " pairs; those that belong to none, "
+            + (int) counts[frequencies]
+            + ", are the last bar.",
         "frequency",
         "neurons",
         labels,

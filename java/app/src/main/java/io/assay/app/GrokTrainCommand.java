@@ -180,6 +180,10 @@ final class GrokTrainCommand implements Callable<Integer> {
         .put("weightDecay", spec.weightDecay())
         .put("every", spec.every())
         .put("stopLoss", spec.stopLoss());
+    // Runs from before there was this rule have no word of it, and can be resumed.
+    if (spec.stopSettled() > 0) {
+      node.put("stopSettled", spec.stopSettled());
+    }
   }
 
   private static UnitListener<Stretch> shown(UnitListener<Stretch> units, GrokProgress progress) {

@@ -8,6 +8,7 @@ import java.io.StreamTokenizer;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.Optional;
 import java.util.SplittableRandom;
@@ -72,7 +73,11 @@ public final class GrokLabels {
         bytes.putInt(table[count++]);
       }
     } catch (IOException e) {
-      throw new InputException("the table " + file + " cannot be read: " + e.getMessage(), e);
+      String why =
+          e instanceof NoSuchFileException
+              ? "there is no such file, and labels of that name are not known"
+              : e.getMessage();
+      throw new InputException("the table " + file + " cannot be read: " + why, e);
     }
     if (count < table.length) {
       throw new InputException(

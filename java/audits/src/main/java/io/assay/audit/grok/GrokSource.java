@@ -46,6 +46,9 @@ public record GrokSource(List<Path> files, GrokTask split, List<Long> epochs) {
    */
   public static GrokSource open(Path path) {
     List<Path> files = new ArrayList<>();
+    if (!Files.exists(path)) {
+      throw new InputException("there is neither a file nor a folder " + path);
+    }
     if (Files.isDirectory(path)) {
       try (Stream<Path> all = Files.list(path)) {
         all.filter(f -> f.toString().endsWith(TENSORS)).forEach(files::add);

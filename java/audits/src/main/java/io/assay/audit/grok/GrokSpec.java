@@ -17,6 +17,9 @@ import io.assay.engine.train.TrainSpec;
  * @param weightDecay each step takes {@code learningRate * weightDecay * weight} away
  * @param every steps from one evaluation, with its checkpoint, to the next
  * @param stopLoss loss on the test pairs below which an evaluation ends the training; 0: never
+ * @param stopSettled steps for which the phases must have ended (specs/grokking.md 3.5: the test
+ *     loss has fallen, the weights have shrunk and stay) before an evaluation ends the training; 0:
+ *     never
  * @param allowNoTest whether all pairs may be trained on
  */
 public record GrokSpec(
@@ -28,6 +31,7 @@ public record GrokSpec(
     double weightDecay,
     long every,
     double stopLoss,
+    long stopSettled,
     boolean allowNoTest) {
   private static final long WARM_UP = 10;
 
@@ -48,6 +52,9 @@ public record GrokSpec(
     if (!(stopLoss >= 0)) {
       throw new InputException("stopLoss is " + stopLoss + "; it must be 0 or more");
     }
+    if (stopSettled < 0) {
+      throw new InputException("stopSettled is " + stopSettled + "; it must be 0 or more");
+    }
     task.requireTest(allowNoTest);
     training(epochs, learningRate, weightDecay);
   }
@@ -55,7 +62,7 @@ public record GrokSpec(
   /** The published run: p 113, 30 % of the pairs, decay 1, 40,000 steps. */
   public static GrokSpec published() {
     return new GrokSpec(
-        GrokShape.of(113), GrokTask.addition(113, 0.3, 0), 0, 40_000, 1e-3, 1, 100, 0, false);
+        GrokShape.of(113), GrokTask.addition(113, 0.3, 0), 0, 40_000, 1e-3, 1, 100, 0, 0, false);
   }
 
   /** A small network that generalises within some thousand steps (specs/grokking.md 5.5). */
@@ -69,23 +76,66 @@ public record GrokSpec(
         2,
         50,
         0,
+        0,
         false);
   }
 
   public GrokSpec withTask(GrokTask value) {
     return new GrokSpec(
-        shape, value, initSeed, epochs, learningRate, weightDecay, every, stopLoss, allowNoTest);
+        shape,
+        value,
+        initSeed,
+        epochs,
+        learningRate,
+        weightDecay,
+        every,
+        stopLoss,
+        stopSettled,
+        allowNoTest);
   }
 
   public GrokSpec withWeightDecay(double value) {
     return new GrokSpec(
-        shape, task, initSeed, epochs, learningRate, value, every, stopLoss, allowNoTest);
+        shape,
+        task,
+        initSeed,
+        epochs,
+        learningRate,
+        value,
+        every,
+        stopLoss,
+        stopSettled,
+        allowNoTest);
   }
 
   /** Another number of steps, and of steps between evaluations. */
   public GrokSpec withEpochs(long value, long between) {
     return new GrokSpec(
-        shape, task, initSeed, value, learningRate, weightDecay, between, stopLoss, allowNoTest);
+        shape,
+        task,
+        initSeed,
+        value,
+        learningRate,
+        weightDecay,
+        between,
+        stopLoss,
+        stopSettled,
+        allowNoTest);
+  }
+
+  /** Other rules for an earlier end; see {@code stopLoss} and {@code stopSettled}. */
+  public GrokSpec withStop(double loss, long settled) {
+    return new GrokSpec(
+        shape,
+        task,
+        initSeed,
+        epochs,
+        learningRate,
+        weightDecay,
+        every,
+        loss,
+        settled,
+        allowNoTest);
   }
 
   /** The same as the engine's trainer takes it. */

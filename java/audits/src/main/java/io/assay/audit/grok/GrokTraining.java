@@ -12,15 +12,18 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalLong;
+import java.util.TreeMap;
 import java.util.function.LongPredicate;
 
 /** Trains a network, with evaluations on all pairs, and keeps its weights at each of them. */
 public final class GrokTraining {
   private static final String TEST_LOSS = "testLoss";
+  private static final String SQUARES = "sumSq";
 
   private GrokTraining() {}
 
@@ -29,7 +32,7 @@ public final class GrokTraining {
    *
    * @param stretches all of them; measures of each are those of {@link GrokScores} and sumSq
    * @param last the weights at the end
-   * @param finished whether all steps were made or the test loss was low enough; else it was
+   * @param finished whether all steps were made or a rule of the spec ended it; else it was
    *     cancelled
    */
   public record Result(List<Stretch> stretches, GrokCheckpoint last, boolean finished) {
@@ -84,7 +87,7 @@ public final class GrokTraining {
                   checkpoint(spec, model, step).write(trajectory.resolve(file(step)));
                 }
                 Map<String, Double> measures = GrokScores.of(engine, weights, spec.task()).means();
-                measures.put("sumSq", model.sumOfSquares());
+                measures.put(SQUARES, model.sumOfSquares());
                 return measures;
               });
       GrokCheckpoint last =
@@ -124,10 +127,32 @@ public final class GrokTraining {
     return copies;
   }
 
-  /** Hands on what is told, and ends the training when the test loss is low enough. */
+  /** Whether evaluations so far, by step, let the training end. */
+  static boolean isDone(GrokSpec spec, Collection<Stretch> stretches) {
+    if (stretches.isEmpty()) {
+      return false;
+    }
+    Stretch last = List.copyOf(stretches).getLast();
+    Double loss = last.measures().get(TEST_LOSS);
+    if (loss == null) {
+      return false;
+    }
+    if (loss < spec.stopLoss()) {
+      return true;
+    }
+    Double cleaned =
+        Phases.cleaned(
+            stretches.stream().mapToDouble(Stretch::step).toArray(),
+            stretches.stream().mapToDouble(x -> x.measures().get(TEST_LOSS)).toArray(),
+            stretches.stream().mapToDouble(x -> x.measures().get(SQUARES)).toArray());
+    return spec.stopSettled() > 0 && cleaned != null && last.step() - cleaned >= spec.stopSettled();
+  }
+
+  /** Hands on what is told, and ends the training by the rules of the spec. */
   private static final class StopRule implements UnitListener<Stretch> {
     private final GrokSpec spec;
     private final UnitListener<Stretch> units;
+    private final TreeMap<Long, Stretch> seen = new TreeMap<>();
     private boolean reached;
 
     StopRule(GrokSpec spec, UnitListener<Stretch> units) {
@@ -135,28 +160,26 @@ public final class GrokTraining {
       this.units = units;
     }
 
-    private boolean isLow(Stretch stretch) {
-      Double loss = stretch.measures().get(TEST_LOSS);
-      return loss != null && loss < spec.stopLoss();
-    }
-
     @Override
     public List<Stretch> done() {
       List<Stretch> done = units.done();
-      reached = done.stream().anyMatch(this::isLow);
+      done.forEach(x -> seen.put(x.step(), x));
+      reached = isDone(spec, seen.values());
       return done;
     }
 
     @Override
     public void finished(Stretch unit) {
       units.finished(unit);
-      reached = isLow(unit);
+      seen.put(unit.step(), unit);
+      reached = isDone(spec, seen.values());
     }
 
     @Override
     public void lost(Stretch unit) {
       units.lost(unit);
-      reached = false;
+      seen.remove(unit.step());
+      reached = isDone(spec, seen.values());
     }
 
     @Override

@@ -28,7 +28,12 @@ public record Phases(Double memorised, Double formed, Double cleaned) {
     return new Phases(
         memorised(epochs, train, excluded),
         at(epochs, formed(test)),
-        at(epochs, cleaned(formed(test), squares)));
+        cleaned(epochs, test, squares));
+  }
+
+  /** {@link #cleaned} alone, which needs no key frequencies. */
+  static Double cleaned(double[] epochs, double[] test, double[] squares) {
+    return at(epochs, cleaned(formed(test), squares));
   }
 
   private static Double at(double[] epochs, int i) {

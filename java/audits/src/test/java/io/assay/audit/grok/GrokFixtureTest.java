@@ -44,7 +44,7 @@ class GrokFixtureTest {
     GrokModel initial = GrokCheckpoint.read(folder.resolve("init.safetensors")).model();
     Map<String, Tensor> reference =
         Safetensors.read(folder.resolve("reference.safetensors")).tensors();
-    GrokSpec spec = new GrokSpec(initial.shape(), task, 0, last + 1, 1e-3, 1, 100, 0, false);
+    GrokSpec spec = new GrokSpec(initial.shape(), task, 0, last + 1, 1e-3, 1, 100, 0, 0, false);
     try (Engine engine = Engine.open();
         Trainer trainer = GrokTraining.open(engine, spec, initial)) {
       for (int epoch = 0; epoch <= last; epoch++) {

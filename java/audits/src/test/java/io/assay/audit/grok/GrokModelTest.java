@@ -7,13 +7,19 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.assay.engine.Engine;
 import io.assay.engine.InputException;
+import io.assay.engine.run.UnitListener;
 import io.assay.engine.tensor.Safetensors;
 import io.assay.engine.tensor.Tensor;
+import io.assay.engine.train.TrainListener;
+import io.assay.engine.train.Trainer.Stretch;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.OptionalLong;
 import java.util.stream.IntStream;
@@ -164,5 +170,49 @@ class GrokModelTest {
   private static void refused(String words, Runnable attempt) {
     InputException e = assertThrows(InputException.class, attempt::run);
     assertTrue(e.getMessage().contains(words), e.getMessage());
+  }
+
+  private static Stretch evaluation(long step, double test, double squares) {
+    return new Stretch(step, List.of(), Map.of("testLoss", test, "sumSq", squares), "", "");
+  }
+
+  /**
+   * The phases end at 300: there the test loss is below a fifth of 20, and the squares near 100.
+   */
+  @Test
+  void trainingsEndWhenTheyHaveSettled() {
+    GrokSpec never = GrokSpec.small(0);
+    GrokSpec settled = never.withStop(0, 200);
+    List<Stretch> stretches = new ArrayList<>();
+    double[] test = {5, 20, 3, 1e-3, 1e-6, 1e-6};
+    double[] squares = {300, 400, 104, 103, 101, 100};
+    for (int i = 0; i < test.length; i++) {
+      stretches.add(evaluation(100L * (i + 1), test[i], squares[i]));
+      assertFalse(GrokTraining.isDone(never, stretches));
+      assertEquals(i >= 4, GrokTraining.isDone(settled, stretches), "evaluation " + i);
+      assertEquals(i >= 3, GrokTraining.isDone(never.withStop(1e-2, 0), stretches));
+    }
+    assertFalse(GrokTraining.isDone(settled, List.of()));
+    assertThrows(InputException.class, () -> never.withStop(0, -1));
+  }
+
+  /** A loss that every network is below ends a training at its first evaluation. */
+  @Test
+  void aLowTestLossEndsATraining(@TempDir Path folder) {
+    GrokSpec spec = GrokSpec.small(0).withEpochs(12, 3).withStop(100, 0);
+    try (Engine engine = Engine.open()) {
+      GrokTraining.Result result =
+          GrokTraining.run(
+              engine,
+              spec,
+              TrainListener.NONE,
+              new UnitListener<>() {},
+              folder,
+              folder.resolve("trajectory"),
+              epoch -> false);
+      assertTrue(result.finished());
+      assertEquals(3, result.last().epoch().orElseThrow());
+      assertTrue(Files.exists(folder.resolve("trajectory").resolve(GrokTraining.file(3))));
+    }
   }
 }

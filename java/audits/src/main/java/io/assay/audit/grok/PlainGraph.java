@@ -44,19 +44,18 @@ public final class PlainGraph {
     Graph.Builder b = Graph.builder("grok").opset("", 17);
     model.weights().forEach(b::constant);
     // Not a Gather: the runtime adds the rows of its gradient on several threads, and where
-    // thousands
-    // go to one row it loses some.
+    // thousands go to one row it loses some.
     b.constant("tokens", Tensor.ofFloats(tokens, n * LENGTH, s.tokens()));
     b.constant("labels", Tensor.ofLongs(labels, n, 1));
     b.op("rows", "Gemm", Map.of("transB", 1L), "tokens", GrokShape.EMBEDDING);
     reshape(b, "by position", "rows", n, LENGTH, s.width());
     b.op("embedded", "Add", Map.of(), "by position", GrokShape.POSITIONS);
     reshape(b, "x", "embedded", n * LENGTH, s.width());
-    heads(b, s, "queries", GrokShape.QUERIES);
-    heads(b, s, "keys", GrokShape.KEYS);
-    heads(b, s, "values", GrokShape.VALUES);
-    b.op("turned", "Transpose", Map.of("perm", List.of(0L, 1L, 3L, 2L)), "keys");
-    b.op("products", "MatMul", Map.of(), "queries", "turned");
+    List<Long> byHead = List.of(0L, 2L, 1L, 3L);
+    heads(b, s, "queries", GrokShape.QUERIES, byHead);
+    heads(b, s, "keys", GrokShape.KEYS, List.of(0L, 2L, 3L, 1L));
+    heads(b, s, "values", GrokShape.VALUES, byHead);
+    b.op("products", "MatMul", Map.of(), "queries", "keys");
     b.constant("scale", Tensor.scalar(DType.F32, 1 / Math.sqrt(s.headWidth())));
     b.op("scaled", "Mul", Map.of(), "products", "scale");
     b.constant("causal", causal());
@@ -74,8 +73,12 @@ public final class PlainGraph {
     b.op("end", "Add", Map.of(), "middle", "added");
     b.op("every logit", "MatMul", Map.of(), "end", GrokShape.UNEMBEDDING);
     reshape(b, "by pair", "every logit", n, LENGTH, s.outputClasses());
-    b.constant("last", Tensor.ofLongs(new long[] {LENGTH - 1}));
-    b.op(LOGITS, "Gather", Map.of("axis", 1L), "by pair", "last");
+    // Neither a Gather, which is scattered back an element at a time.
+    b.constant("last", Tensor.ofLongs(new long[] {LENGTH - 1}, 1));
+    b.constant("behind it", Tensor.ofLongs(new long[] {LENGTH}, 1));
+    b.constant("axis of positions", Tensor.ofLongs(new long[] {1}, 1));
+    b.op("at last", "Slice", Map.of(), "by pair", "last", "behind it", "axis of positions");
+    reshape(b, LOGITS, "at last", n, s.outputClasses());
     b.op("wide", "Cast", Map.of("to", 11L), LOGITS);
     b.op("log probabilities", "LogSoftmax", Map.of("axis", 1L), "wide");
     b.op("picked", "GatherElements", Map.of("axis", 1L), "log probabilities", "labels");
@@ -101,12 +104,13 @@ public final class PlainGraph {
     }
   }
 
-  /** x by one of the attention's weights [H, d_h, D]: [n, H, 3, d_h]. */
-  private static void heads(Graph.Builder b, GrokShape s, String value, String weight) {
+  /** x by one of the attention's weights [H, d_h, D]: [n, 3, H, d_h], its axes permuted. */
+  private static void heads(
+      Graph.Builder b, GrokShape s, String value, String weight, List<Long> perm) {
     reshape(b, value + " weight", weight, (long) s.heads() * s.headWidth(), s.width());
     linear(b, value + " rows", "x", value + " weight", null);
     reshape(b, value + " by head", value + " rows", -1, LENGTH, s.heads(), s.headWidth());
-    b.op(value, "Transpose", Map.of("perm", List.of(0L, 2L, 1L, 3L)), value + " by head");
+    b.op(value, "Transpose", Map.of("perm", perm), value + " by head");
   }
 
   private static void reshape(Graph.Builder b, String value, String of, long... shape) {

@@ -23,17 +23,28 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Predicate;
 import java.util.function.ToDoubleFunction;
 import java.util.stream.Stream;
 
-/** Statements 6 and 7 of specs/grokking.md section 8: the collapsed network, and its training. */
+/**
+ * Statements 6 and 7 of specs/grokking.md section 8: the collapsed network, and its training.
+ *
+ * <p>The specification has the bands of statement 7 from three seeds of a prototype. They are no
+ * property of every seed: of the seeds 0 to 9, 2, 3, 4, 7 and 9 lie in all bands, and the others
+ * miss one or two, 0 the Gini of W_L (0.67), 1 the rise of the excluded loss, 5 the FVE of the
+ * logits (0.87), 6 and 8 the excluded loss (12 and 16, of circuits with two frequencies). That is
+ * the draw of the first weights: trained by PyTorch from those of the seeds 0, 5 and 6, networks
+ * find the same key frequencies and miss the same bands; of ten with weights that PyTorch drew,
+ * nine lie in all bands and one misses six. The statement therefore counts seeds: all ten must
+ * learn, have 95 % of the test pairs right and 2 to 6 key frequencies, and eight must lie in each
+ * other band.
+ */
 final class TrainStatements {
-  /**
-   * Of the seeds 0 to 5 these and no others are in all bands. The others learn the task too, with
-   * at least 99.5 % of the test pairs right, but miss one band each: 0 the Gini of W_L (0.67), 1
-   * the rise of the excluded loss (6.13 to 6.08), 5 the FVE of the logits (0.87).
-   */
-  private static final int[] SEEDS = {2, 3, 4};
+  private static final int SEEDS = 10;
+
+  /** How many of them must lie in a band that not all of them reach. */
+  private static final int MOST = 8;
 
   private static final UnitListener<Stretch> FORGETS = new UnitListener<>() {};
 
@@ -126,22 +137,22 @@ final class TrainStatements {
   /**
    * Statement 7.
    *
-   * @param thorough whether the five trainings of some half a minute each run
+   * @param thorough whether the twelve trainings of some half a minute each run
    */
   List<Statement> grokking(boolean thorough) {
     if (!thorough) {
       s.add(
           skipped(
               "grok.7",
-              "a network of modulus 59 groks with three seeds, and not without decay or sense",
+              "networks of modulus 59 grok with ten seeds, and not without decay or sense",
               "it takes some minutes; ask for it with --long"));
       return s;
     }
-    int complete = 0;
-    for (int seed : SEEDS) {
-      complete += groks(seed) ? 1 : 0;
+    List<Run> runs = new ArrayList<>();
+    for (int seed = 0; seed < SEEDS; seed++) {
+      runs.add(train(GrokSpec.small(seed)));
     }
-    s.add(atLeast("grok.7.complete", "seeds with 99.9 % of the test pairs right", 2, complete));
+    bands(runs);
     Run bare = train(GrokSpec.small(0).withWeightDecay(0));
     within("grok.7.no-decay.test", "test pairs right", 0, 0.6, bare.last("testAcc"));
     within("grok.7.no-decay.gini", "Gini of W_L", 0, 0.35, bare.end().giniNeuronLogits());
@@ -165,51 +176,50 @@ final class TrainStatements {
     return s;
   }
 
-  /** What must hold for a seed; whether 99.9 % of the test pairs are right. */
-  private boolean groks(int seed) {
-    Run run = train(GrokSpec.small(seed));
-    String id = "grok.7.seed" + seed + ".";
-    atMost(id + "learned", "steps to 99 % of the training pairs", 500, run.first(0.99, "trainAcc"));
-    s.add(atLeast(id + "test", "test pairs right", 0.95, run.last("testAcc")));
-    within(id + "keys", "key frequencies", 2, 6, run.analysis.keys().frequencies().size());
-    double restricted = run.point().logits().restricted().loss();
-    within(id + "restricted", "restricted loss", 5e-8, 5e-7, restricted);
-    atMost(
-        id + "restricted.all",
-        "restricted loss over the loss of all pairs",
-        1,
-        restricted / run.point().logits().all().loss());
-    double excluded = run.point().logits().excludedTrain();
-    within(id + "excluded", "excluded loss on training pairs", 4, 9, excluded);
-    s.add(
-        atLeast(
-            id + "excluded.rise",
-            "the same over that after 200 steps",
-            1,
-            excluded / run.at(200).logits().excludedTrain()));
-    s.add(atLeast(id + "fve", "FVE of the logits", 0.9, run.point().logits().explained()));
-    s.add(atLeast(id + "gini.e", "Gini of W_E", 0.5, run.end().giniEmbedding()));
-    atMost(
-        id + "gini.first",
-        "Gini of W_E before training",
-        0.06,
-        run.at(0).weights().giniEmbedding());
-    s.add(atLeast(id + "gini.l", "Gini of W_L", 0.7, run.end().giniNeuronLogits()));
-    within(id + "squares", "sum of squared weights", 550, 750, run.end().sumSquares());
-    double lead =
-        run.below(x -> x.logits().test().loss()) - run.below(x -> x.logits().restricted().loss());
-    s.add(
-        atLeast(
-            id + "hidden", "steps by which the restricted loss is below 1e-2 earlier", 1, lead));
-    return run.last("testAcc") >= 0.999;
+  /** How many seeds lie in each band of the specification. */
+  private void bands(List<Run> runs) {
+    count("learned", "99 % of the training pairs before step 500", SEEDS, runs, Run::learns);
+    count("test", "95 % of the test pairs right", SEEDS, runs, r -> r.last("testAcc") >= 0.95);
+    count("complete", "99.9 % of them", MOST, runs, r -> r.last("testAcc") >= 0.999);
+    count("keys", "2 to 6 key frequencies", SEEDS, runs, r -> is(2, 6, r.keys()));
+    count("restricted", "restricted loss 5e-8 to 5e-7", MOST, runs, r -> is(5e-8, 5e-7, r.kept()));
+    count("restricted.all", "and below that of all pairs", MOST, runs, r -> r.kept() < r.all());
+    count("excluded", "excluded loss 4 to 9", MOST, runs, r -> is(4, 9, r.excluded()));
+    count(
+        "excluded.rise",
+        "and above that after 200 steps",
+        MOST,
+        runs,
+        r -> r.excluded() > r.at(200).logits().excludedTrain());
+    count(
+        "fve",
+        "FVE of the logits at least 0.9",
+        MOST,
+        runs,
+        r -> r.point().logits().explained() >= 0.9);
+    count("gini.e", "Gini of W_E at least 0.5", MOST, runs, r -> r.end().giniEmbedding() >= 0.5);
+    count(
+        "gini.first",
+        "and below 0.06 before training",
+        SEEDS,
+        runs,
+        r -> r.at(0).weights().giniEmbedding() < 0.06);
+    count("gini.l", "Gini of W_L at least 0.7", MOST, runs, r -> r.end().giniNeuronLogits() >= 0.7);
+    count("squares", "squared weights 550 to 750", MOST, runs, r -> is(550, 750, r.squares()));
+    count("hidden", "the restricted loss below 1e-2 before the test loss", MOST, runs, Run::hides);
+  }
+
+  private void count(String id, String words, int least, List<Run> runs, Predicate<Run> inTheBand) {
+    long count = runs.stream().filter(inTheBand).count();
+    s.add(atLeast("grok.7." + id, "of " + SEEDS + " seeds with " + words, least, count));
+  }
+
+  private static boolean is(double low, double high, double got) {
+    return got >= low && got <= high;
   }
 
   private void within(String id, String words, double low, double high, double got) {
     s.add(near(id, words, (low + high) / 2, got, (high - low) / 2));
-  }
-
-  private void atMost(String id, String words, double high, double got) {
-    within(id, words, 0, high, got);
   }
 
   /** A training and what the analysis says of it. */
@@ -225,6 +235,34 @@ final class TrainStatements {
           .mapToDouble(Stretch::step)
           .findFirst()
           .orElse(Double.POSITIVE_INFINITY);
+    }
+
+    boolean learns() {
+      return first(0.99, "trainAcc") < 500;
+    }
+
+    int keys() {
+      return analysis.keys().frequencies().size();
+    }
+
+    double kept() {
+      return point().logits().restricted().loss();
+    }
+
+    double all() {
+      return point().logits().all().loss();
+    }
+
+    double excluded() {
+      return point().logits().excludedTrain();
+    }
+
+    double squares() {
+      return end().sumSquares();
+    }
+
+    boolean hides() {
+      return below(x -> x.logits().restricted().loss()) < below(x -> x.logits().test().loss());
     }
 
     Point point() {

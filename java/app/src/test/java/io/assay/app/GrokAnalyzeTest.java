@@ -127,7 +127,7 @@ class GrokAnalyzeTest {
 
   @Test
   void wrongInputIsRefusedInOneSentence() throws Exception {
-    refused("there is no file", folder.resolve("none.safetensors").toString());
+    refused("there is neither a file nor a folder", folder.resolve("none.safetensors").toString());
     Path run = trajectory();
     refused("key frequency 6", run.toString(), "--keys", "6");
     refused("leaves no pair", run.toString(), "--frac-train", "0.001");

@@ -6,20 +6,29 @@ import com.code_intelligence.jazzer.junit.DictionaryEntries;
 import com.code_intelligence.jazzer.junit.FuzzTest;
 import io.assay.audit.arca.OfficialResults;
 import io.assay.audit.arca.UnigramTable;
+import io.assay.audit.grok.GrokCheckpoint;
 import io.assay.audit.grok.GrokLabels;
+import io.assay.audit.grok.GrokModel;
+import io.assay.audit.grok.GrokShape;
 import io.assay.audit.grok.GrokSource;
+import io.assay.audit.grok.GrokTask;
 import io.assay.audit.ioi.TaskFiles;
 import io.assay.engine.model.LanguageModel;
 import io.assay.engine.model.Model;
 import io.assay.engine.model.Tokenizer;
 import io.assay.engine.patch.PairsFile;
+import io.assay.engine.tensor.Safetensors;
+import io.assay.engine.tensor.Tensor;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HexFormat;
+import java.util.Map;
+import java.util.OptionalLong;
 import java.util.stream.Stream;
 import java.util.zip.CRC32;
 import java.util.zip.ZipEntry;
@@ -129,13 +138,29 @@ class AuditFilesFuzzTest {
   }
 
   @MethodSource("runs")
-  @DictionaryEntries({"FloatStorage", "collections\nOrderedDict\n", "embed.W_E", "config"})
+  @DictionaryEntries({"FloatStorage", "collections\\x0aOrderedDict\\x0a", "embed.W_E", "config"})
   @FuzzTest
   void publishedRun(byte[] bytes) {
     Path file = FOLDER.resolve("run.pth");
     Parsers.check(file, bytes, () -> GrokSource.open(file).modulus());
   }
 
+  /** The smallest network's checkpoint, and logits of all pairs. */
+  static Stream<byte[]> checkpoints() throws IOException {
+    Path weights = FOLDER.resolve("weights.safetensors");
+    new GrokCheckpoint(
+            GrokModel.initial(new GrokShape(3, 1, 1, 1, 1, 4, true), 0),
+            GrokTask.addition(3, 0.5, 0),
+            OptionalLong.of(0),
+            OptionalLong.of(7))
+        .write(weights);
+    Path logits = FOLDER.resolve("logits.safetensors");
+    Safetensors.write(
+        logits, Map.of("logits", Tensor.ofFloats(new float[27], 3, 3, 3)), Map.of("epoch", "7"));
+    return Stream.of(Files.readAllBytes(weights), Files.readAllBytes(logits));
+  }
+
+  @MethodSource("checkpoints")
   @DictionaryEntries({"embed.W_E", "logits", "splitSeed", "epoch", "__metadata__"})
   @FuzzTest
   void checkpoint(byte[] bytes) {

@@ -4,7 +4,7 @@
 # sm_90, its registers, bytes of shared memory and bytes spilled.
 set -eu
 mode=$1
-build=$2/cuda
+build=$(cd "$2/cuda" && pwd)
 if ! command -v c++filt >/dev/null 2>&1; then
   echo "the figures are not compared: c++filt was not found"
   exit 77

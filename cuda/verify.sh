@@ -21,7 +21,7 @@ cmake -S "$root" -B "$build" -DCMAKE_BUILD_TYPE=Release >"$build/build.log" 2>&1
   cat "$build/build.log" >&2
   exit 1
 }
-(cd "$build/cuda" && ctest --output-on-failure --no-tests=error >"$build/test.log" 2>&1) || {
+(cd "$build/cuda" && ctest --parallel 2 --output-on-failure --no-tests=error >"$build/test.log" 2>&1) || {
   cat "$build/test.log" >&2
   exit 1
 }

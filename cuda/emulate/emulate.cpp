@@ -13,7 +13,7 @@
 #if !defined(__x86_64__)
 #include <ucontext.h>
 #endif
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(ASSAY_ADDRESS_SANITIZER)
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
@@ -31,7 +31,7 @@ namespace {
 
 // ---- stacks ----
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(ASSAY_ADDRESS_SANITIZER)
 constexpr size_t kStack = 256 << 10;
 #else
 constexpr size_t kStack = 64 << 10;
@@ -45,7 +45,7 @@ struct Context {
   ucontext_t registers;
 #endif
   unsigned char* stack = nullptr;  // NULL: the thread that launches
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(ASSAY_ADDRESS_SANITIZER)
   void* fake = nullptr;
   const void* bottom = nullptr;
   size_t size = 0;
@@ -77,7 +77,7 @@ assay_emulate_switch:
 #endif
 
 void change(Context& from, Context& to) {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(ASSAY_ADDRESS_SANITIZER)
   const void* bottom = to.stack != nullptr ? to.stack : to.bottom;
   __sanitizer_start_switch_fiber(&from.fake, bottom, to.stack != nullptr ? kStack : to.size);
 #endif
@@ -86,7 +86,7 @@ void change(Context& from, Context& to) {
 #else
   swapcontext(&from.registers, &to.registers);
 #endif
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(ASSAY_ADDRESS_SANITIZER)
   __sanitizer_finish_switch_fiber(from.fake, nullptr, nullptr);
 #endif
 }
@@ -160,23 +160,30 @@ struct Launch {
   std::vector<Thread> threads;
   size_t current = 0;
   uint32_t epoch = 0;
-  std::vector<std::unique_ptr<SharedArray>> arrays;
+  uint32_t block = 0;  // all blocks of all launches are counted
+  size_t declared = 0;
+  std::vector<std::unique_ptr<SharedArray>> arrays;  // later blocks use them again
   std::string fault;
-  std::mt19937_64 random;
 };
 
 Launch run;  // one launch at a time
 Stacks stacks;
 std::mutex turn;
-uint64_t seed_value = [] {
+std::mt19937_64 order_of_execution([] {
   const char* text = std::getenv("ASSAY_EMULATE_SEED");
   return text == nullptr ? uint64_t{1} : std::strtoull(text, nullptr, 10);
+}());
+std::string left_out = [] {
+  const char* text = std::getenv("ASSAY_EMULATE_WITHOUT");
+  return std::string(text == nullptr ? "" : text);
 }();
 
 std::string place(const Place& at) {
   const char* name = std::strrchr(at.file_name(), '/');
   return std::string(name == nullptr ? at.file_name() : name + 1) + ":" + std::to_string(at.line());
 }
+
+bool is_left_out(const Place& at) { return !left_out.empty() && left_out == place(at); }
 
 std::string thread_name(size_t t) {
   return "thread " + std::to_string(t) + " of block (" + std::to_string(block_index.x) + "," +
@@ -201,7 +208,7 @@ const char* name_of(Meeting meeting) {
 }
 
 void enter() {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(ASSAY_ADDRESS_SANITIZER)
   __sanitizer_finish_switch_fiber(nullptr, &run.scheduler.bottom, &run.scheduler.size);
 #endif
   (*run.body)();
@@ -336,7 +343,8 @@ uint64_t wait(Thread& thread) {
 
 void run_block(size_t count) {
   run.threads.assign(count, Thread{});
-  run.arrays.clear();
+  run.declared = 0;
+  run.block++;
   run.epoch++;
   std::vector<size_t> ready;
   for (size_t t = 0; t < count; t++) {
@@ -351,7 +359,7 @@ void run_block(size_t count) {
   }
   for (;;) {
     while (!ready.empty()) {
-      const size_t i = run.random() % ready.size();
+      const size_t i = order_of_execution() % ready.size();
       run.current = ready[i];
       ready[i] = ready.back();
       ready.pop_back();
@@ -386,7 +394,12 @@ bool ordered(int16_t t, uint32_t time) {
 
 void seed(uint64_t value) {
   const std::lock_guard<std::mutex> lock(turn);
-  seed_value = value;
+  order_of_execution.seed(value);
+}
+
+void without(const std::string& barrier) {
+  const std::lock_guard<std::mutex> lock(turn);
+  left_out = barrier;
 }
 
 void launch(const char* kernel, Dim3 grid, Dim3 block, const std::function<void()>& body) {
@@ -400,17 +413,16 @@ void launch(const char* kernel, Dim3 grid, Dim3 block, const std::function<void(
   run.kernel = kernel;
   run.body = &body;
   run.fault.clear();
-  run.random.seed(seed_value);
   grid_size = grid;
   block_size = block;
   std::vector<uint64_t> order(static_cast<size_t>(grid.x) * grid.y);
   for (size_t i = 0; i < order.size(); i++) order[i] = i;
-  std::shuffle(order.begin(), order.end(), run.random);
+  std::shuffle(order.begin(), order.end(), order_of_execution);
   for (const uint64_t i : order) {
     block_index = {static_cast<unsigned>(i % grid.x), static_cast<unsigned>(i / grid.x), 0};
     run_block(count);
     if (run.fault.empty()) continue;
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(ASSAY_ADDRESS_SANITIZER)
     // The frames that are left behind will not clear their marks.
     for (const Thread& thread : run.threads) {
       __asan_unpoison_memory_region(thread.context.stack, kStack);
@@ -423,6 +435,7 @@ void launch(const char* kernel, Dim3 grid, Dim3 block, const std::function<void(
 int lane() { return static_cast<int>(run.current % kWarp); }
 
 uint64_t meet_block(Meeting kind, uint64_t value, const Place& at) {
+  if (is_left_out(at)) return value;
   Thread& thread = run.threads[run.current];
   thread.meeting = kind;
   thread.mask = 0;
@@ -432,6 +445,7 @@ uint64_t meet_block(Meeting kind, uint64_t value, const Place& at) {
 }
 
 uint64_t meet_warp(Meeting kind, unsigned mask, uint64_t value, int from, const Place& at) {
+  if (kind == Meeting::kWarp && is_left_out(at)) return value;
   Thread& thread = run.threads[run.current];
   thread.meeting = kind;
   thread.mask = mask;
@@ -448,13 +462,14 @@ uint64_t meet_warp(Meeting kind, unsigned mask, uint64_t value, int from, const 
 
 Array* shared_array(const char* name, int64_t count, size_t element, const Place& at) {
   const size_t i = run.threads[run.current].arrays++;
-  if (i == run.arrays.size()) {
-    auto made = std::make_unique<SharedArray>();
-    made->memory.assign(static_cast<size_t>(count) * element, 0xcb);
-    made->shadow.assign(static_cast<size_t>(count), Shadow{});
-    made->array = {name, count, made->memory.data(), made->shadow.data()};
-    made->at = at;
-    run.arrays.push_back(std::move(made));
+  if (i == run.declared) {
+    if (i == run.arrays.size()) run.arrays.push_back(std::make_unique<SharedArray>());
+    SharedArray& made = *run.arrays[i];
+    made.memory.assign(static_cast<size_t>(count) * element, 0xcb);
+    made.shadow.resize(static_cast<size_t>(count));
+    made.array = {name, count, made.memory.data(), made.shadow.data()};
+    made.at = at;
+    run.declared++;
   }
   if (!same_place(run.arrays[i]->at, at)) {
     fault("shared array " + std::string(name) + " at " + place(at) + " is declared by " +
@@ -479,7 +494,7 @@ void check(const Array* array, int64_t index, Access access, const Place& at) {
     s.writer = s.reader = s.other = -1;
     s.atomic = false;
   }
-  if (access != Access::kWrite && !s.written) fault(what("uninitialised read"));
+  if (access != Access::kWrite && s.block != run.block) fault(what("uninitialised read"));
   auto race = [&](int16_t other, const char* did) {
     fault(what("race") + ", which thread " + std::to_string(other) + did +
           "; no barrier stands between them");
@@ -500,7 +515,7 @@ void check(const Array* array, int64_t index, Access access, const Place& at) {
   }
   if (!ordered(s.reader, s.reader_time)) race(s.reader, " has read");
   if (!ordered(s.other, s.other_time)) race(s.other, " has read");
-  s.written = true;
+  s.block = run.block;
   s.atomic = access == Access::kAtomic;
   s.writer = me;
   s.writer_time = now;

@@ -54,8 +54,13 @@ constexpr int kWarp = 32;
 // Of the thread that runs now.
 extern Dim3 thread_index, block_index, block_size, grid_size;
 
-// The seed of all later launches; ASSAY_EMULATE_SEED, or 1, until it is set.
+// Begins the order of all later launches anew; ASSAY_EMULATE_SEED, or 1, until it is set. Launches
+// draw on, so that the same launch twice has two orders.
 void seed(uint64_t value);
+
+// The barrier that all later launches leave out, as "file.cu:line"; ASSAY_EMULATE_WITHOUT, or ""
+// for none, until it is set.
+void without(const std::string& barrier);
 
 // Runs body once for every thread of the grid.
 void launch(const char* kernel, Dim3 grid, Dim3 block, const std::function<void()>& body);
@@ -75,9 +80,9 @@ int lane();
 
 // The last accesses to one element in this stretch between two barriers of the block.
 struct Shadow {
-  uint32_t epoch;
+  uint32_t epoch, block;          // of another block: never written
   int16_t writer, reader, other;  // -1: none; readers since the last write, of different warps
-  bool written, atomic;
+  bool atomic;
   uint32_t writer_time, reader_time, other_time;
 };
 

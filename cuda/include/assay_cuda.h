@@ -2,9 +2,9 @@
  * The CUDA library: the functions of assay.h on a device.
  *
  * It has assay_abi_version, assay_build_id, assay_last_error, assay_struct_layout,
- * assay_stream_destroy and the kernels of assay.h with their workspace queries, but none of
- * assay_grok, assay_grok_grid and assay_suffix_attention; no tiers and no assay_stream_create, in
- * whose place stands assay_cuda_stream_create. What changes:
+ * assay_stream_destroy and the kernels of assay.h with their workspace queries, but neither
+ * assay_grok nor assay_grok_grid; no tiers and no assay_stream_create, in whose place stands
+ * assay_cuda_stream_create. What changes:
  *   - Pointers to arrays, those within structs too, and the workspace are addresses that the
  *     stream's device can read and write. The structs themselves are read on the host, before the
  *     call returns.
@@ -14,7 +14,9 @@
  *   - stream NULL is the default stream of the calling thread's device.
  *   - What arrays hold is not looked at before the work begins: a target outside of [0,V) makes its
  *     row's log_prob and gradient NaN, lists of forbidden ids that do not ascend forbid less, a
- *     group above group_count is none, and a byte of families counts where it is not 0.
+ *     group above group_count is none, and a byte of families counts where it is not 0. Nothing is
+ *     written of a sequence whose start is outside of [0,T), nor of those behind it; nor of one
+ *     whose past is not there.
  *   - assay_adamw computes with denormals.
  *   - Nothing is allocated, and no memory is copied between host and device.
  *   - Bits depend on the library and the row's own inputs, and neither on the stream nor on the

@@ -13,18 +13,16 @@
 // tables of at most kSums values of s at a time, which at p = 113 is all of them and stays in the
 // second cache (11 MB of rows, 9 MB of columns). The product is that of product.cuh; its block goes
 // over all rows of an s, so that the losses of a family are added by one thread in ascending order
-// of a. A row whose product leaves the range of doubles is done anew by its thread: rare, and worth
-// no kernel.
+// of a. A row whose product leaves the range of doubles is marked and, once the sums are out of the
+// registers, done anew by a thread: rare, and worth no kernel. At least four blocks a
+// multiprocessor are asked for, since the compiler would spill for a fifth.
 //
 // Order of a loss: columns ascending, fused; rows of an s by ascending a; s ascending.
 //
-// The loss kernel spills where `alone` is a part of it, with its loops of exponentials; it has not
-// been shown that the product is free of it.
-//
 // Figures of ptxas (registers, shared bytes, spilled bytes; sm_80, sm_90):
 //   fourier_families_kernel: 40 0 0, 32 0 0
-//   fourier_loss_kernel<double>: 72 22912 48, 56 22912 284
-//   fourier_loss_kernel<float>: 72 22912 48, 56 22912 284
+//   fourier_loss_kernel<double>: 122 22912 0, 122 22912 0
+//   fourier_loss_kernel<float>: 122 22912 0, 124 22912 0
 //   fourier_mean_kernel: 34 0 0, 32 0 0
 //   fourier_rows_kernel<double>: 30 0 0, 32 0 0
 //   fourier_rows_kernel<float>: 32 0 0, 32 0 0
@@ -223,11 +221,14 @@ __device__ double alone(const FourierArgs& a, int64_t i, int64_t family, int64_t
   return l > 0 ? l + log1p(exp(-l)) : log1p(exp(l));
 }
 
+// In the place of a loss that is still to be computed by itself.
+constexpr double kAlone = -1;
+
 using LossTile = Tile<double, 8, 16, 4, 4>;
 
 // Block (i, s): losses of a tile of families over all rows of an s.
 template <class Elem>
-__global__ void __launch_bounds__(LossTile::kThreads) fourier_loss_kernel(FourierArgs a) {
+__global__ void __launch_bounds__(LossTile::kThreads, 4) fourier_loss_kernel(FourierArgs a) {
   using T = LossTile;
   constexpr int kPadded = T::kTokens + 1;
   ASSAY_SHARED(double, table_tile, T::kTable);
@@ -265,9 +266,17 @@ __global__ void __launch_bounds__(LossTile::kThreads) fourier_loss_kernel(Fourie
           const double odds = acc[i][j] * a.scales[blockIdx.y * F + f] *
                               a.row_scales[blockIdx.y * a.rows_each + row];
           const bool usual = acc[i][j] > 1e-280 && odds < 1e300;
-          loss = usual ? log1p(odds) : alone<Elem>(a, row, f, s);
+          loss = usual ? log1p(odds) : kAlone;
         }
         losses[r * kPadded + n] = loss;
+      }
+    }
+    __syncthreads();
+    for (int at = thread; at < T::kRows * T::kTokens; at += T::kThreads) {
+      const int r = at / T::kTokens;
+      const int n = at % T::kTokens;
+      if (losses[r * kPadded + n] == kAlone) {
+        losses[r * kPadded + n] = alone<Elem>(a, row0 + r, f0 + n, s);
       }
     }
     __syncthreads();

@@ -15,20 +15,17 @@
 // are added by halves, tiles ascending in double, rescaled when one raises the maximum. Segments l,
 // l+32, ... of a row are added by lane l, lanes by halves.
 //
-// The 16 bytes that sm_90 spills with many rows are moves of four registers in all; they have not
-// been traced to a line.
-//
 // Figures of ptxas (registers, shared bytes, spilled bytes; sm_80, sm_90):
 //   head_finish_kernel<double>: 34 0 0, 34 0 0
 //   head_finish_kernel<float>: 32 0 0, 32 0 0
-//   head_rows_kernel<Tile<Bf16, 1, 128, 8, 1>>: 96 21984 0, 80 21984 0
-//   head_rows_kernel<Tile<Bf16, 8, 16, 8, 8>>: 168 18304 0, 168 18304 16
-//   head_rows_kernel<Tile<Half, 1, 128, 8, 1>>: 96 21984 0, 80 21984 0
-//   head_rows_kernel<Tile<Half, 8, 16, 8, 8>>: 168 18304 0, 168 18304 16
-//   head_rows_kernel<Tile<double, 1, 128, 8, 1>>: 124 26176 0, 161 26176 0
-//   head_rows_kernel<Tile<double, 8, 16, 4, 8>>: 186 19840 0, 212 19840 0
-//   head_rows_kernel<Tile<float, 1, 128, 8, 1>>: 94 21984 0, 80 21984 0
-//   head_rows_kernel<Tile<float, 8, 16, 8, 8>>: 168 18304 0, 168 18304 16
+//   head_rows_kernel<Tile<Bf16, 1, 128, 8, 1>>: 80 21984 0, 96 21984 0
+//   head_rows_kernel<Tile<Bf16, 8, 16, 8, 8>>: 160 18304 0, 162 18304 0
+//   head_rows_kernel<Tile<Half, 1, 128, 8, 1>>: 80 21984 0, 96 21984 0
+//   head_rows_kernel<Tile<Half, 8, 16, 8, 8>>: 160 18304 0, 162 18304 0
+//   head_rows_kernel<Tile<double, 1, 128, 8, 1>>: 126 26176 0, 158 26176 0
+//   head_rows_kernel<Tile<double, 8, 16, 4, 8>>: 168 19840 0, 188 19840 0
+//   head_rows_kernel<Tile<float, 1, 128, 8, 1>>: 80 21984 0, 96 21984 0
+//   head_rows_kernel<Tile<float, 8, 16, 8, 8>>: 160 18304 0, 162 18304 0
 #include "arguments.h"
 #include "head_rows.h"
 #include "product.cuh"
@@ -111,7 +108,7 @@ __global__ void __launch_bounds__(T::kThreads) head_rows_kernel(HeadArgs a) {
     const Rows<Real> active = rows_of(static_cast<const Real*>(a.hidden.data), a.hidden.stride,
                                       row0, a.hidden.rows - row0);
     for (int64_t v = first; v < last; v += kTileTokens) {
-      const int64_t left = last - v;
+      const int left = last - v < kTileTokens ? static_cast<int>(last - v) : kTileTokens;
       Real acc[T::kRowsEach][T::kTokensEach];
       product<T>(rows_of(static_cast<const Elem*>(a.head.data), a.head.stride, v, left), active,
                  a.head.columns, table_tile, active_tile, acc);
@@ -178,7 +175,7 @@ __global__ void __launch_bounds__(T::kThreads) head_rows_kernel(HeadArgs a) {
             continue;
           }
           const int64_t target = a.targets[row0 + r];
-          if (target >= v && target < v + left && target < v + kTileTokens) {
+          if (target >= v && target < v + left) {
             wanted_of[r] = logits[q * kTileTokens + static_cast<int>(target - v)];
           } else if (v == first) {
             wanted_of[r] = not_a_number<Real>();

@@ -196,6 +196,20 @@ void atomic_beside_write() {
   }
 }
 
+// Two barriers, each needed.
+constexpr int kFirstBarrier = __LINE__ + 5;
+void two_barriers(int* out) {
+  SHARED(int, x, kThreads);
+  const auto t = threadIdx.x;
+  x[t] = static_cast<int>(t);
+  __syncthreads();
+  const int other = x[kThreads - 1 - t];
+  __syncwarp();
+  const int count = __syncthreads_count(t < 3);
+  x[t] = other + count;
+  out[t] = x[t];
+}
+
 template <class Body>
 std::string run(const char* name, Body body) {
   try {
@@ -282,6 +296,21 @@ void test_faults() {
   caught(run("atomic", [] { atomic_beside_write(); }), {"kernel atomic: race: ", "x[0]"});
 }
 
+// A barrier that is left out is missed, and no other.
+void test_left_out() {
+  std::vector<int> out(kThreads);
+  auto go = [&](int line) {
+    emulate::without(line == 0 ? "" : "emulate_test.cpp:" + std::to_string(line));
+    const std::string report = run("two_barriers", [&] { two_barriers(out.data()); });
+    emulate::without("");
+    return report;
+  };
+  CHECK(go(0).empty() && out[0] == kThreads - 1 + 3, "%s", go(0).c_str());
+  caught(go(kFirstBarrier), {"kernel two_barriers: uninitialised read: ", " reads x["});
+  CHECK(go(kFirstBarrier + 2).empty(), "%s", go(kFirstBarrier + 2).c_str());
+  caught(go(kFirstBarrier + 3), {"kernel two_barriers: race: ", " writes x["});
+}
+
 }  // namespace
 
 int main() {
@@ -289,6 +318,7 @@ int main() {
     emulate::seed(seed);
     test_correct();
     test_faults();
+    test_left_out();
   }
   std::printf("emulation: %d failures\n", failures);
   return failures != 0 ? 1 : 0;

@@ -1,12 +1,18 @@
 // kernels_test of the CUDA library, or of its emulation: the tests of native/test, and what
-// differs.
+// differs: cuda_kernels_test [GROUP], all groups unless one is named; so does cuda_device_test.
 #include <cstring>
+#include <string>
 #include <vector>
 
 #include "assay_cuda.h"
 #include "check.h"
 
 int failures = 0;
+
+#if defined(ASSAY_TEST_DEVICE)
+// Why there is no device to test on, or NULL.
+const char* no_device();
+#endif
 
 namespace {
 
@@ -26,36 +32,36 @@ void test_cuda_library() {
   assay_stream_destroy(nullptr);
   CHECK(assay_cuda_stream_wait(nullptr) == ASSAY_OK, "%s", assay_last_error());
 
-  float table[6] = {1, 2, 3, 4, 5, 6}, hidden[2] = {1, 1}, out[4], gradient[2];
-  int32_t target = 0, best = 0;
+  std::vector<float> table = {1, 2, 3, 4, 5, 6}, hidden = {1, 1}, out(3), gradient(2), one = {1};
+  std::vector<int32_t> target(1), best(1);
   struct assay_head_rows_params a{};
   a.struct_bytes = sizeof a;
-  a.head = {table, ASSAY_F32, 0, 3, 2, 2};
-  a.hidden = {hidden, ASSAY_F32, 0, 1, 2, 2};
-  a.targets = &target;
+  a.head = {table.data(), ASSAY_F32, 0, 3, 2, 2};
+  a.hidden = {hidden.data(), ASSAY_F32, 0, 1, 2, 2};
+  a.targets = target.data();
   int64_t bytes = 0;
   CHECK(assay_head_rows_workspace(&a, &bytes) == ASSAY_OK && bytes > 0, "%s", assay_last_error());
   std::vector<char> work(static_cast<size_t>(bytes));
   auto call = [&](int64_t size) {
-    return assay_head_rows(&a, out, out + 1, &best, out + 2, work.data(), size, nullptr);
+    return assay_head_rows(&a, &out[0], &out[1], best.data(), &out[2], work.data(), size, nullptr);
   };
-  CHECK(call(bytes) == ASSAY_OK && best == 2, "%s, best %d", assay_last_error(), best);
+  CHECK(call(bytes) == ASSAY_OK && best[0] == 2, "%s, best %d", assay_last_error(), best[0]);
   CHECK(call(bytes - 1) == ASSAY_ERROR_WORKSPACE && error_has("are needed"), "%s",
         assay_last_error());
   // Targets are not read on the host: one that is wrong is not followed.
-  const assay_matrix to = {gradient, ASSAY_F32, 0, 1, 2, 2};
-  const float one = 1;
+  const assay_matrix to = {gradient.data(), ASSAY_F32, 0, 1, 2, 2};
   CHECK(assay_head_backward_workspace(&a, &bytes) == ASSAY_OK, "%s", assay_last_error());
   work.resize(static_cast<size_t>(bytes) + 1);
   for (const int32_t wrong : {-1, 3}) {
-    target = wrong;
+    target[0] = wrong;
     CHECK(call(bytes) == ASSAY_OK && out[0] != out[0] && out[1] == out[1], "%s, log_prob %g",
           assay_last_error(), out[0]);
-    CHECK(assay_head_backward(&a, out + 1, &one, &to, work.data(), bytes, nullptr) == ASSAY_OK &&
+    CHECK(assay_head_backward(&a, &out[1], one.data(), &to, work.data(), bytes, nullptr) ==
+                  ASSAY_OK &&
               gradient[0] != gradient[0],
           "%s, gradient %g", assay_last_error(), gradient[0]);
   }
-  target = 0;
+  target[0] = 0;
   a.head.dtype = 9;
   CHECK(call(bytes) == ASSAY_ERROR_ARGUMENT && error_has("head has dtype 9"), "%s",
         assay_last_error());
@@ -65,11 +71,62 @@ void test_cuda_library() {
   CHECK(call(0) == ASSAY_OK && out[0] == 42, "no rows must write nothing");
 }
 
+// Starts and prompts are not read on the host: those that are wrong are not followed.
+void test_wrong_sequences() {
+  std::vector<float> rows = {1, 2, 3, 4}, past = {6, 7}, out(5);
+  std::vector<int32_t> prompts(3), starts(3);
+  struct assay_suffix_attention_params a{};
+  a.struct_bytes = sizeof a;
+  a.queries = a.keys = a.values = {rows.data(), ASSAY_F32, 0, 4, 1, 1};
+  a.past_keys = a.past_values = {past.data(), ASSAY_F32, 0, 2, 1, 1};
+  a.prompts = prompts.data();
+  a.starts = starts.data();
+  a.sequences = 3;
+  a.positions = 2;
+  a.heads = 1;
+  a.scale = 1;
+  const assay_matrix to = {out.data(), ASSAY_F32, 0, 4, 1, 1};
+  int64_t bytes = 0;
+  CHECK(assay_suffix_attention_workspace(&a, &bytes) == ASSAY_OK, "%s", assay_last_error());
+  std::vector<char> work(static_cast<size_t>(bytes));
+  // Which of the rows are written where the second sequence begins at `start` behind `prompt`.
+  auto written = [&](int32_t start, int32_t prompt) {
+    starts[0] = 1;
+    starts[1] = start;
+    prompts[1] = prompt;
+    for (float& x : out) x = 99;
+    CHECK(assay_suffix_attention(&a, &to, work.data(), bytes, nullptr) == ASSAY_OK, "%s",
+          assay_last_error());
+    std::string text;
+    for (float x : out) text += x == 99 ? '-' : 'x';
+    return text;
+  };
+  CHECK(written(1, 0) == "xxxx-", "%s", written(1, 0).c_str());
+  CHECK(written(-1, 0) == "x----", "%s", written(-1, 0).c_str());
+  CHECK(written(2, 0) == "x----", "%s", written(2, 0).c_str());
+  CHECK(written(1, 1) == "x-xx-", "%s", written(1, 1).c_str());
+  CHECK(written(1, -1) == "x-xx-", "%s", written(1, -1).c_str());
+  CHECK(written(0, 9) == "xxx--", "%s", written(0, 9).c_str());  // the third has a row too many
+}
+
 }  // namespace
 
-int main() {
-  test_cuda_library();
-  test_kernels();
+int main(int argc, char** argv) {
+#if defined(ASSAY_TEST_DEVICE)
+  if (const char* reason = no_device()) {
+    std::printf("skipped: %s\n", reason);
+    return 77;
+  }
+#endif
+  const std::string group = argc > 1 ? argv[1] : "";
+  if (group.empty() || group == "library") {
+    test_cuda_library();
+    test_wrong_sequences();
+  }
+  if (group != "library" && !test_kernels(group)) {
+    std::fprintf(stderr, "no group of tests is called %s\n", group.c_str());
+    return 2;
+  }
   std::printf("%s: %d failures\n", assay_build_id(), failures);
   return failures != 0 ? 1 : 0;
 }

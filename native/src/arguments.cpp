@@ -1,6 +1,7 @@
 #include "arguments.h"
 
 #include <cmath>
+#include <limits>
 
 namespace assay {
 
@@ -90,6 +91,36 @@ void check_adamw(const char* f, const assay_adamw_params* args, const assay_matr
          "%s: learning_rate is %g, weight_decay %g, step %lld; both must be finite, step >= 1", f,
          s.learning_rate, s.weight_decay, static_cast<long long>(s.step));
   }
+}
+
+void check_attention(const char* f, const assay_suffix_attention_params* a) {
+  check_pointer(f, "args", a);
+  check_struct(f, a->struct_bytes, sizeof *a);
+  const int64_t d = a->queries.columns;
+  if (a->sequences < 0 || a->positions < 1 || a->positions > std::numeric_limits<int32_t>::max() ||
+      a->heads < 1 || d < 0 || d % a->heads != 0 || d / a->heads > ASSAY_MAX_HEAD_WIDTH) {
+    fail(ASSAY_ERROR_ARGUMENT,
+         "%s: sequences is %lld, positions %lld, heads %lld, queries have %lld columns; sequences "
+         ">= 0, positions 1 to 2147483647 and heads of 1 to %d columns each are needed",
+         f, static_cast<long long>(a->sequences), static_cast<long long>(a->positions),
+         static_cast<long long>(a->heads), static_cast<long long>(d), ASSAY_MAX_HEAD_WIDTH);
+  }
+  if (a->queries.dtype != ASSAY_F32 && a->queries.dtype != ASSAY_F64) {
+    fail(ASSAY_ERROR_ARGUMENT, "%s: queries has dtype %d; ASSAY_F32 or ASSAY_F64 is needed", f,
+         a->queries.dtype);
+  }
+  if (!std::isfinite(a->scale)) {
+    fail(ASSAY_ERROR_ARGUMENT, "%s: scale is %g; it must be finite", f, a->scale);
+  }
+}
+
+void check_attention_past(const char* f, const assay_suffix_attention_params& a) {
+  check_pointer(f, "starts", a.starts);
+  if (a.past_keys.data == nullptr) return;
+  check_pointer(f, "prompts", a.prompts);
+  const int32_t dtype = a.queries.dtype;
+  check_real(f, "past_keys", a.past_keys, a.past_keys.rows, a.queries.columns, dtype);
+  check_real(f, "past_values", a.past_values, a.past_keys.rows, a.queries.columns, dtype);
 }
 
 }  // namespace assay

@@ -12,6 +12,9 @@ void check_fourier(const char* f, const assay_fourier_ablate_params* a);
 void check_adamw(const char* f, const assay_adamw_params* a, const assay_matrix* gradients,
                  const assay_matrix* parameters, const assay_matrix* first,
                  const assay_matrix* second);
+void check_attention(const char* f, const assay_suffix_attention_params* a);
+// Where there are sequences.
+void check_attention_past(const char* f, const assay_suffix_attention_params& a);
 
 // Whether the head is the embedding itself.
 inline bool tied(const assay_token_swap_topk_params& a) { return a.head.data == nullptr; }

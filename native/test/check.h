@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdio>
+#include <string>
 
 extern int failures;
 
@@ -16,4 +17,5 @@ extern int failures;
   } while (0)
 
 void test_library();
-void test_kernels();
+// The tests of one group of kernels, or with "" of all. False if there is no such group.
+bool test_kernels(const std::string& group);

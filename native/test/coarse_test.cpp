@@ -154,7 +154,7 @@ void coarse_case(int64_t A, int64_t V, int64_t d, int64_t K, int special, const 
   s.coarse = {c.whole.data(), ASSAY_I8, 0, V, d, ws};
   s.coarse_scale = c.scale.data();
   s.coarse_error = error.data();
-  for (int i = 0; i < 4; i++) {
+  for (int i = 0; i < kStreams; i++) {
     call(streams.of[i]);
     CHECK(ids == ids1 && found == found1 && nans == nans1 && same(scores, scores1),
           "the coarse table changes the result of case %d", special);
@@ -171,6 +171,10 @@ void coarse_case(int64_t A, int64_t V, int64_t d, int64_t K, int special, const 
 }  // namespace
 
 void test_coarse(const Streams& streams) {
+  if (!kCoarse) {  // what is given is not looked at
+    coarse_case(9, 530, 64, 40, 0, streams);
+    return;
+  }
   for (int special = 0; special < 10; special++) {
     coarse_case(3, 2001, 33, 7, special, streams);
     coarse_case(9, 530, 64, 40, special, streams);

@@ -52,7 +52,7 @@ void grid_case(int64_t p, int64_t heads, int64_t m, double spread, const Streams
   int64_t bytes = 0;
   CHECK(assay_grok_grid_workspace(&a, &bytes) == ASSAY_OK, "%s", assay_last_error());
   std::vector<double> kept[3];
-  for (int i = 0; i < 4; i++) {
+  for (int i = 0; i < kStreams; i++) {
     std::vector<unsigned char> workspace(static_cast<size_t>(bytes),
                                          0xff);  // doubles of it are NaN
     CHECK(assay_grok_grid(&a, workspace.data(), bytes, streams.of[i]) == ASSAY_OK, "%s",

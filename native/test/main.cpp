@@ -21,7 +21,7 @@ int main(int argc, char** argv) {
     CHECK(assay_cpu_tier_force(argv[1]) == ASSAY_OK, "%s", assay_last_error());
     CHECK(assay_cpu_tier_current() == i, "%d", assay_cpu_tier_current());
     test_library();
-    test_kernels();
+    test_kernels("");
     std::printf("%s: %d failures\n", argv[1], failures);
     return failures != 0 ? 1 : 0;
   }

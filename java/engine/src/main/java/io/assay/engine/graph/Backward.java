@@ -122,9 +122,7 @@ final class Backward {
               + " cannot be "
               + how
               + " while its shape is open; "
-              + (isSpecialised(g)
-                  ? unknownShape(firstUntyped(g, g.producer(value)))
-                  : "specialise the graph first"));
+              + (isSpecialised(g) ? openShape(g, value) : "specialise the graph first"));
     }
     if (!type.dtype().isFloat()) {
       throw new InputException(
@@ -160,6 +158,14 @@ final class Backward {
     return at;
   }
 
+  /** Why the shape of a value is open, and what lies between. */
+  private static String openShape(Graph g, String value) {
+    Node first = firstUntyped(g, g.producer(value));
+    return first.outputs().contains(value)
+        ? unknownShape(first)
+        : "on the path " + path(g, first, Set.of(value)) + ", " + unknownShape(first);
+  }
+
   private static String unknownShape(Node node) {
     boolean isControlFlow = node.attributes().values().stream().anyMatch(Graph.class::isInstance);
     return "of node "
@@ -167,7 +173,8 @@ final class Backward {
         + " "
         + (isControlFlow
             ? ControlFlow.reason(node)
-            : "no output shape is known; export the model without it");
+            : "no output shape is known; export the model without it, or take the gradient of"
+                + " values behind it");
   }
 
   /** The float values that depend on {@code wrt} through float values, and those themselves. */
@@ -202,7 +209,7 @@ final class Backward {
             : "the gradient cannot pass node "
                 + Graph.label(n)
                 + ", on the path "
-                + path(n, seeds)
+                + path(graph, n, seeds)
                 + "; "
                 + unknownShape(first));
   }
@@ -213,13 +220,13 @@ final class Backward {
         + " of node "
         + Graph.label(n)
         + ", which lies on the path "
-        + path(n, seeds)
+        + path(graph, n, seeds)
         + "; export the model without it, take the gradient of values behind it, or add a rule"
         + " (CONTRIBUTING.md)";
   }
 
   /** The shortest way from a seeded value back to a node, its middle left out if it is long. */
-  private String path(Node from, Set<String> seeds) {
+  private static String path(Graph graph, Node from, Set<String> seeds) {
     Map<Node, Node> before = new HashMap<>();
     Deque<Node> open = new ArrayDeque<>(List.of(from));
     Node end = from;

@@ -166,8 +166,9 @@ class SpecialiseTest {
     Graph untyped = b.output("y").output("z").build().specialise(Map.of(), ort);
     assertNull(untyped.type("y"));
     assertEquals(
-        "the value y of graph g cannot be seeded while its shape is open; of node n (NoSuchThing)"
-            + " no output shape is known; export the model without it",
+        "the value y of graph g cannot be seeded while its shape is open; on the path y (Neg) <- n"
+            + " (NoSuchThing), of node n (NoSuchThing) no output shape is known; export the model"
+            + " without it, or take the gradient of values behind it",
         message(() -> untyped.differentiate(Map.of("y", "seed"), List.of("x"))));
     assertEquals(
         Map.of("x", "x.grad"),

@@ -5,6 +5,7 @@ import io.assay.engine.EngineOptions;
 import io.assay.engine.InputException;
 import io.assay.engine.kernel.Kernels;
 import io.assay.engine.kernel.KernelsReport;
+import io.assay.engine.session.CudaChain;
 import io.assay.engine.session.Device;
 import io.assay.engine.session.OrtLibrary;
 import java.util.LinkedHashMap;
@@ -55,6 +56,9 @@ final class DoctorCommand implements Callable<Integer> {
       found.put(
           "kernels " + line.implementation() + " " + line.tier(),
           (line.available() ? "usable: " : "not usable: ") + line.reason());
+    }
+    for (CudaChain.Link link : CudaChain.examine()) {
+      found.put("cuda " + link.part(), link.text());
     }
     found.put("cuda", cuda());
     found.put(

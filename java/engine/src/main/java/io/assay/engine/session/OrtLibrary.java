@@ -146,7 +146,7 @@ public final class OrtLibrary {
     }
   }
 
-  private static boolean canOpen(String library) {
+  static boolean canOpen(String library) {
     try (Arena arena = Arena.ofConfined()) {
       SymbolLookup.libraryLookup(library, arena);
       return true;

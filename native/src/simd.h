@@ -257,7 +257,7 @@ inline __m256i fold(__m512i x) {
 }
 
 // out[i] = the sum of x[i].
-inline void sums(const WholeSum (&x)[4], int32_t* out) {
+__attribute__((always_inline)) inline void sums(const WholeSum (&x)[4], int32_t* out) {
   const __m256i pairs = _mm256_hadd_epi32(_mm256_hadd_epi32(fold(x[0].v), fold(x[1].v)),
                                           _mm256_hadd_epi32(fold(x[2].v), fold(x[3].v)));
   _mm_storeu_si128(
@@ -291,7 +291,7 @@ struct WholeSum {
 };
 
 // out[i] = the sum of x[i].
-inline void sums(const WholeSum (&x)[4], int32_t* out) {
+__attribute__((always_inline)) inline void sums(const WholeSum (&x)[4], int32_t* out) {
   const __m256i pairs =
       _mm256_hadd_epi32(_mm256_hadd_epi32(x[0].v, x[1].v), _mm256_hadd_epi32(x[2].v, x[3].v));
   _mm_storeu_si128(
@@ -325,7 +325,7 @@ struct WholeSum {
   }
 };
 
-inline void sums(const WholeSum (&x)[4], int32_t* out) {
+__attribute__((always_inline)) inline void sums(const WholeSum (&x)[4], int32_t* out) {
   for (int i = 0; i < 4; i++) {
     uint32_t sum = 0;
     for (int l = 0; l < Whole::N; l++) sum += x[i].v[l];
@@ -356,7 +356,7 @@ inline Real sum(Vec<Real> x) {
 
 // out[i] = sum(x[i]) of four vectors, in the same order of additions.
 template <class Real>
-inline void sums(const Vec<Real> (&x)[4], Real* out) {
+__attribute__((always_inline)) inline void sums(const Vec<Real> (&x)[4], Real* out) {
   for (int i = 0; i < 4; i++) out[i] = sum(x[i]);
 }
 
@@ -384,7 +384,7 @@ inline __m128d fold(__m512d x) {
 #endif
 
 template <>
-inline void sums(const Vec<float> (&x)[4], float* out) {
+__attribute__((always_inline)) inline void sums(const Vec<float> (&x)[4], float* out) {
   const __m128 a = fold(x[0].v), b = fold(x[1].v), c = fold(x[2].v), d = fold(x[3].v);
   const __m128 ab = _mm_add_ps(_mm_unpacklo_ps(a, b), _mm_unpackhi_ps(a, b));
   const __m128 cd = _mm_add_ps(_mm_unpacklo_ps(c, d), _mm_unpackhi_ps(c, d));
@@ -392,7 +392,7 @@ inline void sums(const Vec<float> (&x)[4], float* out) {
 }
 
 template <>
-inline void sums(const Vec<double> (&x)[4], double* out) {
+__attribute__((always_inline)) inline void sums(const Vec<double> (&x)[4], double* out) {
   const __m128d a = fold(x[0].v), b = fold(x[1].v), c = fold(x[2].v), d = fold(x[3].v);
   _mm_storeu_pd(out, _mm_add_pd(_mm_unpacklo_pd(a, b), _mm_unpackhi_pd(a, b)));
   _mm_storeu_pd(out + 2, _mm_add_pd(_mm_unpacklo_pd(c, d), _mm_unpackhi_pd(c, d)));
@@ -403,7 +403,7 @@ inline void sums(const Vec<double> (&x)[4], double* out) {
 // e^x within 2 ulp, denormal results included, written so that compilers turn loops over it into
 // vector code: e^x = 2^n e^r, n = round(x / ln 2), e^r by its series to r^7 (|r| <= 0.347: the rest
 // is below 2^-25.6). 2^n is applied in two factors, since it may lie outside the normal range.
-inline float exponential(float x) {
+__attribute__((always_inline)) inline float exponential(float x) {
   constexpr float kRound = 0x1.8p23f;  // adding it leaves the nearest integer in the low bits
   x = x > 89.0f ? 89.0f : x;           // e^89 overflows, e^-105 rounds to zero; NaN stays
   x = x < -105.0f ? -105.0f : x;
@@ -426,7 +426,7 @@ inline float exponential(float x) {
 }
 
 // The same of doubles, by the series to r^13 (the rest is below 2^-57).
-inline double exponential(double x) {
+__attribute__((always_inline)) inline double exponential(double x) {
   constexpr double kRound = 0x1.8p52;
   x = x > 710.0 ? 710.0 : x;  // e^710 overflows, e^-746 rounds to zero; NaN stays
   x = x < -746.0 ? -746.0 : x;
@@ -456,7 +456,7 @@ inline double exponential(double x) {
 // log(1 + x) for x >= 0 below 1e300, within a few ulp however small x is, as vector code too: with
 // u = 1 + x rounded, log u + (x - (u - 1)) / u; u = 2^e m, log m = 2 atanh(f / (2 + f)), f = m - 1,
 // |f / (2 + f)| < 0.172, by its series to the 23rd power.
-inline double log1p_positive(double x) {
+__attribute__((always_inline)) inline double log1p_positive(double x) {
   const double u = 1.0 + x;
   const uint64_t bits = __builtin_bit_cast(uint64_t, u);
   const uint64_t e =

@@ -94,7 +94,41 @@ final class ModelRun {
       }
       inputs.put(name, tensor);
     }
+    requireAgreement(graph, inputs);
     return inputs;
+  }
+
+  /** Refuses inputs that differ in the size of a dimension that has the same name in both. */
+  private static void requireAgreement(Graph graph, Map<String, Tensor> inputs) {
+    Map<String, String> first = new LinkedHashMap<>();
+    Map<String, Long> sizes = new LinkedHashMap<>();
+    inputs.forEach(
+        (name, tensor) -> {
+          TensorType type = graph.type(name);
+          boolean comparable = type != null && type.dims() != null;
+          for (int i = 0;
+              comparable && i < Math.min(type.dims().size(), tensor.shape().length);
+              i++) {
+            String symbol = type.dims().get(i).symbol();
+            long size = tensor.dim(i);
+            if (symbol != null && sizes.putIfAbsent(symbol, size) == null) {
+              first.put(symbol, name);
+            } else if (symbol != null && sizes.get(symbol) != size) {
+              throw new InputException(
+                  "the dimension "
+                      + symbol
+                      + " is "
+                      + sizes.get(symbol)
+                      + " in the tensor "
+                      + first.get(symbol)
+                      + " and "
+                      + size
+                      + " in the tensor "
+                      + name
+                      + "; they must be the same");
+            }
+          }
+        });
   }
 
   /** Floats of 16 bits as what the graph takes; other tensors as they are. */

@@ -24,7 +24,11 @@ import picocli.CommandLine.Option;
       "Lists the hook points of a model: names for `models run --expose` and --wrt.",
       "For the ONNX file of a transformer that is not known, --propose finds hook points by the",
       "structure of its graph and checks them by running it on drawn inputs; --write keeps them in",
-      "a hook map for you to correct, which is read where it lies beside the model."
+      "a hook map for you to correct, which is read where it lies beside the model.",
+      "In the map a hook is a value of the graph, NAME, or {\"value\": NAME, \"heads\": 4,",
+      "\"transpose\": [0, 2, 1, 3], \"rows\": OTHER}: heads splits the last axis, transpose orders"
+          + " the",
+      "axes, rows splits the first axis as the first two of another value are, * is any block."
     },
     footer = {
       "",

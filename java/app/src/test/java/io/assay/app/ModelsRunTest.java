@@ -105,6 +105,23 @@ class ModelsRunTest {
         .assertRefused("past.1.key");
   }
 
+  @Test
+  void inputsThatDisagreeAreRefused() {
+    Path in = folder.resolve("in.safetensors");
+    Tensor shorter = Tensor.ofLongs(new long[ROWS * 3], ROWS, 3);
+    Safetensors.write(
+        in, Map.of("input_ids", reference.get("input_ids"), "attention_mask", shorter), Map.of());
+    Answer.to(
+            "models",
+            "run",
+            MODEL.resolve("onnx/model.ts.onnx").toString(),
+            "--inputs",
+            in.toString(),
+            "--out",
+            folder.resolve("out.safetensors").toString())
+        .assertRefused(" in the tensor input_ids and 3 in the tensor attention_mask");
+  }
+
   /** An operator without a gradient is named with the path to it, and ignored where none leads. */
   @Test
   void anOperatorWithoutAGradientIsNamed() {

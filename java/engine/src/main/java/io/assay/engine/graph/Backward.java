@@ -303,6 +303,30 @@ final class Backward {
     return tape.value(node.output(i));
   }
 
+  /** The first output with 0 where it is NaN, if all that reads it is what makes that of it. */
+  Expr outWhereNumber() {
+    String value = node.output(0);
+    List<Node> users = graph.users(value);
+    for (Node where : users) {
+      boolean isGuard =
+          where.qualifiedOp().equals("Where")
+              && where.input(2).equals(value)
+              && isZero(graph.constant(where.input(1)))
+              && graph.producer(where.input(0)) instanceof Node test
+              && test.qualifiedOp().equals("IsNaN")
+              && test.input(0).equals(value)
+              && users.stream().allMatch(user -> user == where || user == test);
+      if (isGuard) {
+        return tape.value(where.output(0));
+      }
+    }
+    return out();
+  }
+
+  private static boolean isZero(Tensor t) {
+    return t != null && t.elements() == 1 && t.get(0) == 0;
+  }
+
   boolean has(int i) {
     return !node.input(i).isEmpty();
   }

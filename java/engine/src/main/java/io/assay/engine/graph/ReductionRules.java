@@ -106,9 +106,12 @@ final class ReductionRules {
     return Backward.axis(b.node().integer("axis", -1), b.in(0).rank());
   }
 
-  /** {@code y (g - sum(g y))}. */
+  /**
+   * {@code y (g - sum(g y))}. Exporters put 0 where y is not a number, in rows of attention that
+   * are wholly masked: there the gradient is PyTorch's, which is 0.
+   */
   private static Expr softmax(Backward b) {
-    Expr y = b.out();
+    Expr y = b.outWhereNumber();
     return y.times(b.g().minus(b.g().times(y).sum(softmaxAxis(b))));
   }
 

@@ -85,7 +85,8 @@ record HookMap(Path file, Map<String, String> names, List<Rule> rules) {
 
   private static Rule rule(Path file, String hook, JsonNode json) {
     if (!hook.matches("[A-Za-z0-9_.*]+") || !hook.contains("hook_")) {
-      throw bad(file, "has the hook " + hook + "; hooks are called like blocks.*.attn.hook_q");
+      throw bad(
+          file, "has the hook " + hook + "; a name needs hook_ in it, as blocks.*.attn.hook_q has");
     }
     if (!json.isObject()) {
       return checked(file, new Rule(hook, text(file, "hooks." + hook, json), null, 0, List.of()));

@@ -272,6 +272,25 @@ class GradientTest {
     assertArrayEquals(new double[] {0, 0, Math.E}, got, 1e-12);
   }
 
+  /** Attention as PyTorch exports it: 0 instead of what the softmax of a masked row is. */
+  @Test
+  void aRowThatIsWhollyMaskedHasNoGradient() {
+    double none = Double.NEGATIVE_INFINITY;
+    Graph.Builder b = Graph.builder("masked").opset("", 18);
+    b.input("x", TensorType.of(DType.F64, 2, 2));
+    b.constant("mask", Tensor.ofDoubles(new double[] {0, 0, none, none}, 2, 2));
+    b.constant("zero", Tensor.scalar(DType.F64, 0));
+    String softmax = b.op("y", "Softmax", Map.of(), b.op("scores", "Add", Map.of(), "x", "mask"));
+    b.op("z", "Where", Map.of(), b.op("nan", "IsNaN", Map.of(), softmax), "zero", softmax);
+    Graph g = b.output("z").build().specialise(Map.of(), ort);
+    Graph d = used(g.differentiate(Map.of("z", "seed"), List.of("x")).graph());
+    Map<String, Tensor> inputs = new LinkedHashMap<>();
+    inputs.put("x", Tensor.ofDoubles(new double[] {Math.log(3), 0, 1, 2}, 2, 2));
+    inputs.put("seed", Tensor.ofDoubles(new double[] {1, 0, 1, 1}, 2, 2));
+    double[] got = ort.evaluate(d, inputs).get("x.grad").toDoubles();
+    assertArrayEquals(new double[] {3 / 16.0, -3 / 16.0, 0, 0}, got, 1e-12);
+  }
+
   private double[] slope(String op, double[] x, Tensor... extra) {
     Graph.Builder b = Graph.builder("kink").opset("", 18);
     List<String> names = new ArrayList<>(List.of("x"));

@@ -115,16 +115,23 @@ class SessionMemoryTest {
     return Double.parseDouble(out.strip());
   }
 
-  @Test
-  void sharedWeightsAreNotCopied() throws Exception {
-    double copies = copies(false, false);
+  /** A copy is made in every process; what a busy machine has not given back yet is not. */
+  private static void assertNotCopied(boolean transposed) throws Exception {
+    double copies = copies(false, transposed);
+    for (int again = 0; again < 2 && copies >= 0.5; again++) {
+      copies = copies(false, transposed);
+    }
     assertTrue(copies < 0.5, "ten sessions cost " + copies + " copies of the model's weights");
   }
 
   @Test
+  void sharedWeightsAreNotCopied() throws Exception {
+    assertNotCopied(false);
+  }
+
+  @Test
   void sharedWeightsAreNotCopiedForATransposition() throws Exception {
-    double copies = copies(false, true);
-    assertTrue(copies < 0.5, "ten sessions cost " + copies + " copies of the model's weights");
+    assertNotCopied(true);
   }
 
   @Test

@@ -7,17 +7,7 @@ using namespace assay;
 
 namespace {
 
-constexpr int64_t kMostNumbers = 32767;
-constexpr int64_t kMostWide = 65536;
-
 int64_t panels(int64_t n) { return (n + kGrokPanel - 1) / kGrokPanel; }
-
-void check_size(const char* f, const char* name, int64_t value, int64_t most) {
-  if (value < 1 || value > most) {
-    fail(ASSAY_ERROR_ARGUMENT, "%s: %s is %lld; 1 to %lld are allowed", f, name,
-         static_cast<long long>(value), static_cast<long long>(most));
-  }
-}
 
 void check_sizes(const char* f, const assay_grok_params& a) {
   check_struct(f, a.struct_bytes, sizeof a);

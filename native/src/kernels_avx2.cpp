@@ -1,33 +1,5 @@
-// All kernels in the tier "avx2". Includes intrinsics and our own internal-linkage headers only.
+// All kernels in the tier "avx2".
 #define ASSAY_TIER_AVX2
-#include "adamw.h"
-#include "fourier_ablate.h"
-#include "grok.h"
-#include "grok_grid.h"
-#include "head_backward.h"
-#include "head_rows.h"
-#include "suffix_attention.h"
-#include "token_swap_coarse.h"
-#include "token_swap_topk.h"
+#include "tier_kernels.h"
 
-const assay::Kernels assay::kernels_avx2 = {head_rows_task,
-                                            token_swap_task,
-                                            token_swap_coarse_task,
-                                            token_score_task,
-                                            head_backward_task,
-                                            adamw_task,
-                                            fourier_sums_task,
-                                            fourier_waves_task,
-                                            fourier_loss_task,
-                                            grok_weights_task,
-                                            grok_tables_task,
-                                            grok_pairs_task,
-                                            grok_numbers_task,
-                                            grok_sums_task,
-                                            grok_table_gradients_task,
-                                            grok_weight_gradients_task,
-                                            grid_tables_task,
-                                            grid_attention_task,
-                                            grid_logits_task,
-                                            grid_sums_task,
-                                            suffix_attention_task};
+const assay::Kernels assay::kernels_avx2 = all_kernels;

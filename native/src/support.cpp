@@ -31,6 +31,13 @@ void check_struct(const char* function, int64_t struct_bytes, int64_t needed) {
   }
 }
 
+void check_size(const char* function, const char* name, int64_t value, int64_t most) {
+  if (value < 1 || value > most) {
+    fail(ASSAY_ERROR_ARGUMENT, "%s: %s is %lld; 1 to %lld are allowed", function, name,
+         static_cast<long long>(value), static_cast<long long>(most));
+  }
+}
+
 void check_pointer(const char* function, const char* name, const void* pointer) {
   if (pointer == nullptr) fail(ASSAY_ERROR_ARGUMENT, "%s: %s is NULL", function, name);
 }

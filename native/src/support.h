@@ -50,6 +50,12 @@ inline int32_t real_of(int32_t table) { return table == ASSAY_F64 ? ASSAY_F64 : 
 inline int64_t bytes_of(int32_t real) { return real == ASSAY_F64 ? 8 : 4; }
 
 void check_struct(const char* function, int64_t struct_bytes, int64_t needed);
+
+// Sizes of the networks of grokking: 1 to `most`.
+constexpr int64_t kMostNumbers = 32767;
+constexpr int64_t kMostWide = 65536;
+void check_size(const char* function, const char* name, int64_t value, int64_t most);
+
 void check_table(const char* function, const char* name, const assay_matrix& m);
 void check_real(const char* function, const char* name, const assay_matrix& m, int64_t rows,
                 int64_t columns, int32_t dtype);

@@ -140,12 +140,15 @@ public final class GrokTraining {
     if (loss < spec.stopLoss()) {
       return true;
     }
+    if (spec.stopSettled() == 0) {
+      return false;
+    }
     Double cleaned =
         Phases.cleaned(
             stretches.stream().mapToDouble(Stretch::step).toArray(),
             stretches.stream().mapToDouble(x -> x.measures().get(TEST_LOSS)).toArray(),
             stretches.stream().mapToDouble(x -> x.measures().get(SQUARES)).toArray());
-    return spec.stopSettled() > 0 && cleaned != null && last.step() - cleaned >= spec.stopSettled();
+    return cleaned != null && last.step() - cleaned >= spec.stopSettled();
   }
 
   /** Hands on what is told, and ends the training by the rules of the spec. */

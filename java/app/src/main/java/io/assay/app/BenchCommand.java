@@ -17,7 +17,8 @@ import picocli.CommandLine.Parameters;
     description = {
       "Times kernels, gradients and audits against what else people would use.",
       "Each answer is checked first. Both ways run in turn; medians count. On one thread, processor"
-          + " time is measured."
+          + " time is measured.",
+      "The benches of memory take half an hour and run only when they are named: assay bench memory"
     })
 final class BenchCommand implements Callable<Integer> {
   @Mixin private Help help;
@@ -86,6 +87,9 @@ final class BenchCommand implements Callable<Integer> {
     if (!Double.isNaN(row.boundSeconds())) {
       json.put("bound_s", row.boundSeconds());
     }
+    if (!Double.isNaN(row.boundBytes())) {
+      json.put("peak_bytes", known(row.peakBytes())).put("bound_bytes", row.boundBytes());
+    }
     return json;
   }
 
@@ -97,8 +101,12 @@ final class BenchCommand implements Callable<Integer> {
     String bound =
         Double.isNaN(row.boundSeconds())
             ? ""
-            : "; bound %.5f s: %s"
-                .formatted(row.boundSeconds(), row.holds() ? "holds" : "DOES NOT HOLD");
+            : "; bound %.5f s: %s".formatted(row.boundSeconds(), said(row.holds()));
+    if (!Double.isNaN(row.boundBytes())) {
+      bound +=
+          "; peak %.2f GB above the start, bound %.2f GB: %s"
+              .formatted(row.peakBytes() / 1e9, row.boundBytes() / 1e9, said(row.fits()));
+    }
     return "%-16s %-48s %9.5f s%s; %s %9.5f s%s; ratio %.2f%s"
         .formatted(
             row.bench(),
@@ -110,6 +118,10 @@ final class BenchCommand implements Callable<Integer> {
             ofRoof(row.baselineShareOfRoof()),
             row.ratio(),
             bound);
+  }
+
+  private static String said(boolean holds) {
+    return holds ? "holds" : "DOES NOT HOLD";
   }
 
   private static String ofRoof(double share) {

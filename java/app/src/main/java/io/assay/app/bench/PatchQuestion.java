@@ -19,7 +19,6 @@ import java.util.Map;
  * Both have compiled their graphs before, where the shape does not say otherwise.
  */
 abstract class PatchQuestion implements Question {
-  static final int LENGTH = 15;
   static final int HEADS = 12;
   private static final int LAYER = 6;
 
@@ -28,24 +27,26 @@ abstract class PatchQuestion implements Question {
 
   final Engine engine;
   final LanguageModel model = Gpt2Small.model();
+  final int length;
   final List<Pair> pairs;
   private NaivePatch naive;
 
-  PatchQuestion(Engine engine, int count) {
+  PatchQuestion(Engine engine, int count, int length) {
     this.engine = engine;
-    this.pairs = draw(count);
+    this.length = length;
+    this.pairs = draw(count, length);
   }
 
-  private static List<Pair> draw(int count) {
+  private static List<Pair> draw(int count, int length) {
     Draw draw = new Draw(15);
     List<Pair> drawn = new ArrayList<>();
     for (int i = 0; i < count; i++) {
       List<Integer> clean = new ArrayList<>();
       List<Integer> corrupt = new ArrayList<>();
-      int[] ids = draw.ids(2 * LENGTH, 50_000);
-      for (int t = 0; t < LENGTH; t++) {
+      int[] ids = draw.ids(2 * length, 50_000);
+      for (int t = 0; t < length; t++) {
         clean.add(ids[t]);
-        corrupt.add(t == LENGTH - 1 ? ids[t] : ids[LENGTH + t]);
+        corrupt.add(t == length - 1 ? ids[t] : ids[length + t]);
       }
       drawn.add(new Pair(clean, corrupt, 50_100 + i, 50_200 + i, Map.of()));
     }
@@ -58,7 +59,7 @@ abstract class PatchQuestion implements Question {
   @Override
   public String shape() {
     return "gpt2-small, %d tokens, %d pair%s"
-        .formatted(LENGTH, pairs.size(), pairs.size() == 1 ? "" : "s");
+        .formatted(length, pairs.size(), pairs.size() == 1 ? "" : "s");
   }
 
   @Override
@@ -76,7 +77,7 @@ abstract class PatchQuestion implements Question {
   @Override
   public void other() {
     for (int i = 0; i < SAMPLE; i++) {
-      naive().run(i % LENGTH, i % HEADS, pairs.getFirst());
+      naive().run(i % length, i % HEADS, pairs.getFirst());
     }
   }
 
@@ -88,7 +89,7 @@ abstract class PatchQuestion implements Question {
 
   @Override
   public Cost baselineCost() {
-    double pass = LENGTH * 2.0 * (Gpt2Small.BLOCKS + Gpt2Small.HEAD);
+    double pass = length * 2.0 * (Gpt2Small.BLOCKS + Gpt2Small.HEAD);
     return new Cost(pass * passes() * pairs.size(), 0);
   }
 
@@ -105,11 +106,11 @@ abstract class PatchQuestion implements Question {
   }
 
   /** Head by position, all layers. */
-  static final class OfSweep extends PatchQuestion {
+  static class OfSweep extends PatchQuestion {
     private Sweep sweep;
 
-    OfSweep(Engine engine, int count) {
-      super(engine, count);
+    OfSweep(Engine engine, int count, int length) {
+      super(engine, count, length);
     }
 
     @Override
@@ -119,15 +120,11 @@ abstract class PatchQuestion implements Question {
 
     @Override
     int passes() {
-      return Gpt2Small.LAYERS * LENGTH * HEADS;
+      return Gpt2Small.LAYERS * length * HEADS;
     }
 
-    private PatchMap map() {
-      if (sweep == null) {
-        SweepSpec spec = SweepSpec.of("blocks.*.attn.hook_z", Direction.NOISE, pairs);
-        sweep = Sweep.open(engine, model, spec);
-      }
-      return sweep.run(new UnitListener<>() {});
+    private Sweep open(List<Pair> of) {
+      return Sweep.open(engine, model, SweepSpec.of("blocks.*.attn.hook_z", Direction.NOISE, of));
     }
 
     @Override
@@ -140,17 +137,23 @@ abstract class PatchQuestion implements Question {
 
     @Override
     public void ours() {
-      map();
+      if (sweep == null) {
+        sweep = open(pairs);
+      }
+      sweep.run(new UnitListener<>() {});
     }
 
     @Override
     public void check() {
-      PatchMap map = map();
+      PatchMap map;
+      try (Sweep few = open(pairs.subList(0, Math.min(2, pairs.size())))) {
+        map = few.run(new UnitListener<>() {});
+      }
       for (int i = 0; i < SAMPLE; i++) {
-        int position = i % LENGTH;
+        int position = i % length;
         int head = i % HEADS;
         double want = super.naive().run(position, head, pairs.getFirst());
-        double got = map.values()[(LAYER * LENGTH + position) * HEADS + head][0];
+        double got = map.values()[(LAYER * length + position) * HEADS + head][0];
         if (Math.abs(want - got) > 1e-4) {
           throw new IllegalStateException(
               "patch.sweep gives %g at head %d of position %d, a whole pass %g"
@@ -169,11 +172,11 @@ abstract class PatchQuestion implements Question {
     public Cost cost() {
       double square = (double) Gpt2Small.WIDTH * Gpt2Small.WIDTH;
       double layers = Gpt2Small.LAYERS;
-      double copies = (double) HEADS * LENGTH;
-      double rows = copies * (LENGTH + 1) / 2;
+      double copies = (double) HEADS * length;
+      double rows = copies * (length + 1) / 2;
       double keys = 0;
-      for (int start = 0; start < LENGTH; start++) {
-        for (int at = start; at < LENGTH; at++) {
+      for (int start = 0; start < length; start++) {
+        for (int at = start; at < length; at++) {
           keys += HEADS * (at + 1.0);
         }
       }
@@ -182,6 +185,23 @@ abstract class PatchQuestion implements Question {
       double last = rows * 4 * square + copies * 20 * square;
       double patched = copies * 16 * square;
       return new Cost(pairs.size() * (passes * block + (layers - 1) * last + layers * patched), 0);
+    }
+  }
+
+  /** As many pairs as a study has: what they take of memory. */
+  static final class OfManyPairs extends OfSweep {
+    OfManyPairs(Engine engine) {
+      super(engine, 100, 20);
+    }
+
+    @Override
+    public String name() {
+      return "memory.sweep";
+    }
+
+    @Override
+    public double boundBytes() {
+      return 4e9;
     }
   }
 
@@ -194,7 +214,7 @@ abstract class PatchQuestion implements Question {
      * @param compiles whether graphs are compiled each time, as in a call of the command line
      */
     OfPaths(Engine engine, int count, boolean compiles) {
-      super(engine, count);
+      super(engine, count, 15);
       this.compiles = compiles;
     }
 

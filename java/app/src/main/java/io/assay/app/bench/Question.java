@@ -61,7 +61,19 @@ public interface Question extends AutoCloseable {
     return Double.NaN;
   }
 
-  /** How often each way is timed; the median counts. */
+  /**
+   * Bytes that Assay's way may take at its peak, above what the process held before.
+   *
+   * @return NaN where the peak is not asked for
+   */
+  default double boundBytes() {
+    return Double.NaN;
+  }
+
+  /**
+   * How often each way is timed, after a first time that does not count; the median counts. With 1
+   * there is no first time: {@link #check} has done as much.
+   */
   default int runs() {
     return 15;
   }

@@ -23,6 +23,8 @@ public final class Rows {
    * @param boundSeconds most that {@code oursSeconds} may be; NaN for no bound
    * @param shareOfRoof floor over time, between 0 and 1; NaN where there is no roof
    * @param runs timings of each way; medians count
+   * @param peakBytes by how much memory Assay's way rose at its peak; NaN where that is not asked
+   * @param boundBytes most that {@code peakBytes} may be; NaN for no bound
    */
   public record Row(
       String bench,
@@ -36,15 +38,25 @@ public final class Rows {
       double boundSeconds,
       double shareOfRoof,
       double baselineShareOfRoof,
-      int runs) {
-    /** Whether the bound holds, where there is one. */
+      int runs,
+      double peakBytes,
+      double boundBytes) {
+    /** Whether the bound of the time holds, where there is one. */
     public boolean holds() {
       return Double.isNaN(boundSeconds) || oursSeconds <= boundSeconds;
+    }
+
+    /** Whether the bound of the memory holds, where there is one. */
+    public boolean fits() {
+      return Double.isNaN(boundBytes) || peakBytes <= boundBytes;
     }
   }
 
   /** A question that is set up when its turn comes, with the kernels of a tier. */
   private record Entry(String name, String tier, Function<Kernels, Question> make) {}
+
+  /** Begins the names of questions that are long. */
+  private static final String MEMORY = "memory.";
 
   private final Engine engine;
   private final Roof roof;
@@ -71,6 +83,8 @@ public final class Rows {
         "gradient",
         "patch.sweep",
         "patch.path",
+        "memory.pattern",
+        "memory.sweep",
         "grok.epoch",
         "grok.frequencies",
         "grok.measures",
@@ -78,7 +92,8 @@ public final class Rows {
   }
 
   /**
-   * Times every question whose name contains {@code filter}.
+   * Times every question whose name contains {@code filter}; those of memory, which take half an
+   * hour, only where it is not empty.
    *
    * @param listener gets each row when it is there
    * @throws IllegalStateException if an answer is wrong
@@ -86,7 +101,9 @@ public final class Rows {
   public List<Row> run(String filter, Consumer<Row> listener) {
     List<Row> rows = new ArrayList<>();
     for (Entry entry : entries()) {
-      if (!entry.name.contains(filter)) {
+      boolean wanted =
+          filter.isEmpty() ? !entry.name.startsWith(MEMORY) : entry.name.contains(filter);
+      if (!wanted) {
         continue;
       }
       try (Kernels kernels = open(entry.tier);
@@ -118,10 +135,15 @@ public final class Rows {
     int runs = question.runs();
     double[] ours = new double[runs];
     double[] other = new double[runs];
-    question.secondsOfOurs(clock);
-    question.secondsOfOther(clock);
+    if (runs > 1) {
+      question.secondsOfOurs(clock);
+      question.secondsOfOther(clock);
+    }
+    double peakBytes = Double.NaN;
     for (int i = 0; i < runs; i++) {
+      Peak peak = Double.isNaN(question.boundBytes()) ? null : new Peak();
       ours[i] = question.secondsOfOurs(clock);
+      peakBytes = peak == null ? Double.NaN : peak.bytes();
       other[i] = question.secondsOfOther(clock);
     }
     double mine = median(ours);
@@ -138,7 +160,9 @@ public final class Rows {
         question.bound(theirs),
         question.cost().seconds(roof) / mine,
         question.baselineCost().seconds(roof) / theirs,
-        runs);
+        runs,
+        peakBytes,
+        question.boundBytes());
   }
 
   private static double median(double[] values) {
@@ -171,10 +195,12 @@ public final class Rows {
       entries.add(whole("gradient", () -> GradientQuestion.llama(engine, 4, 80, weights)));
     }
     for (int pairs : new int[] {1, 20}) {
-      entries.add(whole("patch.sweep", () -> new PatchQuestion.OfSweep(engine, pairs)));
+      entries.add(whole("patch.sweep", () -> new PatchQuestion.OfSweep(engine, pairs, 15)));
       entries.add(whole("patch.path", () -> new PatchQuestion.OfPaths(engine, pairs, false)));
       entries.add(whole("patch.path", () -> new PatchQuestion.OfPaths(engine, pairs, true)));
     }
+    entries.add(whole("memory.pattern", () -> new PatternQuestion(engine)));
+    entries.add(whole("memory.sweep", () -> new PatchQuestion.OfManyPairs(engine)));
     entries.add(whole("grok.epoch", () -> new EpochQuestion(engine)));
     for (boolean all : new boolean[] {false, true}) {
       entries.add(new Entry("grok.frequencies", best, k -> new FrequencyQuestion(engine, k, all)));

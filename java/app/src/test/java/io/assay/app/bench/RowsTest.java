@@ -92,7 +92,22 @@ class RowsTest {
     Scripted question = new Scripted(true);
     Rows.Row row = Rows.row(question, ROOF, 2);
     assertEquals(
-        new Rows.Row("scripted", "n=1", "wall", 2, 3, "the other", 6, 2, 1.5, 0.5, 0.5, 3), row);
+        new Rows.Row(
+            "scripted",
+            "n=1",
+            "wall",
+            2,
+            3,
+            "the other",
+            6,
+            2,
+            1.5,
+            0.5,
+            0.5,
+            3,
+            Double.NaN,
+            Double.NaN),
+        row);
     assertFalse(row.holds());
     assertEquals("abababab", question.order);
     assertEquals("cpu", Rows.row(new Scripted(true), ROOF, 1).clock());

@@ -1,0 +1,65 @@
+"""What can be tested of the device bench without a device: python3 run_test.py LIBRARY."""
+
+import json
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+import kernels
+import run
+
+
+def time_row(baseline, seconds, cache):
+    row = dict(kind="time", bench="adamw", shape="P 9", state="right", cache=cache, ours_s=2e-6)
+    row |= dict(baseline=baseline, baseline_s=seconds, ratio=seconds / 2e-6, floor_s=1e-6)
+    return row | dict(share_of_roof=0.5, call_s=0.00345)
+
+
+class RunTest(unittest.TestCase):
+    def test_structs_are_those_of_the_library(self):
+        self.assertIn("CUDA", kernels.Library(LIBRARY).build_id)
+
+    def test_a_struct_that_differs_is_named(self):
+        right = kernels.AdamW
+        kernels.AdamW = kernels.struct("assay_adamw_params", "beta1:d learning_rate:d step:l")
+        try:
+            with self.assertRaisesRegex(SystemExit, "has the struct .'assay_adamw_params 56"):
+                kernels.Library(LIBRARY)
+        finally:
+            kernels.AdamW = right
+
+    def test_table(self):
+        machine = dict(kind="machine", device="NVIDIA X1", capability="9.0", multiprocessors=2)
+        machine |= dict(driver="1", nvcc="13.0.88", torch="2", commit="abc", date="2026-01-01")
+        rows = [
+            machine | dict(copy_bytes_per_s=4e12, f32_flop_per_s=5e13, bf16_flop_per_s=8e14, f64_flop_per_s=6e13),
+            dict(kind="test", what="CUDA adamw", state="passed", seconds=1.5),
+            dict(kind="sanitizer", tool="memcheck", what="small cases", state="failed", reason="a\nb"),
+            time_row("PyTorch", 8e-6, "cold"),
+            time_row("PyTorch, compiled", 5e-6, "cold"),
+            time_row("PyTorch", 7e-6, "warm"),
+            time_row("PyTorch", 9e-6, "cold") | dict(shape="P 7"),  # ended before the rest
+            dict(kind="time", bench="fourier_ablate", shape="p 5", state="wrong", reason="error 1"),
+        ]
+        with tempfile.TemporaryDirectory() as folder:
+            self.assertIn(run.NOT_MEASURED, run.table(folder))
+            run.write(Path(folder), rows)
+            lines = Path(folder, "nvidia-x1.jsonl").read_text().splitlines()
+            self.assertEqual([json.loads(x) for x in lines], rows)
+            text = Path(folder, "README.md").read_text()
+        others = "PyTorch 8.0; PyTorch, compiled 5.0"
+        self.assertIn(f"| adamw | P 9 | 1.0 | 2.0 | 50 % | 2.0 | {others} | 2.50 | 3,450 |", text)
+        self.assertIn("| adamw | P 7 | 1.0 | 2.0 | 50 % |  | PyTorch 9.0 |", text)
+        self.assertIn("| fourier_ablate | p 5 | | wrong: error 1 |", text)
+        self.assertIn("Copy 4.00 TB/s, read and written; products, TFLOP/s: f32 50.0", text)
+        self.assertIn("| memcheck small cases | failed: b |  |", text)
+        self.assertNotIn(run.NOT_MEASURED, text)
+
+    def test_the_table_is_that_of_the_results(self):
+        self.assertEqual((run.RESULTS / "README.md").read_text(), run.table(run.RESULTS))
+
+
+if __name__ == "__main__":
+    LIBRARY = sys.argv.pop(1)
+    unittest.main()

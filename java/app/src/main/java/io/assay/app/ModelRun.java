@@ -8,13 +8,15 @@ import io.assay.engine.graph.TensorType;
 import io.assay.engine.model.Model;
 import io.assay.engine.session.Session;
 import io.assay.engine.session.SessionException;
-import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
-import java.lang.foreign.Arena;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collection;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /** One run of a model on named tensors, with exposed values and gradients. */
 final class ModelRun {
@@ -35,14 +37,20 @@ final class ModelRun {
   /**
    * The model's outputs, the exposed values and the gradients, the latter as {@code grad.NAME}.
    *
-   * @param gradientsOf texts of the form {@code VALUE=TENSOR}
+   * @param patches values that tensors of the input file stand for, as texts {@code VALUE=TENSOR}
+   * @param gradientsOf likewise, what to differentiate and its weights
    * @throws InputException if a name is unknown, an input is missing, or a shape or value does not
    *     fit
    */
-  Map<String, Tensor> run(List<String> exposed, List<String> gradientsOf, List<String> wrt) {
+  Map<String, Tensor> run(
+      List<String> exposed, List<String> patches, List<String> gradientsOf, List<String> wrt) {
     boolean past = given.keySet().stream().anyMatch(name -> name.startsWith("past."));
     Graph graph = past ? model.cached().orElseGet(model::graph) : model.graph();
-    graph = model.hooks().withResults(model.hooks().withResults(graph, exposed), wrt);
+    List<String> named = new ArrayList<>(exposed);
+    patches.forEach(text -> named.add(valueOf("--patch", text)));
+    gradientsOf.forEach(text -> named.add(valueOf("--gradient-of", text)));
+    named.addAll(wrt);
+    graph = model.hooks().withResults(graph, named);
     Map<String, Tensor> inputs = inputs(graph);
     // Names of the results, and the graph's values that they stand for.
     Map<String, String> wanted = new LinkedHashMap<>();
@@ -50,10 +58,17 @@ final class ModelRun {
     for (String name : exposed) {
       wanted.put(name, model.hooks().resolve(graph, name));
     }
+    if (!patches.isEmpty()) {
+      Set<String> kept = new LinkedHashSet<>(wanted.values());
+      for (String name : named) {
+        kept.add(model.hooks().resolve(graph, name));
+      }
+      graph = patch(graph, inputs, patches, kept);
+    }
     if (!gradientsOf.isEmpty()) {
       graph = differentiate(graph, inputs, gradientsOf, wrt, wanted);
     }
-    graph = withOutputs(graph, wanted);
+    graph = withOutputs(graph, wanted.values());
     try (Session session = engine.compile(graph)) {
       inputs.keySet().retainAll(graph.inputs());
       Map<String, Tensor> values = session.run(inputs);
@@ -62,10 +77,62 @@ final class ModelRun {
       return results;
     } catch (SessionException e) {
       if (e.blamesValue()) {
+        requireInTables(inputs);
         throw new InputException("the values of the input file do not fit: " + e.getMessage(), e);
       }
       throw e;
     }
+  }
+
+  /** Refuses ids beyond the table that they are looked up in. */
+  private void requireInTables(Map<String, Tensor> inputs) {
+    inputs.forEach(
+        (name, tensor) -> {
+          long rows = model.tableRows(name).orElse(Long.MAX_VALUE);
+          for (long i = 0; rows < Long.MAX_VALUE && i < tensor.elements(); i++) {
+            long id = tensor.getLong(i);
+            if (id < -rows || id >= rows) {
+              throw new InputException(
+                  "the tensor "
+                      + name
+                      + " holds "
+                      + id
+                      + ", which is looked up in a table of "
+                      + rows
+                      + " rows; give ids from 0 to "
+                      + (rows - 1));
+            }
+          }
+        });
+  }
+
+  /** The graph in which values are inputs, with the tensors that stand for them. */
+  private Graph patch(
+      Graph graph, Map<String, Tensor> inputs, List<String> patches, Set<String> kept) {
+    Map<String, String> texts = new LinkedHashMap<>();
+    for (String text : patches) {
+      String value = model.hooks().resolve(graph, valueOf("--patch", text));
+      if (texts.put(value, text) != null) {
+        throw new InputException("--patch names the value " + value + " twice; give it once");
+      }
+    }
+    Graph typed = specialised(withOutputs(graph, texts.keySet()), inputs);
+    Graph.Builder b = graph.edit();
+    texts.forEach(
+        (value, text) -> {
+          Tensor tensor = tensor("--patch", text, typed.type(value));
+          inputs.put(value, tensor);
+          b.type(value, TensorType.of(tensor.dtype(), tensor.shape()));
+        });
+    Graph cut = b.build().slice(texts.keySet(), kept);
+    inputs.keySet().retainAll(cut.inputs());
+    return cut;
+  }
+
+  private Graph specialised(Graph graph, Map<String, Tensor> inputs) {
+    Map<String, long[]> shapes = new LinkedHashMap<>();
+    inputs.forEach((name, tensor) -> shapes.put(name, tensor.shape()));
+    return graph.specialise(shapes, engine.evaluator());
   }
 
   private Map<String, Tensor> inputs(Graph graph) {
@@ -87,7 +154,11 @@ final class ModelRun {
                 + String.join(", ", graph.inputs()));
       }
       TensorType type = graph.type(name);
-      tensor = widened(tensor, type);
+      tensor = converted(tensor, type);
+      if (tensor.elements() == 0 && !name.startsWith("past")) {
+        throw new InputException(
+            "the tensor " + name + " is " + tensor + ", which is empty; give no size of 0");
+      }
       if (type != null && type.dtype() != tensor.dtype()) {
         throw new InputException(
             "the tensor " + name + " is " + tensor + "; the model takes " + type);
@@ -131,17 +202,10 @@ final class ModelRun {
         });
   }
 
-  /** Floats of 16 bits as what the graph takes; other tensors as they are. */
-  private static Tensor widened(Tensor tensor, TensorType type) {
-    boolean half = tensor.dtype() == DType.F16 || tensor.dtype() == DType.BF16;
-    if (!half || type == null || type.dtype() != DType.F32 && type.dtype() != DType.F64) {
-      return tensor;
-    }
-    Tensor out = Tensor.allocate(Arena.ofAuto(), type.dtype(), tensor.shape());
-    for (long i = 0; i < out.elements(); i++) {
-      out.set(i, tensor.get(i));
-    }
-    return out;
+  /** Floats as the graph takes them; other tensors as they are. */
+  private static Tensor converted(Tensor tensor, TensorType type) {
+    boolean both = type != null && type.dtype().isFloat() && tensor.dtype().isFloat();
+    return both ? tensor.toFloat(type.dtype()) : tensor;
   }
 
   /** Rows of the batch: the first size of the first input that is given. */
@@ -169,50 +233,61 @@ final class ModelRun {
     Map<String, String> kept = new LinkedHashMap<>(wanted);
     targets.forEach((name, value) -> kept.put("grad." + name, value));
     for (String text : gradientsOf) {
-      kept.put("=" + text, model.hooks().resolve(graph, valueOf(text)));
+      kept.put("=" + text, model.hooks().resolve(graph, valueOf("--gradient-of", text)));
     }
-    Map<String, long[]> shapes = new LinkedHashMap<>();
-    inputs.forEach((name, tensor) -> shapes.put(name, tensor.shape()));
-    Graph fixed = withOutputs(graph, kept).specialise(shapes, engine.evaluator());
+    Graph fixed = specialised(withOutputs(graph, kept.values()), inputs);
     Map<String, String> seeds = new LinkedHashMap<>();
     for (String text : gradientsOf) {
       String value = kept.get("=" + text);
-      Tensor seed = given.get(text.substring(text.lastIndexOf('=') + 1));
-      if (seed == null) {
-        throw new InputException(
-            "--gradient-of "
-                + text
-                + " names no tensor of the input file; write VALUE=TENSOR with one of "
-                + String.join(", ", given.keySet()));
-      }
-      TensorType type = fixed.type(value);
-      seed = widened(seed, type);
-      if (type != null && type.isStatic() && !Arrays.equals(type.shape(), seed.shape())) {
-        throw new InputException(
-            "the tensor of --gradient-of " + text + " is " + seed + ", but the value is " + type);
-      }
       String input = value + ".seed";
+      inputs.put(input, tensor("--gradient-of", text, fixed.type(value)));
       if (seeds.put(value, input) != null) {
         throw new InputException("--gradient-of names the value " + value + " twice; add them up");
       }
-      inputs.put(input, seed);
     }
     Gradient gradient = fixed.differentiate(seeds, targets.values());
     targets.forEach((name, value) -> wanted.put("grad." + name, gradient.gradients().get(value)));
     return gradient.graph();
   }
 
-  private static String valueOf(String gradientOf) {
-    int at = gradientOf.lastIndexOf('=');
-    if (at <= 0) {
-      throw new InputException("--gradient-of " + gradientOf + " is not of the form VALUE=TENSOR");
+  /**
+   * The tensor of an option {@code VALUE=TENSOR}.
+   *
+   * @param type of the value, null where it is not known
+   */
+  private Tensor tensor(String option, String text, TensorType type) {
+    Tensor found = given.get(text.substring(text.lastIndexOf('=') + 1));
+    if (found == null) {
+      throw new InputException(
+          option
+              + " "
+              + text
+              + " names no tensor of the input file; write VALUE=TENSOR with one of "
+              + String.join(", ", given.keySet()));
     }
-    return gradientOf.substring(0, at);
+    Tensor tensor = converted(found, type);
+    boolean fits =
+        type == null
+            || type.dtype() == tensor.dtype()
+                && (!type.isStatic() || Arrays.equals(type.shape(), tensor.shape()));
+    if (!fits) {
+      throw new InputException(
+          "the tensor of " + option + " " + text + " is " + tensor + ", but the value is " + type);
+    }
+    return tensor;
   }
 
-  private static Graph withOutputs(Graph graph, Map<String, String> wanted) {
+  private static String valueOf(String option, String text) {
+    int at = text.lastIndexOf('=');
+    if (at <= 0) {
+      throw new InputException(option + " " + text + " is not of the form VALUE=TENSOR");
+    }
+    return text.substring(0, at);
+  }
+
+  private static Graph withOutputs(Graph graph, Collection<String> values) {
     Graph.Builder builder = graph.edit().clearOutputs();
-    wanted.values().stream().distinct().forEach(builder::output);
+    values.stream().distinct().forEach(builder::output);
     return builder.build();
   }
 }

@@ -28,7 +28,8 @@ import picocli.CommandLine.Option;
       "In the map a hook is a value of the graph, NAME, or {\"value\": NAME, \"heads\": 4,",
       "\"transpose\": [0, 2, 1, 3], \"rows\": OTHER}: heads splits the last axis, transpose orders"
           + " the",
-      "axes, rows splits the first axis as the first two of another value are, * is any block."
+      "axes, rows splits the first axis as the first two of another value are, * is any block.",
+      "`models info MODEL --values` lists the values."
     },
     footer = {
       "",

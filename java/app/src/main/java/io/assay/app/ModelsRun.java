@@ -22,13 +22,18 @@ import picocli.CommandLine.Option;
     description = "Runs a model on the tensors of a file and writes its outputs to another.",
     footer = {
       "",
-      "A NAME is an input, a hook (`assay models hooks MODEL`), a weight or any value of the"
-          + " graph.",
+      "A NAME is an input, a hook (`assay models hooks MODEL`), a weight or any value of the graph",
+      "(`assay models info MODEL --values`). A TENSOR is one of the input file. Its floats become",
+      "those of the run: exactly from f32 to f64, rounded from f64 to f32. Ids count from 0,",
+      "negative ones from the end of the table that they are looked up in.",
+      "",
       "Gradients are those of the sum, over all --gradient-of, of sum(VALUE * TENSOR); the output",
-      "file holds them as grad.NAME. TENSOR is a tensor of the input file.",
+      "file holds them as grad.NAME. Behind a patch they are those of the patched run.",
       "",
       "  assay models run MODEL --inputs in.safetensors --out out.safetensors \\",
-      "    --expose blocks.0.hook_resid_post --gradient-of logits=seed --wrt blocks.0.attn.hook_z"
+      "    --expose blocks.0.hook_resid_post --gradient-of logits=seed --wrt blocks.0.attn.hook_z",
+      "  assay models run MODEL --inputs in.safetensors --out out.safetensors \\",
+      "    --patch blocks.0.attn.hook_z=other_z"
     })
 final class ModelsRun implements Callable<Integer> {
   @Mixin private Help help;
@@ -55,6 +60,12 @@ final class ModelsRun implements Callable<Integer> {
       paramLabel = "NAME",
       description = "Write this value too; may be given many times.")
   private List<String> exposed = new ArrayList<>();
+
+  @Option(
+      names = "--patch",
+      paramLabel = "VALUE=TENSOR",
+      description = "Compute what follows with TENSOR in place of VALUE; may be given many times.")
+  private List<String> patches = new ArrayList<>();
 
   @Option(
       names = "--gradient-of",
@@ -88,19 +99,43 @@ final class ModelsRun implements Callable<Integer> {
         Model model = argument.load(dtype)) {
       envelope.device(engine.options());
       envelope.model(model);
-      results = new ModelRun(engine, model, given).run(exposed, gradientsOf, wrt);
+      results = new ModelRun(engine, model, given).run(exposed, patches, gradientsOf, wrt);
     }
     Safetensors.write(out, results, Map.of());
+    List<String> warnings = notFinite(results);
+    warnings.forEach(common::warn);
     if (common.json()) {
       envelope.spec().put("model", argument.toString()).put("inputs", inputs.toString());
       ObjectNode tensors = envelope.result().putObject("tensors");
       results.forEach((name, tensor) -> tensors.put(name, tensor.toString()));
       envelope.result().put("out", out.toString());
+      warnings.forEach(envelope.result().putArray("warnings")::add);
       common.out().println(envelope.text(null));
     } else {
       results.forEach((name, tensor) -> common.say("%-40s %s".formatted(name, tensor)));
       common.say("written to " + out);
     }
     return 0;
+  }
+
+  /** A sentence for each result that holds NaN or infinities. */
+  private static List<String> notFinite(Map<String, Tensor> results) {
+    List<String> warnings = new ArrayList<>();
+    results.forEach(
+        (name, tensor) -> {
+          long nan = 0;
+          long infinite = 0;
+          for (long i = 0; tensor.dtype().isFloat() && i < tensor.elements(); i++) {
+            double x = tensor.get(i);
+            nan += Double.isNaN(x) ? 1 : 0;
+            infinite += Double.isInfinite(x) ? 1 : 0;
+          }
+          if (nan + infinite > 0) {
+            warnings.add(
+                "%s holds %d NaN and %d infinities among %d numbers"
+                    .formatted(name, nan, infinite, tensor.elements()));
+          }
+        });
+    return warnings;
   }
 }

@@ -181,6 +181,27 @@ class ModelsDtypeTest {
     assertArrayEquals(want, got.get("y").toDoubles(), 1e-6);
   }
 
+  /** Floats of a file become those of the run: exactly to float64, rounded to float32. */
+  @Test
+  void floatsOfAFileAreConverted() {
+    Graph.Builder g = Graph.builder("g").opset("", 18);
+    g.input("x", TensorType.of(DType.F32, 2));
+    g.constant("w", tensor(DType.F32, new double[] {3, 5}, 2));
+    g.output(g.op("y", "Mul", Map.of(), "x", "w"));
+    Path file = folder.resolve("scale.onnx");
+    g.build().write(file);
+    double[] x = {0.1, 1 / 3.0};
+    double[] rounded = {0.1f, 1 / 3f};
+    Tensor single = tensor(DType.F32, x, 2);
+    String[] wide = {"--dtype", "f64", "--gradient-of", "y=x", "--wrt", "x"};
+    Map<String, Tensor> got = run(file, Map.of("x", single), wide);
+    assertEquals(DType.F64, got.get("grad.x").dtype());
+    assertArrayEquals(new double[] {3 * rounded[0], 5 * rounded[1]}, got.get("y").toDoubles());
+    assertArrayEquals(got.get("y").toDoubles(), got.get("grad.x").toDoubles());
+    got = run(file, Map.of("x", tensor(DType.F64, x, 2)));
+    assertArrayEquals(new double[] {3 * 0.1f, 5 * (1 / 3f)}, got.get("y").toDoubles());
+  }
+
   /** The largest number of a type, which masks are made of, does not become infinite. */
   @Test
   void aFiniteNumberStaysFinite() throws Exception {

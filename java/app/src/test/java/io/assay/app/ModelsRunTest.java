@@ -12,8 +12,10 @@ import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Safetensors;
 import io.assay.engine.tensor.Tensor;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -124,7 +126,7 @@ class ModelsRunTest {
 
   /** An operator without a gradient is named with the path to it, and ignored where none leads. */
   @Test
-  void anOperatorWithoutAGradientIsNamed() {
+  void anOperatorWithoutAGradientIsNamed() throws Exception {
     Graph.Builder b = Graph.builder("g").opset("", 18);
     b.input("x", TensorType.of(DType.F32, 1, 3));
     b.op("hard", "Hardmax", Map.of(), "x");
@@ -155,11 +157,145 @@ class ModelsRunTest {
             "no gradient is known for the operator Hardmax of node hard (Hardmax), which lies on"
                 + " the path y (Neg) <- double (Add) <- hard (Hardmax); export the model without"
                 + " it, take the gradient of values behind it, or add a rule");
+    JsonNode missing = json("models", "info", file.toString(), "--json");
+    assertEquals("[\"Hardmax\"]", missing.at("/result/no_gradient").toString());
     call[8] = "z=seed";
     assertEquals(0, Answer.to(call).status());
     Map<String, Tensor> got = Safetensors.read(out).tensors();
     assertArrayEquals(new double[] {-1, -3, -2}, got.get("grad.x").toDoubles());
     assertArrayEquals(new double[] {0, -2, 0}, got.get("y").toDoubles(), 1e-30);
+  }
+
+  /**
+   * {@code y = (table[ids] A * scale) C} of one row: its numbers are worked out by hand. The scale
+   * is made of integers alone, so that it would be folded away.
+   */
+  private Path scaled(String name) {
+    Graph.Builder b = Graph.builder("main_graph").opset("", 18);
+    TensorType.Dim rows = TensorType.Dim.symbol("rows");
+    b.input("ids", new TensorType(DType.I64, List.of(rows)));
+    b.constant("table", Tensor.ofFloats(new float[] {1, -2, 0, 0, 3, 4}, 3, 2));
+    b.constant("A", Tensor.ofFloats(new float[] {1, 2, 3, 0, 1, -1}, 2, 3));
+    b.constant("steps", Tensor.ofLongs(new long[] {1, 2, 3}, 3));
+    b.constant("C", Tensor.ofFloats(new float[] {1, 10, 100}, 3, 1));
+    b.op("looked.up", "Gather", Map.of(), "table", "ids");
+    b.op("product", "MatMul", Map.of(), "looked.up", "A");
+    b.op("scale", "Cast", Map.of("to", 1L), "steps");
+    b.op("scaled", "Mul", Map.of(), "product", "scale");
+    b.output(b.op("y", "MatMul", Map.of(), "scaled", "C"));
+    b.op("root", "Sqrt", Map.of(), "product");
+    Path file = folder.resolve(name + ".onnx");
+    b.build().write(file);
+    return file;
+  }
+
+  private Answer answer(Path model, Map<String, Tensor> inputs, String... options) {
+    Path in = folder.resolve("in.safetensors");
+    Safetensors.write(in, inputs, Map.of());
+    List<String> call = new ArrayList<>(List.of("models", "run", model.toString()));
+    call.addAll(List.of("--inputs", in.toString()));
+    call.addAll(List.of("--out", folder.resolve("out.safetensors").toString()));
+    call.addAll(List.of(options));
+    return Answer.to(call.toArray(String[]::new));
+  }
+
+  private Map<String, Tensor> results(Path model, Map<String, Tensor> inputs, String... options) {
+    Answer answer = answer(model, inputs, options);
+    assertEquals(0, answer.status(), answer.err());
+    assertEquals("", answer.err());
+    return Safetensors.read(folder.resolve("out.safetensors")).tensors();
+  }
+
+  private static void assertNumbers(Map<String, Tensor> got, String name, double... want) {
+    assertArrayEquals(want, got.get(name).toDoubles(), name);
+  }
+
+  @Test
+  void aPatchStandsForAValue() {
+    Path model = scaled("scaled");
+    Map<String, Tensor> in = new HashMap<>(Map.of("ids", Tensor.ofLongs(new long[] {0}, 1)));
+    assertNumbers(results(model, in), "y", 1501);
+    in.put("other", Tensor.ofFloats(new float[] {2, 0, 1}, 3));
+    assertNumbers(results(model, in, "--patch", "scale=other"), "y", 502);
+    in.put("three", Tensor.ofFloats(new float[] {3, 4, 5}, 1, 3));
+    in.put("seed", Tensor.ofFloats(new float[] {2}, 1, 1));
+    in.put("ones", Tensor.ofFloats(new float[] {1, 1, 1}, 3, 1));
+    String gradient = "--gradient-of y=seed --patch scaled=three --expose scaled --expose product";
+    Map<String, Tensor> got =
+        results(model, in, (gradient + " --wrt scaled --wrt A --wrt C").split(" "));
+    assertNumbers(got, "y", 543);
+    assertNumbers(got, "scaled", 3, 4, 5);
+    assertNumbers(got, "product", 1, 0, 5);
+    assertNumbers(got, "grad.scaled", 2, 20, 200);
+    assertNumbers(got, "grad.A", 0, 0, 0, 0, 0, 0);
+    assertNumbers(got, "grad.C", 6, 8, 10);
+    assertNumbers(results(model, in, "--patch", "C=ones", "--patch", "scaled=three"), "y", 12);
+
+    answer(model, in, "--patch", "scaled=other")
+        .assertRefused("--patch scaled=other is F32[3], but the value is F32[1,3]");
+    answer(model, in, "--patch", "scaled=none").assertRefused("one of ids, ");
+    answer(model, in, "--patch", "scaled").assertRefused("is not of the form VALUE=TENSOR");
+    answer(model, in, "--patch", "scaled=three", "--patch", "scaled=three")
+        .assertRefused("names the value scaled twice");
+  }
+
+  @Test
+  void whatDoesNotFitIsOneSentence() throws Exception {
+    Path model = scaled("scaled");
+    answer(model, Map.of("ids", Tensor.ofLongs(new long[] {0, 7, -4}, 3)))
+        .assertRefused(
+            "the tensor ids holds 7, which is looked up in a table of 3 rows; give ids from 0 to"
+                + " 2");
+    Map<String, Tensor> last = Map.of("ids", Tensor.ofLongs(new long[] {-1}, 1));
+    assertNumbers(results(model, last, "--expose", "looked.up"), "looked.up", 3, 4);
+    answer(model, Map.of("ids", Tensor.ofLongs(new long[0], 0)))
+        .assertRefused("the tensor ids is I64[0], which is empty; give no size of 0");
+    answer(model, Map.of("ids", Tensor.ofLongs(new long[2], 1, 2)))
+        .assertRefused("the input ids of the graph scaled is I64[rows], not I64[1, 2]");
+    answer(model, last, "--expose", "scalde")
+        .assertRefused(
+            "the model scaled has no hook, weight or value scalde; near it are scale, scaled, ");
+  }
+
+  @Test
+  void numbersThatAreNoneAreCounted() throws Exception {
+    Path model = scaled("scaled");
+    Map<String, Tensor> in =
+        Map.of(
+            "ids",
+            Tensor.ofLongs(new long[] {0, 1}, 2),
+            "three",
+            Tensor.ofFloats(new float[] {-1, 4, Float.POSITIVE_INFINITY, 1, 1, 1}, 2, 3));
+    String[] options = {"--patch", "product=three", "--expose", "root"};
+    Answer answer = answer(model, in, options);
+    assertEquals(0, answer.status(), answer.err());
+    String roots = "root holds 1 NaN and 1 infinities among 6 numbers";
+    String y = "y holds 0 NaN and 1 infinities among 2 numbers";
+    assertEquals("assay: " + y + "\nassay: " + roots + "\n", answer.err());
+    options = new String[] {options[0], options[1], options[2], options[3], "--json"};
+    JsonNode warnings =
+        Envelope.JSON.readTree(answer(model, in, options).out()).at("/result/warnings");
+    assertEquals(Envelope.JSON.createArrayNode().add(y).add(roots), warnings);
+  }
+
+  @Test
+  void valuesAreListed() throws Exception {
+    JsonNode values = json("models", "info", scaled("scaled").toString(), "--values", "--json");
+    String text = values.at("/result/values").toString();
+    for (String value :
+        new String[] {
+          "{\"name\":\"ids\",\"kind\":\"input\",\"type\":\"I64[rows]\"}",
+          "{\"name\":\"A\",\"kind\":\"weight\",\"type\":\"F32[2,3]\"}",
+          "{\"name\":\"steps\",\"kind\":\"constant\",\"type\":\"I64[3]\"}",
+          // The file states none: as for three rows.
+          "{\"name\":\"scaled\",\"kind\":\"value\",\"type\":\"F32[3,3]\",\"operator\":\"Mul\"}",
+          "{\"name\":\"y\",\"kind\":\"output\",\"type\":\"F32[3,1]\",\"operator\":\"MatMul\"}"
+        }) {
+      assertTrue(text.contains(value), text);
+    }
+    String lines = Answer.to("models", "info", scaled("scaled").toString(), "--values").out();
+    assertTrue(lines.contains("\nweight   A    "), lines);
+    assertTrue(lines.contains("F32[3,3]                     Mul\n"), lines);
   }
 
   /** The same search on the folder and on an export of it, cached or not, ends with the same. */

@@ -185,11 +185,7 @@ public final class Engine implements AutoCloseable {
    * with. It needs no closing and may be used after the engine.
    */
   public Evaluator evaluator() {
-    return (graph, inputs) -> {
-      try (Session session = Session.compile(graph, SessionOptions.cpu(1))) {
-        return session.run(inputs);
-      }
-    };
+    return Session::evaluate;
   }
 
   private synchronized void requireOpen() {

@@ -33,6 +33,10 @@ final class ActivationRules {
                         .times(alpha(b, 0.2f))
                         .where(b.out().greaterThan(0).and(b.out().lessThan(1)))));
     rules.put("HardSwish", ActivationRules::hardSwish);
+    // PyTorch: 0 at both kinks.
+    rules.put(
+        "Shrink",
+        b -> b.give(0, () -> b.g().where(b.in(0).abs().greaterThan(b.node().real("lambd", 0.5f)))));
     rules.put("Softplus", b -> b.give(0, () -> b.g().times(b.in(0).sigmoid())));
     rules.put("Softsign", b -> b.give(0, () -> b.g().over(b.in(0).abs().plus(1).squared())));
     rules.put("Mish", ActivationRules::mish);

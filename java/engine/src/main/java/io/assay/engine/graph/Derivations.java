@@ -4,7 +4,6 @@ import io.assay.engine.InputException;
 import io.assay.engine.graph.TensorType.Dim;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
-import java.lang.foreign.Arena;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -212,18 +211,8 @@ final class Derivations {
     return from.contains(type.dtype()) ? new TensorType(to, type.dims()) : type;
   }
 
-  /** A finite number stays finite: masks are often the largest number of their type. */
   private static Tensor convert(Tensor tensor, Set<DType> from, DType to) {
-    if (!from.contains(tensor.dtype())) {
-      return tensor;
-    }
-    double largest = to == DType.F32 ? Float.MAX_VALUE : Double.MAX_VALUE;
-    Tensor out = Tensor.allocate(Arena.ofAuto(), to, tensor.shape());
-    for (long i = 0; i < out.elements(); i++) {
-      double x = tensor.get(i);
-      out.set(i, Double.isInfinite(x) || Double.isNaN(x) ? x : Math.clamp(x, -largest, largest));
-    }
-    return out;
+    return from.contains(tensor.dtype()) ? tensor.toFloat(to) : tensor;
   }
 
   static Graph withConstantFilters(Graph g, Evaluator evaluator) {

@@ -53,11 +53,32 @@ final class GradientRules {
     ContribRules.register(RULES);
   }
 
+  /** Control flow and sequences, which {@link Graph#specialise} writes out by other operators. */
+  private static final Set<String> WRITTEN_OUT =
+      Set.of(
+          "If",
+          "Loop",
+          "Scan",
+          "SequenceEmpty",
+          "SequenceConstruct",
+          "SplitToSequence",
+          "SequenceAt",
+          "SequenceInsert",
+          "SequenceErase",
+          "SequenceLength",
+          "ConcatFromSequence");
+
   private GradientRules() {}
 
   /** The rule of a node's operator, or null if there is none. */
   static GradientRule of(Node node) {
     return RULES.get(node.qualifiedOp());
+  }
+
+  /** Whether there is no gradient through nodes of this operator, for want of a rule. */
+  static boolean isMissing(Node node) {
+    boolean writtenOut = node.domain().isEmpty() && WRITTEN_OUT.contains(node.op());
+    return of(node) == null && !isConstant(node) && !writtenOut;
   }
 
   /** Whether no gradient flows through a node. */

@@ -16,6 +16,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.PriorityQueue;
 import java.util.Set;
+import java.util.TreeSet;
 
 /**
  * A computation as ONNX defines it: named values, produced by inputs, constants and nodes.
@@ -112,6 +113,35 @@ public final class Graph {
   /** Whether the graph has a value of this name. */
   public boolean has(String value) {
     return producers.containsKey(value) || constants.containsKey(value) || inputs.contains(value);
+  }
+
+  /** The names of all values: inputs, constants, and what the nodes compute, in their order. */
+  public List<String> values() {
+    List<String> values = new ArrayList<>(inputs);
+    values.addAll(constants.keySet());
+    nodes.forEach(node -> node.outputs().stream().filter(v -> !v.isEmpty()).forEach(values::add));
+    return values;
+  }
+
+  /**
+   * Operators of the graph, those in bodies included, that make floats and have no gradient: {@link
+   * #differentiate} refuses to pass them. Where no type is known, a value counts as a float.
+   */
+  public Set<String> withoutGradient() {
+    Set<String> found = new TreeSet<>();
+    for (Node node : nodes) {
+      boolean makesFloats =
+          node.outputs().stream().anyMatch(v -> type(v) == null || type(v).dtype().isFloat());
+      if (makesFloats && GradientRules.isMissing(node)) {
+        found.add(node.qualifiedOp());
+      }
+      for (Object attribute : node.attributes().values()) {
+        if (attribute instanceof Graph body) {
+          found.addAll(body.withoutGradient());
+        }
+      }
+    }
+    return found;
   }
 
   /** Outer values that a body graph (attribute of If, Loop, Scan) reads; empty for whole graphs. */
@@ -310,9 +340,18 @@ public final class Graph {
     return new Builder(name);
   }
 
+  /** The same graph under another name, by which messages call it. */
+  public Graph named(String other) {
+    return edit(other).build();
+  }
+
   /** A builder that starts with everything that this graph has. */
   public Builder edit() {
-    Builder b = new Builder(name);
+    return edit(name);
+  }
+
+  private Builder edit(String as) {
+    Builder b = new Builder(as);
     b.opsets.putAll(opsets);
     b.inputs.addAll(inputs);
     b.outputs.addAll(outputs);

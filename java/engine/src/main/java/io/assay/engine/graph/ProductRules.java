@@ -1,15 +1,22 @@
 package io.assay.engine.graph;
 
+import io.assay.engine.tensor.Tensor;
+import java.lang.foreign.Arena;
 import java.util.Arrays;
 import java.util.Map;
+import java.util.stream.LongStream;
 
 /** Gradients of matrix products. */
 final class ProductRules {
+  /** Rows of a determinant whose cofactors still take little memory. */
+  private static final int LARGEST_DET = 32;
+
   private ProductRules() {}
 
   static void register(Map<String, GradientRule> rules) {
     rules.put("MatMul", ProductRules::matmul);
     rules.put("Gemm", ProductRules::gemm);
+    rules.put("Det", ProductRules::det);
   }
 
   /**
@@ -89,5 +96,45 @@ final class ProductRules {
         1,
         () -> tb ? b.g().gemm(b.in(0), true, ta, alpha) : b.in(0).gemm(b.g(), !ta, false, alpha));
     b.give(2, () -> b.g().times(b.node().real("beta", 1)));
+  }
+
+  /**
+   * The cofactor of each entry, the determinant of what is left without its row and column, signed
+   * like a chessboard: right for singular matrices too. Costs n^2 determinants.
+   */
+  private static void det(Backward b) {
+    long[] shape = b.in(0).shape();
+    int n = (int) shape[shape.length - 1];
+    if (n > LARGEST_DET) {
+      throw b.refused("for determinants of more than " + LARGEST_DET + " rows");
+    }
+    long[] batch = Arrays.copyOf(shape, shape.length - 2);
+    b.give(0, () -> cofactors(b, batch, n).times(b.g().reshape(with(batch, 1, 1))));
+  }
+
+  private static Expr cofactors(Backward b, long[] batch, int n) {
+    Tensor signs = Tensor.allocate(Arena.ofAuto(), b.in(0).dtype(), n, n);
+    long[] rest = new long[n * n * (n - 1) * (n - 1)];
+    int at = 0;
+    for (int i = 0; i < n * n; i++) {
+      signs.set(i, (i / n + i % n) % 2 == 0 ? 1 : -1);
+      for (int j = 0; j < n * n; j++) {
+        if (j / n != i / n && j % n != i % n) {
+          rest[at++] = j;
+        }
+      }
+    }
+    if (n == 1) {
+      return b.constant(signs);
+    }
+    Expr flat = b.in(0).reshape(with(batch, (long) n * n));
+    Expr minors =
+        b.op("Gather", Map.of("axis", (long) batch.length), flat, b.longs(rest, rest.length))
+            .reshape(with(batch, n, n, n - 1, n - 1));
+    return b.op("Det", Map.of(), minors).times(b.constant(signs));
+  }
+
+  private static long[] with(long[] shape, long... more) {
+    return LongStream.concat(Arrays.stream(shape), Arrays.stream(more)).toArray();
   }
 }

@@ -70,6 +70,7 @@ final class Shapes {
     rule(Shapes::matMul, "MatMul", "com.microsoft.FusedMatMul");
     rule(Shapes::gemm, "Gemm", "com.microsoft.FusedGemm");
     rule(Shapes::einsum, "Einsum");
+    rule(Shapes::det, "Det");
 
     rule(Shapes::reduce, "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd");
     rule(Shapes::reduce, "ReduceL1", "ReduceL2", "ReduceSumSquare");
@@ -89,7 +90,7 @@ final class Shapes {
     return ("Identity Abs Neg Exp Log Sqrt Reciprocal Tanh Sigmoid Relu Erf Gelu"
             + " Softmax LogSoftmax Hardmax Sin Cos Tan Sinh Cosh Asin Acos Atan Asinh Acosh Atanh"
             + " Floor Ceil Round Sign Clip Softplus Softsign Elu Selu Celu LeakyRelu HardSigmoid"
-            + " HardSwish Mish ThresholdedRelu CumSum Trilu ScatterND ScatterElements"
+            + " HardSwish Mish ThresholdedRelu Shrink CumSum Trilu ScatterND ScatterElements"
             + " InstanceNormalization GroupNormalization LpNormalization RMSNormalization"
             + " LRN RotaryEmbedding")
         .split(" ");
@@ -157,6 +158,15 @@ final class Shapes {
       throw o.wrong("multiplies the shapes " + o.type(0) + " and " + o.type(1));
     }
     return o.one(o.dtype(0), a[0], b[1]);
+  }
+
+  private static List<TensorType> det(Operands o) {
+    long[] shape = o.shape(0);
+    int n = shape.length;
+    if (n < 2 || shape[n - 1] != shape[n - 2]) {
+      throw o.wrong("has the determinant of " + o.type(0) + ", which is no square matrix");
+    }
+    return o.one(o.dtype(0), Arrays.copyOf(shape, n - 2));
   }
 
   private static List<TensorType> einsum(Operands o) {

@@ -1,9 +1,12 @@
 package io.assay.engine.model;
 
+import io.assay.engine.InputException;
 import io.assay.engine.graph.Graph;
 import io.assay.engine.graph.Node;
 import io.assay.engine.graph.TensorType;
 import io.assay.engine.graph.TensorType.Dim;
+import io.assay.engine.session.Session;
+import io.assay.engine.session.SessionException;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.Arena;
@@ -14,6 +17,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.Random;
 import java.util.Set;
 import java.util.stream.Stream;
@@ -24,7 +29,7 @@ import java.util.stream.Stream;
  */
 final class DrawnInputs {
   /** Sizes for axes that are free, tried one after the other: a model may take only some. */
-  static final List<Long> SIZES = List.of(7L, 32L, 64L, 224L, 4L, 1L);
+  private static final List<Long> SIZES = List.of(7L, 32L, 64L, 224L, 4L, 1L);
 
   /** Operators that hand ids on to the lookup. */
   private static final Set<String> CARRIERS =
@@ -46,16 +51,34 @@ final class DrawnInputs {
     }
   }
 
-  /** Whether an input of the graph has a free axis that is not that of the rows. */
-  boolean hasFreeAxes() {
+  /** Sizes to try for free axes that are not that of the rows; a single one if there are none. */
+  List<Long> sizes() {
     for (String input : graph.inputs()) {
       List<Dim> dims = graph.type(input).dims();
       if (dims == null
           || dims.stream().anyMatch(dim -> !dim.isKnown() && !rowSymbols.contains(dim.symbol()))) {
-        return true;
+        return SIZES;
       }
     }
-    return false;
+    return SIZES.subList(0, 1);
+  }
+
+  /**
+   * The graph with its shapes fixed by inputs of {@code rows} rows, of the first size that fixes
+   * all of them; empty if none does.
+   */
+  static Optional<Graph> specialised(Graph graph, long rows) {
+    DrawnInputs drawn = new DrawnInputs(graph);
+    for (long size : drawn.sizes()) {
+      Map<String, long[]> shapes = new LinkedHashMap<>();
+      graph.inputs().forEach(input -> shapes.put(input, drawn.shape(input, rows, size)));
+      try {
+        return Optional.of(graph.specialise(shapes, Session::evaluate));
+      } catch (SessionException | InputException e) {
+        // The next size may fit.
+      }
+    }
+    return Optional.empty();
   }
 
   /** Whether the first axis of {@code input} is that of the rows. */
@@ -94,7 +117,7 @@ final class DrawnInputs {
       Tensor t =
           Tensor.allocate(Arena.ofAuto(), graph.type(input).dtype(), shape(input, rows, size));
       double fixed = t.dtype() == DType.BOOL || input.contains("mask") ? 1 : Double.NaN;
-      int limit = limit(input);
+      int limit = Math.clamp(tableRows(input).orElse(2), 1, Integer.MAX_VALUE);
       for (long i = 0; i < t.elements(); i++) {
         double drawn = t.dtype().isFloat() ? random.nextGaussian() : random.nextInt(limit);
         t.set(i, Double.isNaN(fixed) ? drawn : fixed);
@@ -119,8 +142,8 @@ final class DrawnInputs {
     return shape;
   }
 
-  /** Fewest rows of a table that the ids of {@code input} are looked up in; 2 if none is found. */
-  private int limit(String input) {
+  /** Fewest rows of a table that the ids of {@code input} are looked up in, if any is found. */
+  OptionalLong tableRows(String input) {
     long least = Long.MAX_VALUE;
     Set<String> seen = new HashSet<>(Set.of(input));
     Deque<String> open = new ArrayDeque<>(seen);
@@ -134,7 +157,7 @@ final class DrawnInputs {
         }
       }
     }
-    return Math.clamp(least == Long.MAX_VALUE ? 2 : least, 1, Integer.MAX_VALUE);
+    return least == Long.MAX_VALUE ? OptionalLong.empty() : OptionalLong.of(least);
   }
 
   private long size(String value, int axis) {

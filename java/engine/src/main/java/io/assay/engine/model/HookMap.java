@@ -3,6 +3,7 @@ package io.assay.engine.model;
 import com.fasterxml.jackson.databind.JsonNode;
 import io.assay.engine.InputException;
 import io.assay.engine.graph.Graph;
+import io.assay.engine.internal.EditDistance;
 import io.assay.engine.tensor.Tensor;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -185,6 +186,7 @@ record HookMap(Path file, Map<String, String> names, List<Rule> rules) {
   Gpt2Export.Recognised bind(Gpt2Export.Recognised known) {
     Map<String, String> values = new LinkedHashMap<>(known.hooks().values());
     Graph graph = known.graph();
+    Optional<HookMapCheck> check = rules.isEmpty() ? Optional.empty() : HookMapCheck.of(graph);
     for (Rule rule : rules) {
       for (int block = 0; block == 0 || rule.hook.contains(STAR); block++) {
         String number = Integer.toString(block);
@@ -194,16 +196,22 @@ record HookMap(Path file, Map<String, String> names, List<Rule> rules) {
           break;
         }
         requireValue(graph, hook, value);
+        String rows = rule.rows == null ? null : rule.rows.replace(STAR, number);
+        if (rows != null) {
+          requireValue(graph, hook + ".rows", rows);
+          if (graph.slice(List.of(), List.of(rows)).has(value)) {
+            throw bad(file, "splits " + value + " like " + rows + ", which is computed from it");
+          }
+        }
+        check
+            .map(c -> c.wrong(hook, value, rows, rule.heads, rule.transpose))
+            .ifPresent(
+                why -> {
+                  throw bad(file, why);
+                });
         if (rule.isPlain()) {
           values.put(hook, value);
         } else {
-          String rows = rule.rows == null ? null : rule.rows.replace(STAR, number);
-          if (rows != null) {
-            requireValue(graph, hook + ".rows", rows);
-            if (graph.slice(List.of(), List.of(rows)).has(value)) {
-              throw bad(file, "splits " + value + " like " + rows + ", which is computed from it");
-            }
-          }
           Graph.Builder b = graph.edit();
           String shaped = b.fresh(hook);
           graph = shaped(b, rule, value, rows, shaped);
@@ -216,7 +224,14 @@ record HookMap(Path file, Map<String, String> names, List<Rule> rules) {
 
   private void requireValue(Graph graph, String name, String value) {
     if (!graph.has(value)) {
-      throw bad(file, "binds " + name + " to " + value + ", which is no value of the graph");
+      throw bad(
+          file,
+          "binds "
+              + name
+              + " to "
+              + value
+              + ", which is no value of the graph"
+              + EditDistance.near(value, graph.values()));
     }
   }
 

@@ -49,10 +49,10 @@ public record HookProposals(
    * @throws InputException if the file is no model, or no drawn inputs run
    */
   public static HookProposals of(Path onnx, Evaluator evaluator) {
-    Graph graph = Graph.read(onnx).widened();
+    Graph graph = Graph.read(onnx).named(Model.nameOf(onnx)).widened();
     DrawnInputs drawn = new DrawnInputs(graph);
     RuntimeException first = null;
-    for (long size : drawn.hasFreeAxes() ? DrawnInputs.SIZES : DrawnInputs.SIZES.subList(0, 1)) {
+    for (long size : drawn.sizes()) {
       Map<String, Tensor> inputs = drawn.draw(ROWS, size, 1);
       Map<String, long[]> shapes = new LinkedHashMap<>();
       inputs.forEach((name, t) -> shapes.put(name, t.shape()));

@@ -3,6 +3,8 @@ package io.assay.engine.model;
 import io.assay.engine.InputException;
 import io.assay.engine.graph.Graph;
 import io.assay.engine.graph.Node;
+import io.assay.engine.internal.EditDistance;
+import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Collections;
 import java.util.LinkedHashMap;
@@ -57,12 +59,15 @@ public record Hooks(Map<String, String> values) {
         return candidate;
       }
     }
+    List<String> all = new ArrayList<>(values.keySet());
+    all.addAll(graph.values());
     throw new InputException(
         "the model "
             + graph.name()
             + " has no hook, weight or value "
             + name
-            + "; `models hooks` lists the hooks");
+            + EditDistance.near(name, all)
+            + "; `models info MODEL --values` lists all");
   }
 
   /**

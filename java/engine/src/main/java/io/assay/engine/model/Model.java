@@ -17,9 +17,11 @@ import java.security.MessageDigest;
 import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.HexFormat;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.Set;
 
 /**
@@ -114,7 +116,7 @@ public final class Model implements AutoCloseable {
 
   private static Model loadOnnx(Path file, DType dtype) {
     List<Path> files = new ArrayList<>(List.of(file));
-    Graph read = Graph.read(file, files);
+    Graph read = Graph.read(file, files).named(nameOf(file));
     boolean narrowed = dtype == DType.F32 && isDouble(read);
     Graph graph = dtype == DType.F64 || narrowed ? read.withFloat(dtype) : read.widened();
     int widened = (int) read.constants().values().stream().filter(Model::isHalf).count();
@@ -147,7 +149,7 @@ public final class Model implements AutoCloseable {
     return types.equals(EnumSet.of(DType.F64));
   }
 
-  private static String nameOf(Path path) {
+  static String nameOf(Path path) {
     String name = path.toAbsolutePath().normalize().getFileName().toString();
     return name.endsWith(".onnx") ? name.substring(0, name.length() - ".onnx".length()) : name;
   }
@@ -333,6 +335,29 @@ public final class Model implements AutoCloseable {
     TensorType type = graph.type(input);
     long[] shape = {rows, type.dims().get(1).size(), 0, type.dims().get(3).size()};
     return Optional.of(Tensor.allocate(Arena.ofAuto(), type.dtype(), shape));
+  }
+
+  /**
+   * Rows of the table that an integer input is looked up in, the smallest if there are several: its
+   * entries count from 0 or, where they are negative, from the table's end. Empty for an input that
+   * is looked up in no table whose size is known.
+   */
+  public OptionalLong tableRows(String input) {
+    return new DrawnInputs(graph).tableRows(input);
+  }
+
+  /**
+   * The type of every value of the graph: what the file states; where it states none, the shape in
+   * a run as an import makes it, or null where that is not known either.
+   */
+  public Map<String, TensorType> valueTypes() {
+    Optional<Graph> run = DrawnInputs.specialised(graph, ModelCheck.BATCH);
+    Map<String, TensorType> types = new LinkedHashMap<>();
+    for (String value : graph.values()) {
+      TensorType stated = graph.type(value);
+      types.put(value, stated != null ? stated : run.map(g -> g.type(value)).orElse(null));
+    }
+    return types;
   }
 
   /** Releases the tokenizer; a second call does nothing. */

@@ -190,6 +190,58 @@ final class TransformerBlocks {
     return blocks;
   }
 
+  /**
+   * Whether {@code blocks} are all that the model has: each sum of something with what was computed
+   * from it, of the blocks' width, is one of theirs.
+   */
+  boolean areAll(List<Block> blocks) {
+    Set<String> theirs = new HashSet<>();
+    for (Block block : blocks) {
+      block.attentions.stream().filter(a -> a.half != null).forEach(a -> theirs.add(a.half.sum));
+      if (block.feedForward != null) {
+        theirs.add(block.feedForward.sum);
+      }
+    }
+    if (theirs.isEmpty()) {
+      return false;
+    }
+    long[] stream = shape(theirs.iterator().next());
+    return sums.stream()
+        .filter(n -> sameRows(shape(n.output(0)), stream))
+        .filter(
+            n -> descends(n.input(0), root(n.input(1))) || descends(n.input(1), root(n.input(0))))
+        .allMatch(n -> theirs.contains(n.output(0)));
+  }
+
+  /**
+   * Width of the heads that a value belongs to, which is or becomes their queries (q), keys (k),
+   * values (v) or mix of values (z); -1 where the structure does not tell.
+   */
+  long headWidth(String value, char part) {
+    Attention found = null;
+    for (Attention a : attentions) {
+      String read = part == 'q' ? a.q : part == 'k' ? a.k : a.v;
+      if (part == 'z') {
+        found = descends(value, a.product.output(0)) ? a : found;
+      } else if (found == null && read != null && descends(read, value)) {
+        found = a;
+      }
+    }
+    if (found == null || shape(found.product.output(0)) == null) {
+      return -1;
+    }
+    long[] shape = shape(part == 'q' || part == 'k' ? found.q : mixed(found));
+    if (shape == null) {
+      return -1;
+    }
+    long width = shape[shape.length - 1];
+    if (found.softmax != null || shape.length == 4) {
+      return width;
+    }
+    long heads = found.product.integer("q_num_heads", found.product.integer("num_heads", 0));
+    return heads == 0 ? -1 : width / heads;
+  }
+
   /** Attentions stream by stream; one that attends to another stream comes behind that. */
   private List<Attended> byStream(List<Attended> attended) {
     Map<Attended, List<Attended>> streams = new LinkedHashMap<>();

@@ -5,7 +5,6 @@ import io.assay.engine.internal.EditDistance;
 import io.assay.engine.patch.PatchException.Reason;
 import java.util.ArrayList;
 import java.util.Collection;
-import java.util.Comparator;
 import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -31,9 +30,6 @@ public record HookPoint(String name, int layer, Axes axes) {
   private static final Pattern BY_HEAD = Pattern.compile(".*\\.attn\\.hook_(q|k|v|z|result)");
   private static final Pattern BY_PATTERN =
       Pattern.compile(".*\\.attn\\.hook_(pattern|attn_scores)");
-
-  /** Names that a message suggests. */
-  private static final int NEAREST = 3;
 
   /** Reads a name; whether a model has it is another question. */
   public static HookPoint of(String name) {
@@ -103,17 +99,10 @@ public record HookPoint(String name, int layer, Axes axes) {
 
   /** The error for a hook that a model does not have, with the names nearest to it. */
   static PatchException unknown(String name, Collection<String> names) {
-    List<String> near =
-        names.stream()
-            .sorted(Comparator.comparingInt((String n) -> EditDistance.between(name, n)))
-            .limit(NEAREST)
-            .toList();
     return new PatchException(
         Reason.UNKNOWN_HOOK,
         "the model has no hook "
             + name
-            + (near.isEmpty()
-                ? "; it has none at all"
-                : "; near it are " + String.join(", ", near)));
+            + (names.isEmpty() ? "; it has none at all" : EditDistance.near(name, names)));
   }
 }

@@ -9,6 +9,7 @@ import ai.onnxruntime.OrtSession;
 import ai.onnxruntime.TensorInfo;
 import io.assay.engine.InputException;
 import io.assay.engine.graph.Graph;
+import io.assay.engine.graph.TensorType;
 import io.assay.engine.kernel.CpuKernels;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
@@ -128,6 +129,19 @@ public final class Session implements AutoCloseable {
   private static Map<String, Tensor> once(Graph graph, SessionOptions options) {
     try (Session session = create(graph, options)) {
       return session.run(Map.of());
+    }
+  }
+
+  /**
+   * Runs a graph once, on one thread of the processor: what {@link Graph#specialise} folds
+   * constants with.
+   *
+   * @throws InputException as {@link #compile} and {@link #run(Map)} do
+   * @throws SessionException if the runtime fails, with its message
+   */
+  public static Map<String, Tensor> evaluate(Graph graph, Map<String, Tensor> inputs) {
+    try (Session session = compile(graph, SessionOptions.cpu(1))) {
+      return session.run(inputs);
     }
   }
 
@@ -485,6 +499,7 @@ public final class Session implements AutoCloseable {
                 + slots.keySet());
       }
       if (!slot.accepts(e.getValue())) {
+        TensorType type = graph.type(e.getKey());
         throw new InputException(
             "the "
                 + what
@@ -493,7 +508,7 @@ public final class Session implements AutoCloseable {
                 + " of the graph "
                 + name()
                 + " is "
-                + slot
+                + (type == null ? slot : type)
                 + ", not "
                 + e.getValue());
       }

@@ -183,6 +183,23 @@ public final class Tensor {
     return out;
   }
 
+  /**
+   * The floats as {@code F32} or {@code F64}: this tensor where it has that type, else a copy. A
+   * finite number stays finite, since masks are often the largest number of their type.
+   */
+  public Tensor toFloat(DType to) {
+    if (dtype == to) {
+      return this;
+    }
+    double largest = to == DType.F32 ? Float.MAX_VALUE : Double.MAX_VALUE;
+    Tensor out = allocate(Arena.ofAuto(), to, shape);
+    for (long i = 0; i < out.elements(); i++) {
+      double x = get(i);
+      out.set(i, Double.isFinite(x) ? Math.clamp(x, -largest, largest) : x);
+    }
+    return out;
+  }
+
   /** The same memory under another shape with as many elements. */
   public Tensor reshape(long... newShape) {
     return of(dtype, data, newShape);

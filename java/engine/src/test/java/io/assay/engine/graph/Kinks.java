@@ -24,6 +24,10 @@ final class Kinks {
           near(in.getFirst(), 0);
       case "ReduceL1" -> near(in.getFirst(), 0);
       case "ThresholdedRelu" -> near(in.getFirst(), node.real("alpha", 1));
+      case "Shrink" -> {
+        double kink = node.real("lambd", 0.5);
+        yield near(in.getFirst(), -kink) || near(in.getFirst(), kink);
+      }
       case "HardSwish" -> near(in.getFirst(), -3) || near(in.getFirst(), 3);
       case "HardSigmoid" -> {
         double alpha = node.real("alpha", 0.2f);

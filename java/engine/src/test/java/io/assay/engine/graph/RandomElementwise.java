@@ -76,11 +76,13 @@ final class RandomElementwise {
             "HardSwish",
             "ThresholdedRelu",
             "Softsign",
+            "Shrink",
             "PRelu");
     switch (op) {
       case "LeakyRelu", "Elu", "Celu" -> g.op(op, attributes("alpha", g.choices.of(0.3, 1.5)), x);
       case "Selu" -> g.op(op, attributes("alpha", 1.2, "gamma", 0.7), x);
       case "HardSigmoid" -> g.op(op, attributes("alpha", 0.4, "beta", 0.45), x);
+      case "Shrink" -> g.op(op, attributes("lambd", 0.375, "bias", 0.125), x);
       case "ThresholdedRelu" -> g.op(op, attributes("alpha", 0.25), x);
       case "PRelu" -> {
         // The runtime broadcasts the slope to the input, never the other way.

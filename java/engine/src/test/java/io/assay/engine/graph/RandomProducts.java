@@ -16,6 +16,7 @@ final class RandomProducts {
     steps.add(RandomProducts::matmul);
     steps.add(RandomProducts::gemm);
     steps.add(RandomProducts::einsum);
+    steps.add(RandomProducts::det);
     steps.add(RandomProducts::conv);
     steps.add(RandomProducts::convTranspose);
     steps.add(RandomProducts::pool);
@@ -103,6 +104,11 @@ final class RandomProducts {
       operands.add(g.like(shape));
     }
     g.op("Einsum", Map.of("equation", equation), operands.toArray(String[]::new));
+  }
+
+  private static void det(RandomGraph g) {
+    int n = 1 + g.below(3);
+    g.op("Det", g.choices.oneIn(2) ? g.like(n, n) : g.like(2, n, n));
   }
 
   /** An image or a row of channels: what there is, or a new one. */

@@ -48,6 +48,10 @@ final class ReferenceElementwise {
     unary(table, "Softsign", x -> x / (1 + Math.abs(x)));
     unary(table, "Mish", x -> x * tanh(softplus(x)));
     unary(table, "HardSwish", x -> x * max(0, min(1, x / 6 + 0.5)));
+    with(
+        table,
+        "Shrink",
+        (n, x) -> Math.abs(x) > n.real("lambd", 0.5) ? x - Math.signum(x) * n.real("bias", 0) : 0);
     with(table, "LeakyRelu", (n, x) -> x < 0 ? n.real("alpha", 0.01f) * x : x);
     with(table, "ThresholdedRelu", (n, x) -> x > n.real("alpha", 1) ? x : 0);
     with(table, "Elu", (n, x) -> x < 0 ? n.real("alpha", 1) * Math.expm1(x) : x);

@@ -13,6 +13,7 @@ final class ReferenceProducts {
     table.put("MatMul", c -> List.of(matmul(c.in(0), c.in(1))));
     table.put("Gemm", ReferenceProducts::gemm);
     table.put("Einsum", ReferenceProducts::einsum);
+    table.put("Det", ReferenceProducts::det);
     table.put("com.microsoft.FusedMatMul", ReferenceProducts::fused);
   }
 
@@ -47,6 +48,38 @@ final class ReferenceProducts {
           }
           return sum;
         });
+  }
+
+  /** The product of the pivots of Gauss's elimination, with those of largest size. */
+  private static List<Array64> det(Reference.Call c) {
+    int rank = c.in(0).rank();
+    int n = c.in(0).shape()[rank - 1];
+    double[] all = c.in(0).data().clone();
+    Array64 y = Array64.zeros(c.dtype(), Arrays.copyOf(c.in(0).shape(), rank - 2));
+    for (int at = 0; at < y.data().length; at++) {
+      double[] a = Arrays.copyOfRange(all, at * n * n, (at + 1) * n * n);
+      double det = 1;
+      for (int k = 0; k < n; k++) {
+        int pivot = k;
+        for (int i = k + 1; i < n; i++) {
+          pivot = Math.abs(a[i * n + k]) > Math.abs(a[pivot * n + k]) ? i : pivot;
+        }
+        det *= (pivot == k ? 1 : -1) * a[pivot * n + k];
+        for (int j = 0; j < n; j++) {
+          double swapped = a[k * n + j];
+          a[k * n + j] = a[pivot * n + j];
+          a[pivot * n + j] = swapped;
+        }
+        for (int i = k + 1; i < n && det != 0; i++) {
+          double factor = a[i * n + k] / a[k * n + k];
+          for (int j = k; j < n; j++) {
+            a[i * n + j] -= factor * a[k * n + j];
+          }
+        }
+      }
+      y.data()[at] = det;
+    }
+    return List.of(y);
   }
 
   private static int[] without(int[] shape, int axis) {

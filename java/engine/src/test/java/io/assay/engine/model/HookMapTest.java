@@ -165,6 +165,16 @@ class HookMapTest extends TinyGpt2Case {
         "{\"hooks\": {\"hook_a\": \"nowhere\"}}|binds hook_a to nowhere, which is no value",
         "{\"hooks\": {\"blocks.*.hook_a\": \"n*\"}}|binds blocks.0.hook_a to n0, which is no value",
         "{\"hooks\": {\"blocks.*.hook_a\": \"l0/out\"}}|write one star in the hook",
+        "{\"hooks\": {\"hook_a\": \"l0/oud\"}}|no value of the graph; near it are l0/out, l",
+        "{\"hooks\": {\"blocks.7.hook_a\": \"l0/out\"}}|3 blocks, blocks.0 to blocks.2",
+        "{\"hooks\": {\"blocks.0.attn.hook_q\": {\"value\": \"l0/wide\", \"heads\": 3}}}|in 3"
+            + " heads, but its attention has heads of 8 entries; give 4",
+        "{\"hooks\": {\"blocks.0.attn.hook_q\": {\"value\": \"l0/wide\", \"heads\": 8}}}|give 4",
+        "{\"hooks\": {\"hook_a\": {\"value\": \"l0/wide\", \"heads\": 3}}}|of l0/wide has 32"
+            + " entries",
+        "{\"hooks\": {\"hook_a\": {\"value\": \"l0/out\", \"transpose\": [1, 0]}}}|it has 3 axes",
+        "{\"hooks\": {\"hook_a\": {\"value\": \"l1/out\", \"rows\": \"l0/out\"}}}|does not hold the"
+            + " first two",
         "{\"hooks\": {\"hook_a\": \"l*/out\"}}|write one star in the hook",
         "{\"hooks\": {\"hook_a\": {\"heads\": 4}}}|has no hooks.hook_a.value",
         "{\"hooks\": {\"hook_a\": {\"value\": \"l0/out\", \"heads\": 0}}}|in 0 heads",

@@ -80,8 +80,20 @@ final class ModelRun {
         requireInTables(inputs);
         throw new InputException("the values of the input file do not fit: " + e.getMessage(), e);
       }
+      requireShapes(graph, inputs);
       throw e;
     }
+  }
+
+  /** Refuses shapes of inputs that the graph cannot have, where it can have others. */
+  private static void requireShapes(Graph graph, Map<String, Tensor> inputs) {
+    Map<String, long[]> shapes = new LinkedHashMap<>();
+    inputs.forEach((name, tensor) -> shapes.put(name, tensor.shape()));
+    Model.misfit(graph, shapes)
+        .ifPresent(
+            why -> {
+              throw new InputException("the shapes of the input file do not fit: " + why);
+            });
   }
 
   /** Refuses ids beyond the table that they are looked up in. */
@@ -148,6 +160,8 @@ final class ModelRun {
         throw new InputException(
             "the input file has no tensor "
                 + name
+                + ", only "
+                + String.join(", ", given.keySet())
                 + "; the model "
                 + model.name()
                 + " takes "

@@ -100,7 +100,9 @@ final class ModelsHooks implements Callable<Integer> {
       proposals = HookProposals.of(file, engine.evaluator());
       envelope.device(engine.options());
     }
-    if (write != null) {
+    boolean written =
+        write != null && !(proposals.hooks().isEmpty() && proposals.names().isEmpty());
+    if (written) {
       try {
         Files.writeString(write, proposals.toHookMap());
       } catch (IOException e) {
@@ -123,7 +125,7 @@ final class ModelsHooks implements Callable<Integer> {
       ObjectNode names = envelope.result().putObject("names");
       proposals.names().forEach(names::put);
       proposals.notes().forEach(envelope.result().putArray("notes")::add);
-      envelope.result().put("written", write == null ? null : write.toString());
+      envelope.result().put("written", written ? write.toString() : null);
       common.out().println(envelope.text(null));
       return;
     }
@@ -132,7 +134,10 @@ final class ModelsHooks implements Callable<Integer> {
     }
     proposals.names().forEach((ours, theirs) -> common.say(theirs + " is taken for " + ours));
     proposals.notes().forEach(note -> common.say("note: " + note));
-    if (write != null) {
+    if (write != null && !written) {
+      common.warn("nothing is written to " + write + ", since nothing was found");
+    }
+    if (written) {
       common.say(
           "written to " + write + "; correct it, then `assay models hooks " + argument + "`");
     }

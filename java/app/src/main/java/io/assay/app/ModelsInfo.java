@@ -100,7 +100,7 @@ final class ModelsInfo implements Callable<Integer> {
             (name, type) -> {
               Tensor constant = graph.constant(name);
               String kind = constant == null ? "value" : "constant";
-              kind = constant != null && constant.dtype().isFloat() ? "weight" : kind;
+              kind = isWeight(constant) ? "weight" : kind;
               kind = graph.inputs().contains(name) ? "input" : kind;
               kind = graph.outputs().contains(name) ? "output" : kind;
               ObjectNode value = into.addObject().put("name", name).put("kind", kind);
@@ -111,13 +111,17 @@ final class ModelsInfo implements Callable<Integer> {
             });
   }
 
+  private static boolean isWeight(Tensor constant) {
+    return constant != null && constant.dtype().isFloat() && constant.rank() > 0;
+  }
+
   private static void describe(Model model, ObjectNode result) {
     Graph graph = model.graph();
     types(graph, graph.inputs(), result.putObject("inputs"));
     types(graph, graph.outputs(), result.putObject("outputs"));
     long parameters =
         graph.constants().values().stream()
-            .filter(t -> t.dtype().isFloat() && t.rank() > 0)
+            .filter(ModelsInfo::isWeight)
             .mapToLong(Tensor::elements)
             .sum();
     result.put("parameters", parameters);

@@ -90,8 +90,10 @@ class ModelsHooksTest {
     Path nowhere = folder.resolve("no/such/map.json");
     Answer.to("models", "hooks", model, "--propose", "--write", nowhere.toString())
         .assertRefused("cannot be written");
-    Answer none =
-        Answer.to("models", "hooks", RESOURCES.resolve("onnx/mlp.ts.onnx").toString(), "--propose");
+    String mlp = RESOURCES.resolve("onnx/mlp.ts.onnx").toString();
+    Answer none = Answer.to("models", "hooks", mlp, "--propose", "--write", map.toString());
     assertTrue(none.out().contains("note: no attention was found"), none.out());
+    assertTrue(none.err().contains("nothing is written"), none.err());
+    assertFalse(Files.exists(map));
   }
 }

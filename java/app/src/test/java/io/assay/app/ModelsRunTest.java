@@ -107,6 +107,15 @@ class ModelsRunTest {
         .assertRefused("past.1.key");
   }
 
+  /** More tokens than there are positions. */
+  @ParameterizedTest
+  @ValueSource(strings = {"", "onnx/model.ts.onnx", "onnx/model.dynamo.onnx"})
+  void aSequenceThatIsTooLongIsOneSentence(String model) {
+    Tensor ids = Tensor.ofLongs(new long[2 * 300], 2, 300);
+    Answer answer = answer(MODEL.resolve(model), Map.of("input_ids", ids, "attention_mask", ids));
+    answer.assertRefused("do not fit: ");
+  }
+
   @Test
   void inputsThatDisagreeAreRefused() {
     Path in = folder.resolve("in.safetensors");
@@ -252,6 +261,8 @@ class ModelsRunTest {
         .assertRefused("the tensor ids is I64[0], which is empty; give no size of 0");
     answer(model, Map.of("ids", Tensor.ofLongs(new long[2], 1, 2)))
         .assertRefused("the input ids of the graph scaled is I64[rows], not I64[1, 2]");
+    answer(model, Map.of("seed", Tensor.scalar(DType.F32, 1)))
+        .assertRefused("the input file has no tensor ids, only seed; the model scaled takes ids");
     answer(model, last, "--expose", "scalde")
         .assertRefused(
             "the model scaled has no hook, weight or value scalde; near it are scale, scaled, ");

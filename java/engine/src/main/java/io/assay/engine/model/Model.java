@@ -4,6 +4,7 @@ import io.assay.engine.InputException;
 import io.assay.engine.Sha256;
 import io.assay.engine.graph.Graph;
 import io.assay.engine.graph.TensorType;
+import io.assay.engine.session.Session;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
 import java.io.IOException;
@@ -344,6 +345,19 @@ public final class Model implements AutoCloseable {
    */
   public OptionalLong tableRows(String input) {
     return new DrawnInputs(graph).tableRows(input);
+  }
+
+  /**
+   * Why a graph cannot have inputs of these shapes; empty where it can, or where no other shapes
+   * that are tried are better.
+   */
+  public static Optional<String> misfit(Graph graph, Map<String, long[]> shapes) {
+    try {
+      graph.specialise(shapes, Session::evaluate);
+      return Optional.empty();
+    } catch (InputException e) {
+      return DrawnInputs.specialised(graph, ModelCheck.BATCH).map(_ -> e.getMessage());
+    }
   }
 
   /**

@@ -76,11 +76,11 @@ final class ModelRun {
       wanted.forEach((name, value) -> results.put(name, values.get(value)));
       return results;
     } catch (SessionException e) {
+      requireInTables(inputs);
+      requireShapes(graph, inputs);
       if (e.blamesValue()) {
-        requireInTables(inputs);
         throw new InputException("the values of the input file do not fit: " + e.getMessage(), e);
       }
-      requireShapes(graph, inputs);
       throw e;
     }
   }

@@ -220,6 +220,13 @@ final class LayoutShapes {
   private static List<TensorType> gather(Operands o) {
     long[] shape = o.shape(0);
     int axis = o.axis("axis", 0, shape.length);
+    Tensor indices = o.constants().apply(o.node().input(1));
+    for (long i = 0; indices != null && i < indices.elements(); i++) {
+      long at = indices.getLong(i);
+      if (at < -shape[axis] || at >= shape[axis]) {
+        throw o.wrong("looks up row " + at + " of a table of " + shape[axis]);
+      }
+    }
     return o.one(
         o.dtype(0),
         join(

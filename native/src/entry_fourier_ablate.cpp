@@ -45,8 +45,21 @@ FourierJob fourier_job(const struct assay_fourier_ablate_params& a, Workspace& w
   job.beta = w.take<double>(times(job.frequencies, job.stride));
   job.mean = w.take<double>(job.stride);
   job.scratch = w.take<double>(times(job.lanes, lane.size));
+  job.offsets = w.take<int64_t>(plus(a.family_count, 1));
+  job.members = w.take<int64_t>(times(a.family_count, job.frequencies));
   job.parts = w.take<double>(times(times(p, a.family_count), a.group_count));
   return job;
+}
+
+void list_members(const FourierJob& job) {
+  int64_t n = 0;
+  for (int64_t f = 0; f < job.args.family_count; f++) {
+    job.offsets[f] = n;
+    for (int64_t k = 0; k < job.frequencies; k++) {
+      if (job.args.families[f * job.frequencies + k]) job.members[n++] = k;
+    }
+  }
+  job.offsets[job.args.family_count] = n;
 }
 
 // Whether all logits are finite, by their sums: an infinity or NaN stays one.
@@ -108,6 +121,7 @@ extern "C" int32_t assay_fourier_ablate(const struct assay_fourier_ablate_params
       job.cosines[i] = std::cos(angle);
       job.sines[i] = std::sin(angle);
     }
+    list_members(job);
     run(stream, kernels().fourier_sums, &job, p);
     if (!finite(job)) {
       for (int64_t i = 0; i < args->family_count * args->group_count; i++) {

@@ -31,8 +31,10 @@ GridJob job_of(const assay_grok_grid_params& a, Workspace& w) {
   j.attention = w.take<double>(times(times(p, p), times(2, a.heads)));
   j.map = w.take<double>(times(times(j.neuron_panels, kGridPanel), j.stride));
   j.sums = w.take<double>(times(times(j.neuron_panels, 4 * p + 1), kGridPanel));
-  j.logits = w.take<double>(
-      times(times(j.lanes, kGridRows * p), (j.panels - j.neuron_panels) * kGridPanel));
+  const int64_t pairs = times(j.lanes, kGridRows * p);
+  j.logits = w.take<double>(times(pairs, (j.panels - j.neuron_panels) * kGridPanel));
+  j.activations = w.take<double>(times(pairs, kGridPanel));
+  j.active = w.take<uint32_t>(pairs);
   return j;
 }
 

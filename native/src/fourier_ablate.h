@@ -12,15 +12,30 @@
 
 namespace {
 
+// The logits of the pair a, s - a.
+template <class Elem>
+inline const Elem* fourier_row(const assay::FourierJob& j, int64_t a, int64_t s) {
+  const int64_t p = j.args.modulus, b = s >= a ? s - a : s - a + p;
+  return static_cast<const Elem*>(j.args.logits.data) + (a * p + b) * j.args.logits.stride;
+}
+
+// Asks for a row that is wanted soon: those of an s lie far apart.
+template <class Elem>
+inline void fourier_fetch(const assay::FourierJob& j, int64_t a, int64_t s) {
+  const char* row = reinterpret_cast<const char*>(fourier_row<Elem>(j, a, s));
+  const int64_t bytes = j.args.modulus * static_cast<int64_t>(sizeof(Elem));
+  for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(row + i);
+}
+
 template <class Elem>
 inline void fourier_sums_of(const assay::FourierJob& j, int64_t s) {
+  constexpr int64_t kSoon = 4;
   const int64_t p = j.args.modulus;
   double* __restrict to = j.sums + s * j.stride;
   for (int64_t c = 0; c < j.stride; c++) to[c] = 0;
   for (int64_t a = 0; a < p; a++) {
-    const int64_t b = s >= a ? s - a : s - a + p;
-    const Elem* __restrict row =
-        static_cast<const Elem*>(j.args.logits.data) + (a * p + b) * j.args.logits.stride;
+    if (a + kSoon < p) fourier_fetch<Elem>(j, a + kSoon, s);
+    const Elem* __restrict row = fourier_row<Elem>(j, a, s);
     for (int64_t c = 0; c < p; c++) to[c] += row[c];
   }
 }
@@ -70,18 +85,17 @@ void fourier_waves_task(const void* job, int64_t task) {
 
 // x(c) becomes exp(x(c) - max), 0 at c = s and behind p; returns max - x(s), max being over c != s.
 inline double fourier_exponentials(int64_t p, int64_t stride, int64_t s, double* __restrict x) {
-  constexpr int kLanes = assay::kFourierLine;
+  using V = Vec<double>;
   const double target = x[s];
   x[s] = -__builtin_inf();
   for (int64_t c = p; c < stride; c++) x[c] = -__builtin_inf();
-  double lanes[kLanes];
-  for (int l = 0; l < kLanes; l++) lanes[l] = x[l];
-  for (int64_t c = kLanes; c < stride; c += kLanes) {
-    for (int l = 0; l < kLanes; l++) lanes[l] = x[c + l] > lanes[l] ? x[c + l] : lanes[l];
-  }
-  double max = lanes[0];
-  for (int l = 1; l < kLanes; l++) max = lanes[l] > max ? lanes[l] : max;
-  for (int64_t c = 0; c < stride; c++) x[c] = exponential(x[c] - max);
+  V lanes = V::load(x);
+  for (int64_t c = V::N; c < stride; c += V::N) lanes = lanes.larger(V::load(x + c));
+  double each[V::N];
+  lanes.store(each);
+  double max = each[0];
+  for (int l = 1; l < V::N; l++) max = each[l] > max ? each[l] : max;
+  for (int64_t c = 0; c < stride; c++) x[c] = exponential<true>(x[c] - max);
   return max - target;
 }
 
@@ -93,8 +107,8 @@ struct FourierSum {
   double* waves;
   double* families;
   double* rows;
-  double* scales;
-  double* row_scales;
+  double* __restrict scales;
+  double* __restrict row_scales;
   double* spare;
 
   FourierSum(const assay::FourierJob& job, int64_t lane, int64_t sum)
@@ -110,10 +124,9 @@ struct FourierSum {
 
   // D_F(s, :), with the sign with which it stands in the logits.
   void family(int64_t f, double* to) const {
-    const uint8_t* members = j.args.families + f * j.frequencies;
     for (int64_t c = 0; c < j.stride; c++) to[c] = 0;
-    for (int64_t k = 0; k < j.frequencies; k++) {
-      if (members[k]) fourier_add(j.args.keep ? 1 : -1, waves + k * j.stride, p, to);
+    for (int64_t i = j.offsets[f]; i < j.offsets[f + 1]; i++) {
+      fourier_add(j.args.keep ? 1 : -1, waves + j.members[i] * j.stride, p, to);
     }
   }
 
@@ -123,9 +136,14 @@ struct FourierSum {
       for (int64_t c = 0; c < p; c++) to[c] = j.mean[c];
       return;
     }
-    const Elem* __restrict from =
-        static_cast<const Elem*>(j.args.logits.data) + (a * p + b(a)) * j.args.logits.stride;
+    const Elem* __restrict from = fourier_row<Elem>(j, a, s);
     for (int64_t c = 0; c < p; c++) to[c] = from[c];
+  }
+
+  // The first row that has a loss of its own, from `a` on; p if there is none.
+  int64_t next(int64_t a) const {
+    while (a < p && !j.args.keep && !group(a)) a++;
+    return a;
   }
 
   int64_t b(int64_t a) const { return s >= a ? s - a : s - a + p; }
@@ -156,15 +174,18 @@ struct FourierSum {
     const int64_t F = j.args.family_count;
     for (int64_t f = 0; f < F; f++) {
       family(f, families + f * j.stride);
-      scales[f] = exponential(fourier_exponentials(p, j.stride, s, families + f * j.stride));
+      scales[f] = fourier_exponentials(p, j.stride, s, families + f * j.stride);
     }
+    for (int64_t f = 0; f < F; f++) scales[f] = exponential<true>(scales[f]);
     int64_t n = 0;
-    for (int64_t a = 0; a < p && !(j.args.keep && n == 1); a++) {
-      if (!j.args.keep && !group(a)) continue;
+    for (int64_t a = next(0), after; a < p && !(j.args.keep && n == 1); a = after) {
+      after = next(a + 1);
+      if (after < p) fourier_fetch<Elem>(j, after, s);
       row(a, rows + n * j.stride);
-      row_scales[n] = exponential(fourier_exponentials(p, j.stride, s, rows + n * j.stride));
+      row_scales[n] = fourier_exponentials(p, j.stride, s, rows + n * j.stride);
       n++;
     }
+    for (int64_t r = 0; r < n; r++) row_scales[r] = exponential<true>(row_scales[r]);
     double* parts = j.parts + s * F * j.args.group_count;
     for (int64_t i = 0; i < F * j.args.group_count; i++) parts[i] = 0;
     for (int64_t f = 0; f < F; f += assay::kTile) {
@@ -184,7 +205,7 @@ struct FourierSum {
     double* parts = j.parts + (s * j.args.family_count + f) * G;
     for (int i = 0; i < nr; i++) {
       double* __restrict of = loss + i * assay::kTile;
-      while (!j.args.keep && !group(a)) a++;
+      a = next(a);
       int64_t odd[assay::kTile] = {};
       int64_t any = 0;
       for (int v = 0; v < nf; v++) {

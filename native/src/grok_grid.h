@@ -16,9 +16,10 @@ using assay::kGridPanel;
 
 constexpr int kGridVectors = kGridPanel / Vec<double>::N;
 
-// Vectors of logits that the registers hold beside a factor.
+// Vectors of logits that the registers hold beside a factor; with AVX-512 half as many, so that
+// what a panel of neurons writes there (16 KiB) stays in the first cache.
 #if defined(ASSAY_TIER_AVX512)
-constexpr int kGridWide = 16;
+constexpr int kGridWide = 8;
 #elif defined(ASSAY_TIER_AVX2)
 constexpr int kGridWide = 12;
 #else
@@ -68,36 +69,65 @@ void grid_tables_task(const void* job, int64_t panel) {
 void grid_attention_task(const void* job, int64_t first) {
   const auto& j = *static_cast<const GridJob*>(job);
   const int64_t p = j.args.numbers, heads = j.args.heads, rows = 2 * p + 1;
-  double* to = j.attention + first * p * 2 * heads;
-  for (int64_t b = 0; b < p; b++) {
-    for (int64_t h = 0; h < heads; h++, to++) {
-      const double* scores = j.args.scores + h * rows;
-      const double x = scores[first], y = scores[p + b], z = scores[2 * p];
-      double most = x > y ? x : y;
-      most = most > z ? most : z;
-      const double to_a = exponential(x - most), to_b = exponential(y - most);
-      const double share = 1 / (to_a + to_b + exponential(z - most));
-      to[0] = to_a * share;
-      to[heads] = to_b * share;
+  constexpr int kLanes = 8;
+  for (int64_t h = 0; h < heads; h++) {
+    const double* scores = j.args.scores + h * rows;
+    const double x = scores[first], z = scores[2 * p];
+    const double larger = x > z ? x : z;
+    double* to = j.attention + first * p * 2 * heads + h;
+    for (int64_t b = 0; b < p; b += kLanes) {
+      const int64_t n = p - b < kLanes ? p - b : kLanes;
+      double to_a[kLanes], to_b[kLanes];
+      for (int l = 0; l < kLanes; l++) {
+        const double y = scores[p + (l < n ? b + l : b)];
+        const double most = larger > y ? larger : y;
+        const double of_a = exponential<true>(x - most), of_b = exponential<true>(y - most);
+        const double share = 1 / (of_a + of_b + exponential<true>(z - most));
+        to_a[l] = of_a * share;
+        to_b[l] = of_b * share;
+      }
+      for (int l = 0; l < n; l++, to += 2 * heads) {
+        to[0] = to_a[l];
+        to[heads] = to_b[l];
+      }
     }
-    to += heads;
   }
 }
 
-// The columns of one panel for the pair a, b.
-inline void grid_combine(const GridJob& j, int64_t panel, int64_t a, int64_t b,
-                         Vec<double> (&sum)[kGridVectors]) {
+// Calls use(b, columns of one panel for the pair a, b) for all b. H: the number of heads, so that
+// what a adds stays in registers; 0 where it is not known here.
+template <int H, class Use>
+inline void grid_pairs(const GridJob& j, int64_t panel, int64_t a, Use use) {
   using V = Vec<double>;
-  const int64_t heads = j.args.heads;
-  const double* base = j.base + panel * kGridPanel;
+  const int64_t p = j.args.numbers, heads = H > 0 ? H : j.args.heads;
   const double* first = grid_row(j, j.first, panel, a);
-  const double* second = grid_row(j, j.second, panel, b);
-  const double* attention = j.attention + (a * j.args.numbers + b) * 2 * heads;
-  for (int v = 0; v < kGridVectors; v++) sum[v] = V::load(base + v * V::N);
-  for (int64_t h = 0; h < heads; h++, first += kGridPanel, second += kGridPanel) {
-    const V x = V::all(attention[h]), y = V::all(attention[heads + h]);
-    for (int v = 0; v < kGridVectors; v++) sum[v] = sum[v].fma(x, V::load(first + v * V::N));
-    for (int v = 0; v < kGridVectors; v++) sum[v] = sum[v].fma(y, V::load(second + v * V::N));
+  const double* second = grid_row(j, j.second, panel, 0);
+  const double* attention = j.attention + a * p * 2 * heads;
+  V base[kGridVectors], own[H > 0 ? H : 1][kGridVectors];
+  for (int v = 0; v < kGridVectors; v++) base[v] = V::load(j.base + panel * kGridPanel + v * V::N);
+  for (int h = 0; h < H; h++) {
+    for (int v = 0; v < kGridVectors; v++) own[h][v] = V::load(first + h * kGridPanel + v * V::N);
+  }
+  for (int64_t b = 0; b < p; b++, attention += 2 * heads) {
+    V sum[kGridVectors];
+    for (int v = 0; v < kGridVectors; v++) sum[v] = base[v];
+    for (int64_t h = 0; h < heads; h++, second += kGridPanel) {
+      const V x = V::all(attention[h]), y = V::all(attention[heads + h]);
+      for (int v = 0; v < kGridVectors; v++) {
+        sum[v] = sum[v].fma(x, H > 0 ? own[h][v] : V::load(first + h * kGridPanel + v * V::N));
+      }
+      for (int v = 0; v < kGridVectors; v++) sum[v] = sum[v].fma(y, V::load(second + v * V::N));
+    }
+    use(b, sum);
+  }
+}
+
+template <class Use>
+inline void grid_pairs(const GridJob& j, int64_t panel, int64_t a, Use use) {
+  if (j.args.heads == 4) {
+    grid_pairs<4>(j, panel, a, use);
+  } else {
+    grid_pairs<0>(j, panel, a, use);
   }
 }
 
@@ -118,9 +148,7 @@ void grid_sums_task(const void* job, int64_t panel) {
   for (int64_t a = 0; a < p; a++) {
     V row[kGridVectors];
     for (int v = 0; v < kGridVectors; v++) row[v] = V::zero();
-    for (int64_t b = 0; b < p; b++) {
-      V z[kGridVectors];
-      grid_combine(j, panel, a, b, z);
+    grid_pairs(j, panel, a, [&](int64_t b, V(&z)[kGridVectors]) {
       for (int v = 0; v < kGridVectors; v++) {
         z[v] = z[v].positive();
         row[v] = row[v].plus(z[v]);
@@ -129,7 +157,7 @@ void grid_sums_task(const void* job, int64_t panel) {
       grid_add(z, sums + (p + b) * kGridPanel);
       grid_add(z, sums + (2 * p + (a + b < p ? a + b : a + b - p)) * kGridPanel);
       grid_add(z, sums + (3 * p + (a < b ? a - b + p : a - b)) * kGridPanel);
-    }
+    });
     for (int v = 0; v < kGridVectors; v++) row[v].store(sums + a * kGridPanel + v * V::N);
   }
   for (int v = 0; v < kGridVectors; v++) squares[v].store(sums + 4 * p * kGridPanel + v * V::N);
@@ -146,8 +174,9 @@ void grid_sums_task(const void* job, int64_t panel) {
 
 // Adds to NV vectors of logits what the neurons of a mask, lowest bit first, write there.
 template <int NV>
-inline void grid_write(uint32_t active, const double* z, const double* map, int64_t stride,
-                       double* logits) {
+__attribute__((always_inline)) inline void grid_write(uint32_t active, const double* z,
+                                                      const double* map, int64_t stride,
+                                                      double* logits) {
   using V = Vec<double>;
   V acc[NV];
   for (int v = 0; v < NV; v++) acc[v] = V::load(logits + v * V::N);
@@ -161,14 +190,17 @@ inline void grid_write(uint32_t active, const double* z, const double* map, int6
   for (int v = 0; v < NV; v++) acc[v].store(logits + v * V::N);
 }
 
+// The same of all pairs of a block, in at most NV vectors of their logits.
 template <int NV>
-inline void grid_rest(int64_t vectors, uint32_t active, const double* z, const double* map,
-                      int64_t stride, double* logits) {
+inline void grid_write_all(int64_t vectors, int64_t pairs, const uint32_t* active, const double* z,
+                           const double* map, int64_t stride, double* logits, int64_t wide) {
   if constexpr (NV > 0) {
-    if (vectors == NV) {
-      grid_write<NV>(active, z, map, stride, logits);
-    } else {
-      grid_rest<NV - 1>(vectors, active, z, map, stride, logits);
+    if (vectors < NV) {
+      grid_write_all<NV - 1>(vectors, pairs, active, z, map, stride, logits, wide);
+      return;
+    }
+    for (int64_t i = 0; i < pairs; i++) {
+      grid_write<NV>(active[i], z + i * kGridPanel, map, stride, logits + i * wide);
     }
   }
 }
@@ -180,39 +212,42 @@ void grid_logits_task(const void* job, int64_t lane) {
   const auto& args = j.args;
   const int64_t p = args.numbers, vectors = (p + V::N - 1) / V::N;
   const int64_t wide = (j.panels - j.neuron_panels) * kGridPanel;
-  double* logits = j.logits + lane * assay::kGridRows * p * wide;
+  const int64_t most = assay::kGridRows * p;
+  double* logits = j.logits + lane * most * wide;
+  double* activations = j.activations + lane * most * kGridPanel;
+  uint32_t* active = j.active + lane * most;
   for (int64_t begin = lane * assay::kGridRows; begin < p; begin += j.lanes * assay::kGridRows) {
     const int64_t end = begin + assay::kGridRows < p ? begin + assay::kGridRows : p;
+    const int64_t pairs = (end - begin) * p;
     for (int64_t panel = j.neuron_panels; panel < j.panels; panel++) {
       double* to = logits + (panel - j.neuron_panels) * kGridPanel;
-      for (int64_t i = 0; i < (end - begin) * p; i++, to += wide) {
-        V sum[kGridVectors];
-        grid_combine(j, panel, begin + i / p, i % p, sum);
-        for (int v = 0; v < kGridVectors; v++) sum[v].store(to + v * V::N);
+      for (int64_t a = begin; a < end; a++) {
+        grid_pairs(j, panel, a, [&](int64_t, V(&sum)[kGridVectors]) {
+          for (int v = 0; v < kGridVectors; v++) sum[v].store(to + v * V::N);
+          to += wide;
+        });
       }
     }
     for (int64_t panel = 0; panel < j.neuron_panels; panel++) {
-      const double* map = j.map + panel * kGridPanel * j.stride;
-      double* to = logits;
       for (int64_t a = begin; a < end; a++) {
-        for (int64_t b = 0; b < p; b++, to += wide) {
-          V sum[kGridVectors];
-          alignas(64) double z[kGridPanel];
-          grid_combine(j, panel, a, b, sum);
-          uint32_t active = 0;
+        double* z = activations + (a - begin) * p * kGridPanel;
+        uint32_t* bits = active + (a - begin) * p;
+        grid_pairs(j, panel, a, [&](int64_t b, V(&sum)[kGridVectors]) {
+          uint32_t mask = 0;
           for (int v = 0; v < kGridVectors; v++) {
-            sum[v].store(z + v * V::N);
-            active |= sum[v].active() << (v * V::N);
+            sum[v].store(z + b * kGridPanel + v * V::N);
+            mask |= sum[v].active() << (v * V::N);
           }
-          int64_t v = 0;
-          for (; v + kGridWide <= vectors; v += kGridWide) {
-            grid_write<kGridWide>(active, z, map + v * V::N, j.stride, to + v * V::N);
-          }
-          grid_rest<kGridWide - 1>(vectors - v, active, z, map + v * V::N, j.stride, to + v * V::N);
-        }
+          bits[b] = mask;
+        });
+      }
+      const double* map = j.map + panel * kGridPanel * j.stride;
+      for (int64_t v = 0; v < vectors; v += kGridWide) {
+        grid_write_all<kGridWide>(vectors - v, pairs, active, activations, map + v * V::N, j.stride,
+                                  logits + v * V::N, wide);
       }
     }
-    for (int64_t i = 0; i < (end - begin) * p; i++) {
+    for (int64_t i = 0; i < pairs; i++) {
       double* to = args.logits + (begin * p + i) * p;
       for (int64_t c = 0; c < p; c++) to[c] = logits[i * wide + c];
     }

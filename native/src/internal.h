@@ -130,14 +130,16 @@ struct FourierJob {
   int64_t stride;       // of all tables over c: p rounded up to whole lines
   int64_t lanes;
   FourierLane lane;
-  double* cosines;  // [p] cos(2 pi i / p)
-  double* sines;    // [p]
-  double* sums;     // [p, stride]: M(s,c), the sum of L over the pairs with a + b = s
-  double* alpha;    // [h, stride]
-  double* beta;     // [h, stride]
-  double* mean;     // [stride]
-  double* scratch;  // [lanes, lane.size]
-  double* parts;    // [p, F, G]: sum of the losses of the pairs with a + b = s
+  double* cosines;   // [p] cos(2 pi i / p)
+  double* sines;     // [p]
+  double* sums;      // [p, stride]: M(s,c), the sum of L over the pairs with a + b = s
+  double* alpha;     // [h, stride]
+  double* beta;      // [h, stride]
+  double* mean;      // [stride]
+  double* scratch;   // [lanes, lane.size]
+  int64_t* offsets;  // [F+1]: where each family begins in members
+  int64_t* members;  // [F h] at most: frequencies of the families, from 0
+  double* parts;     // [p, F, G]: sum of the losses of the pairs with a + b = s
 };
 
 // Columns of assay_grok that lie together, rows of a block of pairs, and pairs of one task.
@@ -188,7 +190,7 @@ struct GrokJob {
 // Columns of assay_grok_grid that lie together (their activity is a mask of 32 bits), numbers a of
 // one block of pairs, blocks that are under way at once, and doubles of a cache line.
 constexpr int64_t kGridPanel = 32;
-constexpr int64_t kGridRows = 8;
+constexpr int64_t kGridRows = 4;
 constexpr int64_t kGridLanes = 16;
 constexpr int64_t kGridLine = 8;
 
@@ -207,6 +209,9 @@ struct GridJob {
   double* map;        // [neurons, stride]: W_L by neuron
   double* sums;       // [neuron panel, 4 p + 1, kGridPanel]: as the outputs, squares behind
   double* logits;     // [lane, kGridRows p, classes]
+  // Of the neurons of one panel, for the pairs of one block:
+  double* activations;  // [lane, kGridRows p, kGridPanel]
+  uint32_t* active;     // [lane, kGridRows p]: a bit for each that is not 0
 };
 
 // Task t: sequence t.

@@ -82,8 +82,9 @@ final class AllPairs implements AutoCloseable {
    * What a network gives for all pairs, by one pass of the kernel.
    *
    * @param logits in memory that the next call overwrites
+   * @param map W_L [p,m]
    */
-  record Found(Logits logits, Neurons neurons) {}
+  record Found(Logits logits, Neurons neurons, Tensor map) {}
 
   /** What a network gives for all pairs, and what its neurons do, without storing activations. */
   Found sweep(Network network) {
@@ -104,7 +105,9 @@ final class AllPairs implements AutoCloseable {
                 sums,
                 squares));
     return new Found(
-        new Logits(p, swept.reshape(p, p, p)), Neurons.of(p, Marginals.of(sums, squares)));
+        new Logits(p, swept.reshape(p, p, p)),
+        Neurons.of(p, Marginals.of(sums, squares)),
+        made.get(MAP));
   }
 
   /** {@link #ATTENTION}, {@link #NEURONS}, {@link #PRE}, {@link #SKIP} and {@link #LOGITS}. */
@@ -172,11 +175,12 @@ final class AllPairs implements AutoCloseable {
     String byHead = vector(b, "by head", n.width(), n.heads(), n.headWidth());
     b.op("output.heads", "Reshape", Map.of(), GrokShape.ATTENTION_OUT, byHead);
     b.op("output.weights", "Transpose", perm(1L, 2L, 0L), "output.heads");
-    b.op("written", "MatMul", Map.of(), "values", "output.weights");
     part(b, "unembed", GrokShape.UNEMBEDDING, 1, 0, p);
     b.op("in.weights", "Transpose", perm(1L, 0L), GrokShape.NEURONS_IN);
     b.op("readers", "Concat", Map.of("axis", 1L), "in.weights", "unembed");
-    b.op(TABLES, "MatMul", Map.of(), "written", "readers");
+    // What is read of a value first: there are fewer of those than of tokens.
+    b.op("through", "MatMul", Map.of(), "output.weights", "readers");
+    b.op(TABLES, "MatMul", Map.of(), "values", "through");
     for (int i = 0; i < 3; i++) {
       part(b, "table.h." + i, TABLES, 1, ends[i], ends[i + 1]);
       b.op("table." + i, "Transpose", perm(1L, 0L, 2L), "table.h." + i);

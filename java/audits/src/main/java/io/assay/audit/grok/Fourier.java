@@ -86,16 +86,35 @@ public final class Fourier {
    * @return F f, [p,n]
    */
   public double[][] transform(double[][] f) {
-    double[][] out = new double[p][f[0].length];
+    int n = f[0].length;
+    // Cosines are even and sines odd: what lies at x and at -x is taken together.
+    double[][] even = new double[p / 2 + 1][n];
+    double[][] odd = new double[p / 2 + 1][n];
+    for (int x = 0; x <= p / 2; x++) {
+      int opposite = (p - x) % p;
+      fold(f[x], f[opposite], x == opposite ? 0 : 1, even[x], odd[x]);
+    }
+    double[][] out = new double[p][n];
     for (int i = 0; i < p; i++) {
-      for (int x = 0; x < p; x++) {
-        double weight = row(i, x);
-        for (int n = 0; n < f[x].length; n++) {
-          out[i][n] += weight * f[x][n];
-        }
+      boolean isSine = i > 0 && i % 2 == 0;
+      for (int x = 0; x <= p / 2; x++) {
+        add(row(i, x), isSine ? odd[x] : even[x], out[i]);
       }
     }
     return out;
+  }
+
+  private static void fold(double[] x, double[] y, double weight, double[] even, double[] odd) {
+    for (int n = 0; n < x.length; n++) {
+      even[n] = x[n] + weight * y[n];
+      odd[n] = x[n] - weight * y[n];
+    }
+  }
+
+  private static void add(double factor, double[] from, double[] to) {
+    for (int n = 0; n < to.length; n++) {
+      to[n] += factor * from[n];
+    }
   }
 
   /** Norms of the rows of F f, by row: the spectrum of a matrix [p,n] over its residues. */

@@ -42,7 +42,7 @@ public final class GrokMeter implements AutoCloseable {
     return new Point(
         epoch,
         LogitMeasures.of(engine.kernels(), found.logits(), train, keys, allowNoTest),
-        WeightMeasures.of(network),
+        WeightMeasures.of(network, Network.rows(found.map())),
         found.neurons());
   }
 

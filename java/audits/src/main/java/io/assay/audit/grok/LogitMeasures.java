@@ -85,10 +85,13 @@ public record LogitMeasures(
     List<Ablation.Loss> kept = ablation.kept(randomSets(p, keys));
     double[] right = share(train, logits.right());
     double[][] rest = spectrum.kept(keys);
+    boolean[] rightSums = new boolean[p];
+    for (int s = 0; s < p; s++) {
+      rightSums[s] = best(rest[s]) == s;
+    }
     boolean[] restrictedRight = new boolean[p * p];
     for (int i = 0; i < restrictedRight.length; i++) {
-      int s = (i / p + i % p) % p;
-      restrictedRight[i] = best(rest[s]) == s;
+      restrictedRight[i] = rightSums[(i / p + i % p) % p];
     }
     double[] restricted = share(train, restrictedRight);
     double[] nulls =

@@ -2,7 +2,6 @@ package io.assay.audit.grok;
 
 import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
-import java.util.Arrays;
 
 /**
  * Sums of the neurons' activations over all pairs (specs/grokking.md 7.2).
@@ -89,47 +88,23 @@ record Marginals(double[][][] sums, double[] squares) {
    */
   double[][][] powers(Fourier fourier) {
     int m = squares.length;
-    int p = fourier.modulus();
     double[][][] powers = new double[2][fourier.frequencies()][m];
-    double[] cos = new double[m];
-    double[] sin = new double[m];
     for (int of = 0; of < sums.length; of++) {
-      double[][] rows = sums[of];
-      // Cosines are even and sines odd: what lies at x and at -x is taken together.
-      double[][] even = new double[p / 2 + 1][m];
-      double[][] odd = new double[p / 2 + 1][m];
-      for (int x = 1; x <= p / 2; x++) {
-        fold(rows[x], rows[p - x], even[x], odd[x]);
-      }
+      double[][] rows = fourier.transform(sums[of]);
       for (int k = 1; k <= fourier.frequencies(); k++) {
-        System.arraycopy(rows[0], 0, cos, 0, m);
-        Arrays.fill(sin, 0);
-        for (int x = 1; x <= p / 2; x++) {
-          project(fourier.cos(k, x), fourier.sin(k, x), even[x], odd[x], cos, sin);
-        }
-        double scale = 2 / ((double) p * p);
-        for (int j = 0; j < m; j++) {
-          double power = scale * (cos[j] * cos[j] + sin[j] * sin[j]);
-          powers[0][k - 1][j] += power;
-          powers[1][k - 1][j] += of == PLUS ? power : 0;
+        add(rows[2 * k - 1], rows[2 * k], fourier.modulus(), powers[0][k - 1]);
+        if (of == PLUS) {
+          add(rows[2 * k - 1], rows[2 * k], fourier.modulus(), powers[1][k - 1]);
         }
       }
     }
     return powers;
   }
 
-  private static void fold(double[] at, double[] opposite, double[] even, double[] odd) {
-    for (int j = 0; j < at.length; j++) {
-      even[j] = at[j] + opposite[j];
-      odd[j] = at[j] - opposite[j];
-    }
-  }
-
-  private static void project(
-      double u, double v, double[] even, double[] odd, double[] cos, double[] sin) {
-    for (int j = 0; j < even.length; j++) {
-      cos[j] += u * even[j];
-      sin[j] += v * odd[j];
+  /** Adds the squared lengths of (x, y) / sqrt(p). */
+  private static void add(double[] x, double[] y, double p, double[] to) {
+    for (int j = 0; j < to.length; j++) {
+      to[j] += (x[j] * x[j] + y[j] * y[j]) / p;
     }
   }
 }

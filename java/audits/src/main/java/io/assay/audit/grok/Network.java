@@ -163,7 +163,11 @@ record Network(
 
   /** A matrix by rows. */
   double[][] matrix(String name) {
-    Tensor t = tensors.get(name);
+    return rows(tensors.get(name));
+  }
+
+  /** The rows of a matrix. */
+  static double[][] rows(Tensor t) {
     int columns = Math.toIntExact(t.dim(1));
     double[] values = t.toDoubles();
     double[][] rows = new double[Math.toIntExact(t.dim(0))][];
@@ -178,14 +182,18 @@ record Network(
     double[][] unembed = matrix(GrokShape.UNEMBEDDING);
     double[][] out = matrix(GrokShape.NEURONS_OUT);
     double[][] map = new double[p][neurons];
-    for (int d = 0; d < width; d++) {
-      for (int c = 0; c < p; c++) {
-        for (int j = 0; j < neurons; j++) {
-          map[c][j] += unembed[d][c] * out[d][j];
-        }
+    for (int c = 0; c < p; c++) {
+      for (int d = 0; d < width; d++) {
+        add(unembed[d][c], out[d], map[c]);
       }
     }
     return map;
+  }
+
+  private static void add(double factor, double[] from, double[] to) {
+    for (int j = 0; j < to.length; j++) {
+      to[j] += factor * from[j];
+    }
   }
 
   /** Sum of squares of each tensor, by name. */

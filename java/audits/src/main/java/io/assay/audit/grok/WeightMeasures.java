@@ -24,6 +24,13 @@ public record WeightMeasures(
     Map<String, Double> sumOfSquares) {
 
   static WeightMeasures of(Network network) {
+    return of(network, network.neuronLogits());
+  }
+
+  /**
+   * @param neuronLogits W_L [p,m] of the network
+   */
+  static WeightMeasures of(Network network, double[][] neuronLogits) {
     Fourier fourier = new Fourier(network.p());
     double[][] columns = network.matrix(GrokShape.EMBEDDING);
     double[][] tokens = new double[network.p()][network.width()];
@@ -33,7 +40,7 @@ public record WeightMeasures(
       }
     }
     double[] embedding = fourier.norms(tokens);
-    double[] map = fourier.norms(network.neuronLogits());
+    double[] map = fourier.norms(neuronLogits);
     return new WeightMeasures(
         embedding,
         map,

@@ -2,6 +2,7 @@ package io.assay.engine.model;
 
 import io.assay.engine.graph.Graph;
 import io.assay.engine.graph.Node;
+import io.assay.engine.graph.PaddedProducts;
 import io.assay.engine.graph.TensorType;
 import io.assay.engine.graph.TensorType.Dim;
 import io.assay.engine.kernel.Kernels;
@@ -136,7 +137,20 @@ public final class BlockGraphs {
 
   /** Rows of {@code hook_resid_mid} to rows behind the block. */
   public Graph secondHalf() {
-    return new Writer().secondHalf();
+    return new Writer().secondHalf(config.inner());
+  }
+
+  /**
+   * The same with the MLP's inner columns as many as {@link PaddedProducts#columns} says: its
+   * weights are those of the block with zeros behind.
+   */
+  public Graph wideSecondHalf() {
+    return new Writer().secondHalf(PaddedProducts.columns(config.inner()));
+  }
+
+  /** Whether {@link #wideSecondHalf} is another graph than {@link #secondHalf}. */
+  public boolean widens() {
+    return PaddedProducts.columns(config.inner()) != config.inner();
   }
 
   /** What heads add to the stream: [head, row, head width] to [head, row, width], without bias. */
@@ -188,10 +202,10 @@ public final class BlockGraphs {
       return ends(op("Add", Map.of(), BEFORE, attended));
     }
 
-    Graph secondHalf() {
+    Graph secondHalf(long inner) {
       input(IN, ROWS, width);
-      String pre = linear(norm(IN, "ln_2"), "mlp.c_fc", width, config.inner());
-      String moved = linear(activation(pre), "mlp.c_proj", config.inner(), width);
+      String pre = linear(norm(IN, "ln_2"), "mlp.c_fc", width, inner);
+      String moved = linear(activation(pre), "mlp.c_proj", inner, width);
       return ends(op("Add", Map.of(), IN, moved));
     }
 
@@ -243,17 +257,17 @@ public final class BlockGraphs {
       return op("LayerNormalization", last, inputs.toArray(String[]::new));
     }
 
-    private String linear(String x, String part, int in, int out) {
+    private String linear(String x, String part, long in, long out) {
       return gemm(x, weightInput(part, in, out), biasInput(part, out));
     }
 
-    private String weightInput(String part, int in, int out) {
+    private String weightInput(String part, long in, long out) {
       b.input(part + ".weight", TensorType.of(model.dtype(), in, out));
       return part + ".weight";
     }
 
     /** The bias of a part, or null. */
-    private String biasInput(String part, int out) {
+    private String biasInput(String part, long out) {
       if (!model.has("h.0." + part + ".bias")) {
         return null;
       }

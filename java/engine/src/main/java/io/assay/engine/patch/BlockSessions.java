@@ -2,6 +2,7 @@ package io.assay.engine.patch;
 
 import io.assay.engine.Engine;
 import io.assay.engine.graph.Graph;
+import io.assay.engine.graph.PaddedProducts;
 import io.assay.engine.kernel.Matrix;
 import io.assay.engine.kernel.SuffixAttention;
 import io.assay.engine.model.BlockGraphs;
@@ -12,6 +13,7 @@ import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -25,11 +27,19 @@ import java.util.function.Supplier;
 final class BlockSessions implements AutoCloseable {
   private record Compiled(Graph graph, Session session) {}
 
+  /** From so many rows on it pays to copy an MLP's weights into wider matrices. */
+  private static final int WIDE_ROWS = 512;
+
   private final Engine engine;
   private final LanguageModel model;
   private final BlockGraphs blocks;
   private final int width;
   private final Map<String, Compiled> open = new HashMap<>();
+
+  /** The weights of {@link #wideLayer} that the model has narrower. */
+  private final Map<String, Tensor> wide = new HashMap<>();
+
+  private int wideLayer = -1;
 
   BlockSessions(Engine engine, LanguageModel model, BlockGraphs blocks) {
     this.engine = engine;
@@ -50,17 +60,21 @@ final class BlockSessions implements AutoCloseable {
   /**
    * Rows of the stream before {@code layer}, which are overwritten, to the hidden row of each
    * sequence's last position.
+   *
+   * @param qkv the layer's queries, keys and values where they are known, else null; overwritten
    */
-  Tensor finish(Arena arena, Layout layout, int layer, Tensor rows, BaseCache base) {
+  Tensor finish(Arena arena, Layout layout, int layer, Tensor rows, Tensor qkv, BaseCache base) {
     int last = model.layers() - 1;
     Tensor stream = rows;
     if (layer < last) {
-      Tensor qkv = rows(arena, layout.rows(), 3L * width);
+      Tensor projected = qkv == null ? rows(arena, layout.rows(), 3L * width) : qkv;
       Tensor one = rows(arena, layout.rows(), width);
       Tensor other = rows(arena, layout.rows(), width);
       for (int at = layer; at < last; at++) {
-        projections(at, stream, qkv);
-        attention(layout, at, qkv, base, one);
+        if (at > layer || qkv == null) {
+          projections(at, stream, projected);
+        }
+        attention(layout, at, projected, base, one);
         firstHalf(at, one, stream, other);
         secondHalf(at, other, one);
         Tensor free = stream;
@@ -68,24 +82,31 @@ final class BlockSessions implements AutoCloseable {
         one = free;
       }
     }
-    return last(arena, layout, stream, base);
+    return last(arena, layout, stream, layer == last ? qkv : null, base);
   }
 
   /** The last block and the last norm, of which the last position of each sequence is wanted. */
-  private Tensor last(Arena arena, Layout layout, Tensor rows, BaseCache base) {
+  private Tensor last(Arena arena, Layout layout, Tensor rows, Tensor qkv, BaseCache base) {
     int layer = model.layers() - 1;
     Tensor before = layout.ends(arena, rows);
-    Tensor queries = rows(arena, layout.sequences(), width);
-    Tensor others = rows(arena, layout.rows(), 2L * width);
-    run(
-        compiled("last projections", blocks::lastProjections),
-        layer,
-        Map.of(BlockGraphs.IN, rows, BlockGraphs.BEFORE, before),
-        Map.of(BlockGraphs.OUT, others, BlockGraphs.QUERIES, queries));
     Tensor z = rows(arena, layout.sequences(), width);
-    attention(layout, layer, columns(queries, 0), columns(others, 0), columns(others, 1), base, z);
-    firstHalf(layer, z, before, queries);
-    secondHalf(layer, queries, z);
+    if (qkv == null) {
+      Tensor queries = rows(arena, layout.sequences(), width);
+      Tensor others = rows(arena, layout.rows(), 2L * width);
+      run(
+          compiled("last projections", blocks::lastProjections),
+          layer,
+          Map.of(BlockGraphs.IN, rows, BlockGraphs.BEFORE, before),
+          Map.of(BlockGraphs.OUT, others, BlockGraphs.QUERIES, queries));
+      attention(
+          layout, layer, columns(queries, 0), columns(others, 0), columns(others, 1), base, z);
+    } else {
+      Tensor queries = layout.ends(arena, qkv);
+      attention(layout, layer, columns(queries, 0), columns(qkv, 1), columns(qkv, 2), base, z);
+    }
+    Tensor middle = rows(arena, layout.sequences(), width);
+    firstHalf(layer, z, before, middle);
+    secondHalf(layer, middle, z);
     return lastNorm(arena, z);
   }
 
@@ -143,7 +164,33 @@ final class BlockSessions implements AutoCloseable {
 
   /** Rows of {@code hook_resid_mid} to rows behind the block. */
   void secondHalf(int layer, Tensor middle, Tensor out) {
-    run(compiled("second half", blocks::secondHalf), layer, middle, out);
+    if (middle.dim(0) < WIDE_ROWS || !blocks.widens()) {
+      run(compiled("second half", blocks::secondHalf), layer, middle, out);
+      return;
+    }
+    Compiled compiled = compiled("wide second half", blocks::wideSecondHalf);
+    if (layer != wideLayer) {
+      widen(compiled.graph(), layer);
+    }
+    Map<String, Tensor> in = new HashMap<>(wide);
+    in.put(BlockGraphs.IN, middle);
+    run(compiled, layer, in, Map.of(BlockGraphs.OUT, out));
+  }
+
+  private void widen(Graph graph, int layer) {
+    blocks
+        .weights(layer)
+        .forEach(
+            (name, narrow) -> {
+              long[] shape = graph.inputs().contains(name) ? graph.type(name).shape() : null;
+              if (shape != null && !Arrays.equals(shape, narrow.shape())) {
+                PaddedProducts.copy(
+                    narrow,
+                    wide.computeIfAbsent(
+                        name, _ -> Tensor.allocate(Arena.ofAuto(), narrow.dtype(), shape)));
+              }
+            });
+    wideLayer = layer;
   }
 
   Tensor secondHalf(Arena arena, int layer, Tensor middle) {

@@ -108,14 +108,33 @@ final class SuffixSweep implements SweepWork {
     int layer = hook.layer();
     int next = hook.part().equals("hook_resid_pre") ? layer : layer + 1;
     Tensor source = source(arena, hook);
+    boolean attends = BEFORE_ATTENTION.contains(hook.part());
     Tensor rows =
-        BEFORE_ATTENTION.contains(hook.part())
+        attends
             ? patchedAttention(arena, hook, source)
-            : spread(arena, next, patchedRows(arena, hook, source));
-    return metrics(
-        next < model.layers()
-            ? sessions.finish(arena, layout, next, rows, base)
-            : sessions.lastNorm(arena, layout.ends(arena, rows)));
+            : spread(arena, base.before(next), patchedRows(arena, hook, source));
+    if (next == model.layers()) {
+      return metrics(sessions.lastNorm(arena, layout.ends(arena, rows)));
+    }
+    Tensor qkv = attends || all ? null : projections(arena, next, rows);
+    return metrics(sessions.finish(arena, layout, next, rows, qkv, base));
+  }
+
+  /**
+   * Queries, keys and values of rows of which only the first of each sequence is not the base
+   * run's.
+   */
+  private Tensor projections(Arena arena, int layer, Tensor rows) {
+    int width = model.width();
+    Tensor changed = Tensor.allocate(arena, rows.dtype(), layout.sequences(), width);
+    int[] next = {0};
+    layout.forEach((row, _, _, _) -> Rows.copy(rows, row, changed, next[0]++, 1, width));
+    Tensor own = Tensor.allocate(arena, rows.dtype(), layout.sequences(), 3L * width);
+    sessions.projections(layer, changed, own);
+    Tensor qkv = spread(arena, base.projections(layer));
+    next[0] = 0;
+    layout.forEach((row, _, _, _) -> Rows.copy(own, next[0]++, qkv, row, 1, 3L * width));
+    return qkv;
   }
 
   /** The value of the hook that patches take: [prompt, ...]. */
@@ -157,16 +176,9 @@ final class SuffixSweep implements SweepWork {
   private Tensor patchedAttention(Arena arena, HookPoint hook, Tensor source) {
     int layer = hook.layer();
     int width = model.width();
-    Tensor rows = Tensor.allocate(arena, model.dtype(), layout.rows(), width);
-    Tensor before = base.before(layer);
-    layout.forEach(
-        (row, start, prompt, _) -> {
-          long from = (long) prompt * base.length() + start;
-          Rows.copy(before, from, rows, row, base.length() - start, width);
-        });
-    Tensor qkv = Tensor.allocate(arena, model.dtype(), layout.rows(), 3L * width);
+    Tensor rows = spread(arena, base.before(layer));
+    Tensor qkv = spread(arena, base.projections(layer));
     Tensor z = Tensor.allocate(arena, model.dtype(), layout.rows(), width);
-    sessions.projections(layer, rows, qkv);
     boolean pattern = hook.part().equals("hook_pattern");
     if (!pattern) {
       replace(qkv, List.of("hook_q", "hook_k", "hook_v").indexOf(hook.part()), source);
@@ -222,17 +234,25 @@ final class SuffixSweep implements SweepWork {
         });
   }
 
-  /** Rows of all sequences before block {@code next}: the base run's but where they are patched. */
-  private Tensor spread(Arena arena, int next, Tensor patched) {
-    int width = model.width();
-    Tensor rows = Tensor.allocate(arena, model.dtype(), layout.rows(), width);
-    Tensor before = base.before(next);
+  /** Rows of all sequences from those of the base run, [..., width]. */
+  private Tensor spread(Arena arena, Tensor of) {
+    long width = of.dim(of.rank() - 1);
+    Tensor rows = Tensor.allocate(arena, of.dtype(), layout.rows(), width);
+    layout.forEach(
+        (row, start, prompt, _) -> {
+          long from = (long) prompt * base.length() + start;
+          Rows.copy(of, from, rows, row, base.length() - start, width);
+        });
+    return rows;
+  }
+
+  /** The same with the rows that are patched in their places. */
+  private Tensor spread(Arena arena, Tensor of, Tensor patched) {
+    Tensor rows = spread(arena, of);
     layout.forEach(
         (row, start, prompt, copy) -> {
-          int length = base.length() - start;
           long own = ((long) copy * layout.prompts() + prompt) * base.length() + start;
-          Rows.copy(before, (long) prompt * base.length() + start, rows, row, length, width);
-          Rows.copy(patched, own, rows, row, patched(start), width);
+          Rows.copy(patched, own, rows, row, patched(start), model.width());
         });
     return rows;
   }

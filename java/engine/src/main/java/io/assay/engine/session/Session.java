@@ -9,6 +9,7 @@ import ai.onnxruntime.OrtSession;
 import ai.onnxruntime.TensorInfo;
 import io.assay.engine.InputException;
 import io.assay.engine.graph.Graph;
+import io.assay.engine.graph.PaddedProducts;
 import io.assay.engine.graph.TensorType;
 import io.assay.engine.kernel.CpuKernels;
 import io.assay.engine.tensor.DType;
@@ -117,7 +118,15 @@ public final class Session implements AutoCloseable {
   public static Session compile(Graph graph, SessionOptions options) {
     OrtLibrary.require(options.device());
     Graph ready = graph.withConstantFilters((part, _) -> once(part, options));
-    return create(hasOwnOperators(options) ? ready.withOwnOperators() : ready, options);
+    if (hasOwnOperators(options)) {
+      ready = ready.withOwnOperators();
+    }
+    if (!options.prepack() || options.device().kind() != Device.Kind.CPU) {
+      return create(ready, options);
+    }
+    try (Arena arena = Arena.ofConfined()) {
+      return create(PaddedProducts.pad(ready, arena), options, ready.constants().keySet());
+    }
   }
 
   /** Whether the runtime can take operators from the native library. */
@@ -147,6 +156,16 @@ public final class Session implements AutoCloseable {
 
   /** Compiles a graph as it is. */
   static Session create(Graph graph, SessionOptions options) {
+    return create(graph, options, graph.constants().keySet());
+  }
+
+  /**
+   * Compiles a graph as it is.
+   *
+   * @param shared constants that are read where they lie; of the others the runtime makes copies,
+   *     and drops those that it packs
+   */
+  private static Session create(Graph graph, SessionOptions options, Set<String> shared) {
     OrtEnvironment environment = OrtLibrary.environment();
     Map<String, Tensor> memory = new LinkedHashMap<>();
     byte[] proto = graph.toProto(memory);
@@ -159,8 +178,14 @@ public final class Session implements AutoCloseable {
       for (Map.Entry<String, Tensor> e : memory.entrySet()) {
         weights.put(e.getKey(), OrtTensors.wrap(environment, e.getKey(), e.getValue()));
       }
-      share(settings, weights);
+      share(settings, weights, shared);
       session = environment.createSession(proto, settings);
+      for (String name : List.copyOf(weights.keySet())) {
+        if (!shared.contains(name)) {
+          weights.remove(name).close();
+          memory.remove(name);
+        }
+      }
       if (memory.values().stream().mapToLong(t -> t.data().byteSize()).sum() > TRIM_BYTES) {
         OrtLibrary.trim();
       }
@@ -205,13 +230,16 @@ public final class Session implements AutoCloseable {
    * value, of which the runtime would then make a copy for this session; the second lets it use the
    * value where it lies.
    */
-  private static void share(OrtSession.SessionOptions settings, Map<String, OnnxTensor> weights)
+  private static void share(
+      OrtSession.SessionOptions settings, Map<String, OnnxTensor> weights, Set<String> shared)
       throws OrtException {
     if (!weights.isEmpty()) {
       settings.addExternalInitializers(Map.copyOf(weights));
     }
     for (Map.Entry<String, OnnxTensor> e : weights.entrySet()) {
-      settings.addInitializer(e.getKey(), e.getValue());
+      if (shared.contains(e.getKey())) {
+        settings.addInitializer(e.getKey(), e.getValue());
+      }
     }
   }
 

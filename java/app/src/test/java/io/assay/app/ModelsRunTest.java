@@ -177,8 +177,8 @@ class ModelsRunTest {
   }
 
   /**
-   * {@code y = (table[ids] A * scale) C} of one row: its numbers are worked out by hand. The scale
-   * is made of integers alone, so that it would be folded away.
+   * {@code y = (table[ids] A * scale) C}: its numbers are worked out by hand. The scale is made of
+   * integers alone, in three steps, so that a gradient's graph has it as a constant.
    */
   private Path scaled(String name) {
     Graph.Builder b = Graph.builder("main_graph").opset("", 18);
@@ -190,7 +190,9 @@ class ModelsRunTest {
     b.constant("C", Tensor.ofFloats(new float[] {1, 10, 100}, 3, 1));
     b.op("looked.up", "Gather", Map.of(), "table", "ids");
     b.op("product", "MatMul", Map.of(), "looked.up", "A");
-    b.op("scale", "Cast", Map.of("to", 1L), "steps");
+    b.op("whole", "Cast", Map.of("to", 1L), "steps");
+    b.op("minus", "Neg", Map.of(), "whole");
+    b.op("scale", "Neg", Map.of(), "minus");
     b.op("scaled", "Mul", Map.of(), "product", "scale");
     b.output(b.op("y", "MatMul", Map.of(), "scaled", "C"));
     b.op("root", "Sqrt", Map.of(), "product");
@@ -226,7 +228,7 @@ class ModelsRunTest {
     Map<String, Tensor> in = new HashMap<>(Map.of("ids", Tensor.ofLongs(new long[] {0}, 1)));
     assertNumbers(results(model, in), "y", 1501);
     in.put("other", Tensor.ofFloats(new float[] {2, 0, 1}, 3));
-    assertNumbers(results(model, in, "--patch", "scale=other"), "y", 502);
+    assertNumbers(results(model, in, "--patch", "whole=other"), "y", 502);
     in.put("three", Tensor.ofFloats(new float[] {3, 4, 5}, 1, 3));
     in.put("seed", Tensor.ofFloats(new float[] {2}, 1, 1));
     in.put("ones", Tensor.ofFloats(new float[] {1, 1, 1}, 3, 1));

@@ -67,7 +67,13 @@ final class Shapes {
     rule(o -> o.one(o.dtype(1), o.shape(0)), "CastLike");
     rule(Shapes::dropout, "Dropout");
 
-    rule(Shapes::matMul, "MatMul", "com.microsoft.FusedMatMul");
+    rule(o -> Shapes.matMul(o, o.dtype(0)), "MatMul", "com.microsoft.FusedMatMul");
+    rule(o -> Shapes.matMul(o, DType.I32), "MatMulInteger");
+    rule(
+        o -> o.one(o.has(2) ? o.dtype(2) : code(o, "output_dtype", 2), o.shape(0)),
+        "QuantizeLinear");
+    rule(o -> o.one(o.dtype(1), o.shape(0)), "DequantizeLinear");
+    rule(Shapes::dynamicQuantize, "DynamicQuantizeLinear");
     rule(Shapes::gemm, "Gemm", "com.microsoft.FusedGemm");
     rule(Shapes::einsum, "Einsum");
     rule(Shapes::det, "Det");
@@ -114,7 +120,12 @@ final class Shapes {
     return List.of(o.type(0), TensorType.of(DType.BOOL, o.shape(0)));
   }
 
-  private static List<TensorType> matMul(Operands o) {
+  private static List<TensorType> dynamicQuantize(Operands o) {
+    return List.of(
+        TensorType.of(DType.U8, o.shape(0)), TensorType.of(DType.F32), TensorType.of(DType.U8));
+  }
+
+  private static List<TensorType> matMul(Operands o, DType dtype) {
     long[] a = o.shape(0);
     long[] b = o.shape(1);
     if (a.length == 0 || b.length == 0) {
@@ -136,7 +147,7 @@ final class Shapes {
     if (!vectorB) {
       out.add(b[b.length - 1]);
     }
-    return o.one(o.dtype(0), out.stream().mapToLong(Long::longValue).toArray());
+    return o.one(dtype, out.stream().mapToLong(Long::longValue).toArray());
   }
 
   private static long[] swapped(long[] shape, boolean swap) {

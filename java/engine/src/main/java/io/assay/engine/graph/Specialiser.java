@@ -256,13 +256,15 @@ final class Specialiser {
     }
   }
 
-  /** Evaluates the nodes put off, and keeps the values that the blocked ones read. */
+  /** Evaluates the nodes put off, and keeps the values that others read. */
   private void fold(List<Node> blocked) {
     if (pending.isEmpty()) {
       return;
     }
     Set<String> wanted = new LinkedHashSet<>(g.outputs());
     blocked.forEach(node -> wanted.addAll(reads(node)));
+    // One that is kept because another of its inputs has no known type did not wait for these.
+    kept.forEach(node -> wanted.addAll(Graph.reads(node)));
     wanted.retainAll(pendingValues);
     wanted.remove("");
     Graph.Builder b = Graph.builder(g.name() + ".folded");

@@ -212,8 +212,13 @@ public record ModelCheck(Map<String, Finding> findings) {
                       + number(largest)
                       + ", tolerance "
                       + number(bound)
-                      + " of it): rows depend on each other; export the model in evaluation mode,"
-                      + " so that nothing is normalised over the batch");
+                      + " of it): rows depend on each other; "
+                      + (graph.nodes().stream()
+                              .anyMatch(n -> n.op().equals("DynamicQuantizeLinear"))
+                          ? "it rounds all rows by one scale (DynamicQuantizeLinear); take the"
+                                + " model before it was quantised"
+                          : "export the model in evaluation mode, so that nothing is normalised"
+                                + " over the batch"));
             }
             worst = Math.max(worst, largest == 0 ? 0 : difference / largest);
           }

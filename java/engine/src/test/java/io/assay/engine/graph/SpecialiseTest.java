@@ -12,6 +12,7 @@ import io.assay.engine.InputException;
 import io.assay.engine.graph.TensorType.Dim;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
+import java.lang.foreign.Arena;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -184,5 +185,39 @@ class SpecialiseTest {
     d.input("s", TensorType.of(DType.I64, 1));
     d.op("r", "Reshape", Map.of(), "x", "s");
     refused(d.output("r").build(), Map.of(), "r (Reshape)", "value of its input 1 (s)");
+  }
+
+  @Test
+  void whatIsFoldedStaysWhereTheOtherInputHasNoKnownType() {
+    Graph.Builder b = Graph.builder("g").opset("", 17);
+    b.input("x", TensorType.of(DType.F32, 2));
+    b.constant("ids", Tensor.ofLongs(new long[] {4, 7}, 2));
+    b.op("c", "Cast", Map.of("to", 1L), "ids");
+    b.op("n", "NoSuchThing", Map.of(), "x");
+    b.op("y", "Add", Map.of(), "n", "c");
+    Graph g = b.output("y").build().specialise(Map.of(), ort);
+    assertEquals(7, g.constant("c").get(1));
+  }
+
+  /** As the runtime's quantiser writes a product; the scale follows the largest entries of x. */
+  @Test
+  void quantisedProductsHaveShapesAndNoGradientThroughTheirScale() {
+    Graph.Builder b = Graph.builder("g").opset("", 17);
+    b.input("x", TensorType.of(DType.F32, 3, 2));
+    b.input("bias", TensorType.of(DType.F32, 4));
+    b.constant("w", Tensor.allocate(Arena.ofAuto(), DType.I8, 2, 4));
+    List<String> parts = List.of("q", "scale", "zero");
+    b.node(new Node("quantised", "", "DynamicQuantizeLinear", List.of("x"), parts, Map.of()));
+    b.op("whole", "MatMulInteger", Map.of(), "q", "w", "zero");
+    b.op("float", "Cast", Map.of("to", 1L), "whole");
+    b.op("scaled", "Mul", Map.of(), "float", "scale");
+    b.op("y", "Add", Map.of(), "scaled", "bias");
+    Graph g = b.output("y").build().specialise(Map.of(), ort);
+    assertEquals(TensorType.of(DType.I32, 3, 4), g.type("whole"));
+    assertEquals(TensorType.of(DType.U8), g.type("zero"));
+    Map<String, String> seeds = Map.of("y", "seed");
+    assertEquals(Map.of("bias", "bias.grad"), g.differentiate(seeds, List.of("bias")).gradients());
+    String refusal = message(() -> g.differentiate(seeds, List.of("x")));
+    assertTrue(refusal.contains("quantised (DynamicQuantizeLinear)"), refusal);
   }
 }

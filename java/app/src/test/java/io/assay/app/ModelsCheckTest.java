@@ -86,6 +86,19 @@ class ModelsCheckTest {
     }
   }
 
+  /** PyTorch's mask of what is left out: with all of it the softmax has no numbers. */
+  @Test
+  void aMaskOfWhatIsLeftOutIsDrawnFalse() throws Exception {
+    Graph.Builder b = graph(Dim.symbol("batch"));
+    b.input("left.out", new TensorType(DType.BOOL, List.of(Dim.symbol("batch"), Dim.of(4))));
+    b.constant("none", Tensor.scalar(DType.F32, Double.NEGATIVE_INFINITY));
+    b.op("masked", "Where", Map.of(), "left.out", "none", "x");
+    b.op("y", "Softmax", Map.of(), "masked");
+    for (JsonNode check : checks(imported(b, "masked"))) {
+      assertEquals("passed", check.get("status").textValue(), check.toString());
+    }
+  }
+
   @Test
   void noiseIsFound() throws Exception {
     Graph.Builder b = graph(Dim.symbol("batch"));

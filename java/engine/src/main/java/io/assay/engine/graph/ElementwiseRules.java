@@ -63,6 +63,13 @@ final class ElementwiseRules {
           b.give(0, () -> b.g().over(b.in(1)));
           b.give(1, () -> b.g().times(b.out()).over(b.in(1)).neg());
         });
+    // x - y trunc(x / y). PyTorch: where x / y is whole, as if it stayed so.
+    rules.put(
+        "Mod",
+        b -> {
+          b.give(0, b::g);
+          b.give(1, () -> b.g().times(b.out().minus(b.in(0)).over(b.in(1))));
+        });
     rules.put("Pow", ElementwiseRules::pow);
     rules.put(
         "Where",

@@ -150,7 +150,8 @@ public final class Graph {
   }
 
   /**
-   * Reads an ONNX file; weights in it and beside it are mapped, not copied.
+   * Reads an ONNX file, after which the graph is named; weights in it and beside it are mapped, not
+   * copied.
    *
    * <p>Constant nodes become constants, the model's own functions are inlined, and operator sets 11
    * to 15 are brought into the form of 16.
@@ -340,18 +341,9 @@ public final class Graph {
     return new Builder(name);
   }
 
-  /** The same graph under another name, by which messages call it. */
-  public Graph named(String other) {
-    return edit(other).build();
-  }
-
   /** A builder that starts with everything that this graph has. */
   public Builder edit() {
-    return edit(name);
-  }
-
-  private Builder edit(String as) {
-    Builder b = new Builder(as);
+    Builder b = new Builder(name);
     b.opsets.putAll(opsets);
     b.inputs.addAll(inputs);
     b.outputs.addAll(outputs);

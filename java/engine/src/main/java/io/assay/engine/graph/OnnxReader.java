@@ -78,7 +78,8 @@ final class OnnxReader {
 
   private static Graph read(Path file, ModelProto model, Collection<Path> dataOut) {
     OnnxReader reader = new OnnxReader(file, model);
-    Graph.Builder b = Graph.builder(model.getGraph().getName());
+    // By the file: an exporter calls every graph alike, which tells a reader of messages nothing.
+    Graph.Builder b = Graph.builder(file.getFileName().toString().replaceFirst("\\.onnx$", ""));
     for (OperatorSetIdProto opset : model.getOpsetImportList()) {
       b.opset(domain(opset.getDomain()), opset.getVersion());
     }

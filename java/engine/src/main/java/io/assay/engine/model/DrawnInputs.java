@@ -21,6 +21,8 @@ import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Random;
 import java.util.Set;
+import java.util.function.UnaryOperator;
+import java.util.stream.LongStream;
 import java.util.stream.Stream;
 
 /**
@@ -52,7 +54,7 @@ final class DrawnInputs {
   }
 
   /** Sizes to try for free axes that are not that of the rows; a single one if there are none. */
-  List<Long> sizes() {
+  private List<Long> sizes() {
     for (String input : graph.inputs()) {
       List<Dim> dims = graph.type(input).dims();
       if (dims == null
@@ -104,19 +106,54 @@ final class DrawnInputs {
         && Stream.of("seq", "time", "length").anyMatch(symbol::contains);
   }
 
+  /** Inputs that a model runs on, and its outputs. */
+  record Run(Map<String, Tensor> inputs, Map<String, Tensor> outputs) {
+    private boolean isFinite() {
+      return outputs.values().stream()
+          .filter(t -> t.dtype().isFloat())
+          .allMatch(
+              t -> LongStream.range(0, t.elements()).allMatch(i -> Double.isFinite(t.get(i))));
+    }
+  }
+
   /**
-   * Values for all inputs, the same for the same arguments.
+   * The first of the drawn inputs that a model runs on. Booleans are true; false where only then
+   * all outputs are finite, since a mask may say what is left out.
    *
    * @param rows size of free first axes, and of others of the same symbol
-   * @param size of other free axes
+   * @throws SessionException or an {@link InputException}, the first failure if all fail
    */
-  Map<String, Tensor> draw(long rows, long size, long seed) {
-    Random random = new Random(seed);
+  Run run(long rows, UnaryOperator<Map<String, Tensor>> model) {
+    RuntimeException first = null;
+    for (long size : sizes()) {
+      try {
+        Run run = run(rows, size, 1, model);
+        boolean hasBooleans = run.inputs.values().stream().anyMatch(t -> t.dtype() == DType.BOOL);
+        if (run.isFinite() || !hasBooleans) {
+          return run;
+        }
+        Run other = run(rows, size, 0, model);
+        return other.isFinite() ? other : run;
+      } catch (SessionException | InputException e) {
+        first = first == null ? e : first;
+      }
+    }
+    throw first;
+  }
+
+  private Run run(long rows, long size, double bool, UnaryOperator<Map<String, Tensor>> model) {
+    Map<String, Tensor> inputs = draw(rows, size, bool);
+    return new Run(inputs, model.apply(inputs));
+  }
+
+  /** Values for all inputs, the same for the same arguments. */
+  private Map<String, Tensor> draw(long rows, long size, double bool) {
+    Random random = new Random(1);
     Map<String, Tensor> inputs = new LinkedHashMap<>();
     for (String input : graph.inputs()) {
       Tensor t =
           Tensor.allocate(Arena.ofAuto(), graph.type(input).dtype(), shape(input, rows, size));
-      double fixed = t.dtype() == DType.BOOL || input.contains("mask") ? 1 : Double.NaN;
+      double fixed = t.dtype() == DType.BOOL ? bool : input.contains("mask") ? 1 : Double.NaN;
       int limit = Math.clamp(tableRows(input).orElse(2), 1, Integer.MAX_VALUE);
       for (long i = 0; i < t.elements(); i++) {
         double drawn = t.dtype().isFloat() ? random.nextGaussian() : random.nextInt(limit);

@@ -49,31 +49,23 @@ public record HookProposals(
    * @throws InputException if the file is no model, or no drawn inputs run
    */
   public static HookProposals of(Path onnx, Evaluator evaluator) {
-    Graph graph = Graph.read(onnx).named(Model.nameOf(onnx)).widened();
-    DrawnInputs drawn = new DrawnInputs(graph);
-    RuntimeException first = null;
-    for (long size : drawn.sizes()) {
-      Map<String, Tensor> inputs = drawn.draw(ROWS, size, 1);
+    Graph graph = Graph.read(onnx).widened();
+    try {
+      Map<String, Tensor> inputs =
+          new DrawnInputs(graph).run(ROWS, in -> evaluator.evaluate(graph, in)).inputs();
       Map<String, long[]> shapes = new LinkedHashMap<>();
       inputs.forEach((name, t) -> shapes.put(name, t.shape()));
-      try {
-        Graph fixed = graph.specialise(shapes, evaluator);
-        inputs.keySet().retainAll(fixed.inputs());
-        evaluator.evaluate(fixed, inputs);
-        Search search = new Search(graph, fixed);
-        search.find();
-        List<HookProposal> checked = new HookNumbers(fixed, inputs, evaluator).check(search.hooks);
-        return new HookProposals(search.names, checked, search.notes);
-      } catch (SessionException | InputException e) {
-        first = first == null ? e : first;
-      }
+      Graph fixed = graph.specialise(shapes, evaluator);
+      inputs.keySet().retainAll(fixed.inputs());
+      Search search = new Search(graph, fixed);
+      search.find();
+      List<HookProposal> checked = new HookNumbers(fixed, inputs, evaluator).check(search.hooks);
+      return new HookProposals(search.names, checked, search.notes);
+    } catch (SessionException | InputException e) {
+      throw new InputException(
+          "no hooks can be proposed for " + onnx + ", since no drawn inputs run: " + e.getMessage(),
+          e);
     }
-    throw new InputException(
-        "no hooks can be proposed for "
-            + onnx
-            + ", since no drawn inputs run: "
-            + first.getMessage(),
-        first);
   }
 
   /** The hook map that says what is proposed, for the user to correct. */

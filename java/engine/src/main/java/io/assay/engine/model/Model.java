@@ -117,7 +117,7 @@ public final class Model implements AutoCloseable {
 
   private static Model loadOnnx(Path file, DType dtype) {
     List<Path> files = new ArrayList<>(List.of(file));
-    Graph read = Graph.read(file, files).named(nameOf(file));
+    Graph read = Graph.read(file, files);
     boolean narrowed = dtype == DType.F32 && isDouble(read);
     Graph graph = dtype == DType.F64 || narrowed ? read.withFloat(dtype) : read.widened();
     int widened = (int) read.constants().values().stream().filter(Model::isHalf).count();
@@ -150,7 +150,7 @@ public final class Model implements AutoCloseable {
     return types.equals(EnumSet.of(DType.F64));
   }
 
-  static String nameOf(Path path) {
+  private static String nameOf(Path path) {
     String name = path.toAbsolutePath().normalize().getFileName().toString();
     return name.endsWith(".onnx") ? name.substring(0, name.length() - ".onnx".length()) : name;
   }

@@ -120,17 +120,14 @@ public record ModelCheck(Map<String, Finding> findings) {
 
     /** Finds a size that runs; returns the first failure if none does. */
     private String runOnce() {
-      String first = null;
-      for (long size : drawn.sizes()) {
-        try {
-          inputs = drawn.draw(BATCH, size, 1);
-          outputs = session.run(inputs);
-          return null;
-        } catch (SessionException | InputException e) {
-          first = first == null ? e.getMessage() : first;
-        }
+      try {
+        DrawnInputs.Run run = drawn.run(BATCH, session::run);
+        inputs = run.inputs();
+        outputs = run.outputs();
+        return null;
+      } catch (SessionException | InputException e) {
+        return e.getMessage();
       }
-      return first;
     }
 
     private Finding deterministic() {

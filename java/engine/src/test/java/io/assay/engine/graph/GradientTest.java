@@ -63,6 +63,7 @@ class GradientTest {
       cases.add(of(op, none, s(), s(2, 2)));
     }
     cases.add(of("Sum", none, s(2, 3), s(3), s(1, 1)));
+    cases.add(of("Mod", Map.of("fmod", 1L), s(2, 3), s(3)));
     cases.add(of("Pow", none, s(2, 3), s(3)));
     for (double e : new double[] {2, 3, -1.5}) {
       cases.add(with("Pow", none, List.of(s(2, 3)), Tensor.scalar(DType.F64, e)));

@@ -47,11 +47,19 @@ final class Kinks {
       case "Pow" -> least(in.getFirst()) < DOMAIN;
       case "Reciprocal" -> any(in.getFirst(), x -> Math.abs(x) - DOMAIN);
       case "Div" -> any(in.get(1), x -> Math.abs(x) - DOMAIN);
+      case "Mod" -> whole(in.get(0), in.get(1));
       case "Asin", "Acos", "Atanh" -> any(in.getFirst(), x -> 1 - DOMAIN - Math.abs(x));
       case "Acosh" -> least(in.getFirst()) < 1 + DOMAIN;
       case "Tan" -> any(in.getFirst(), x -> Math.abs(Math.cos(x)) - 3 * DOMAIN);
       default -> false;
     };
+  }
+
+  /** Whether a quotient is nearly whole somewhere, for its size. */
+  private static boolean whole(Array64 x, Array64 y) {
+    int[] shape = Array64.broadcast(x.shape(), y.shape());
+    Array64 quotient = Array64.build(x.dtype(), shape, at -> x.get(at) / y.get(at));
+    return x.dtype().isFloat() && jumps(quotient, q -> (q - Math.rint(q)) / (1 + Math.abs(q)) / 4);
   }
 
   private static boolean any(Array64 x, DoubleUnaryOperator distance) {

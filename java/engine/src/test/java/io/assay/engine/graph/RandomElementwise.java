@@ -98,7 +98,8 @@ final class RandomElementwise {
   /** Operators that are not defined everywhere, of a value that is brought there. */
   private static void domain(RandomGraph g) {
     String x = g.any();
-    String op = g.choices.of("Sqrt", "Log", "Reciprocal", "Asin", "Acos", "Atanh", "Acosh", "Div");
+    String op =
+        g.choices.of("Sqrt", "Log", "Reciprocal", "Asin", "Acos", "Atanh", "Acosh", "Div", "Mod");
     switch (op) {
       case "Asin", "Acos", "Atanh" ->
           g.op(op, g.op("Mul", g.op(g.choices.of("Sin", "Tanh"), x), g.number(0.875)));
@@ -106,6 +107,10 @@ final class RandomElementwise {
       case "Div" -> {
         String y = partner(g, x);
         g.op(op, y, positive(g, x));
+      }
+      case "Mod" -> {
+        String y = partner(g, x);
+        g.op(op, attributes("fmod", 1), y, positive(g, x));
       }
       default -> g.op(op, positive(g, x));
     }

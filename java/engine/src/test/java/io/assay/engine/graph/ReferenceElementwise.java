@@ -69,6 +69,7 @@ final class ReferenceElementwise {
     table.put(
         "Div",
         c -> c.dtype().isFloat() ? two(c, (x, y) -> x / y) : two(c, (x, y) -> (long) (x / y)));
+    binary(table, "Mod", (x, y) -> x % y);
     binary(table, "Pow", Math::pow);
     binary(table, "PRelu", (x, slope) -> x < 0 ? slope * x : x);
     binary(table, "Sum", Double::sum);

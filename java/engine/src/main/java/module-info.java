@@ -4,6 +4,7 @@ module io.assay.engine {
   requires com.fasterxml.jackson.databind;
   requires com.google.protobuf;
   requires com.microsoft.onnxruntime;
+  requires jcuda;
   requires org.tribuo.util.onnx;
   requires org.xerial.sqlitejdbc;
 

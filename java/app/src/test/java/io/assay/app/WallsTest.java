@@ -29,6 +29,7 @@ class WallsTest {
   private static final String ENGINE = "io.assay.engine..";
   private static final String AUDITS = "io.assay.audit..";
   private static final String APP = "io.assay.app..";
+  private static final String DEVICE = "io.assay.engine.device..";
   private static final String GRAPH = "io.assay.engine.graph..";
   private static final String KERNEL = "io.assay.engine.kernel..";
   private static final String MODEL = "io.assay.engine.model..";
@@ -59,7 +60,19 @@ class WallsTest {
               "tensors know nothing above them",
               ignorant(TENSOR, GRAPH, KERNEL, MODEL, SESSION, TRAIN, AUDITS)),
           Map.entry("graphs know only tensors", ignorant(GRAPH, KERNEL, MODEL, SESSION, TRAIN)),
-          Map.entry("kernels know only tensors", ignorant(KERNEL, GRAPH, MODEL, SESSION, TRAIN)),
+          Map.entry(
+              "kernels know only tensors and devices",
+              ignorant(KERNEL, GRAPH, MODEL, SESSION, TRAIN)),
+          Map.entry(
+              "devices know only tensors", ignorant(DEVICE, GRAPH, KERNEL, MODEL, SESSION, TRAIN)),
+          Map.entry(
+              "only devices know JCuda",
+              noClasses()
+                  .that()
+                  .resideOutsideOfPackage(DEVICE)
+                  .should()
+                  .dependOnClassesThat()
+                  .resideInAPackage("jcuda..")),
           Map.entry(
               "only kernels know the generated bindings",
               noClasses()
@@ -103,11 +116,11 @@ class WallsTest {
                   .dependOnClassesThat()
                   .resideInAPackage("ai.djl..")),
           Map.entry(
-              "only kernels, sessions and the tensors' memory call native code",
+              "only kernels, sessions, devices and the tensors' memory call native code",
               noClasses()
                   .that(
                       resideInAPackage("io.assay..")
-                          .and(resideInAnyPackage(KERNEL, SESSION).negate())
+                          .and(resideInAnyPackage(DEVICE, KERNEL, SESSION).negate())
                           .and(nameMatching("io\\.assay\\.engine\\.tensor\\.LargePages").negate()))
                   .should()
                   .dependOnClassesThat(

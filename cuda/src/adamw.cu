@@ -11,8 +11,8 @@
 // without contraction, as the CPU's is: its bits are the same.
 //
 // Figures of ptxas (registers, shared bytes, spilled bytes; sm_80, sm_90):
-//   adamw_kernel<double>: 60 0 0, 60 0 0
-//   adamw_kernel<float>: 58 0 0, 58 0 0
+//   adamw_kernel<double>: 48 0 0, 48 0 0
+//   adamw_kernel<float>: 48 0 0, 48 0 0
 #include <cmath>
 
 #include "arguments.h"
@@ -33,6 +33,10 @@ struct Step {
   double keep, rate, root, beta1, beta2, epsilon;
 };
 
+// Zero, with its sign, in place of a denormal number.
+__device__ inline float normal(float x) { return fabsf(x) < 0x1p-126f ? copysignf(0, x) : x; }
+__device__ inline double normal(double x) { return fabs(x) < 0x1p-1022 ? copysign(0.0, x) : x; }
+
 template <class Real>
 __global__ void __launch_bounds__(kThreads) adamw_kernel(Step<Real> s) {
   for (int64_t row = blockIdx.y; row < s.rows; row += gridDim.y) {
@@ -42,13 +46,13 @@ __global__ void __launch_bounds__(kThreads) adamw_kernel(Step<Real> s) {
       Real* p = s.p + row * s.p_stride + i;
       Real* m = s.m + row * s.m_stride + i;
       Real* v = s.v + row * s.v_stride + i;
-      const double gradient = s.g[row * s.g_stride + i];
-      const double mean = s.beta1 * *m + (1 - s.beta1) * gradient;
-      const double square = s.beta2 * *v + (1 - s.beta2) * gradient * gradient;
+      const double gradient = normal(s.g[row * s.g_stride + i]);
+      const double mean = s.beta1 * normal(*m) + (1 - s.beta1) * gradient;
+      const double square = s.beta2 * normal(*v) + (1 - s.beta2) * gradient * gradient;
       const double move = s.rate * mean / (sqrt(square) / s.root + s.epsilon);
-      *m = static_cast<Real>(mean);
-      *v = static_cast<Real>(square);
-      *p = static_cast<Real>(*p * s.keep - move);
+      *m = normal(static_cast<Real>(mean));
+      *v = normal(static_cast<Real>(square));
+      *p = normal(static_cast<Real>(normal(*p) * s.keep - move));
     }
   }
 }

@@ -2,6 +2,7 @@ package io.assay.engine;
 
 import io.assay.engine.graph.Evaluator;
 import io.assay.engine.graph.Graph;
+import io.assay.engine.kernel.CudaKernels;
 import io.assay.engine.kernel.Kernels;
 import io.assay.engine.model.LanguageModel;
 import io.assay.engine.model.Model;
@@ -75,14 +76,16 @@ public final class Engine implements AutoCloseable {
   }
 
   /**
-   * The best kernels that this machine has, on the threads of this engine; closed with it.
+   * The best kernels that this engine's device has, else those of the processor, on the threads of
+   * this engine; closed with it.
    *
    * @throws IllegalStateException after {@link #close}
    */
   public synchronized Kernels kernels() {
     requireOpen();
     if (kernels == null) {
-      kernels = Kernels.open(threads());
+      boolean cuda = device().kind() == Device.Kind.CUDA && CudaKernels.reason() == null;
+      kernels = cuda ? CudaKernels.open(device().index(), threads()) : Kernels.open(threads());
     }
     return kernels;
   }

@@ -38,6 +38,7 @@ final class HeadProgram {
     weight = Tensor.allocate(arena, dtype, rows);
     argMax = Tensor.allocate(arena, DType.I32, rows);
     targets = Tensor.allocate(arena, DType.I32, rows);
+    kernels.keep(model.head());
     arguments = new HeadRows(Matrix.of(hidden), model.head(), model.headBias(), targets.data());
     operations = 2L * rows * model.width() * model.head().rows();
   }

@@ -64,6 +64,10 @@ final class Scores implements AutoCloseable {
     found = Tensor.allocate(arena, DType.I32, groups);
     nans = Tensor.allocate(arena, DType.I64, groups);
     unigram = weightedUnigram();
+    kernels.keep(real(model.embedding()));
+    if (!model.tied()) {
+      kernels.keep(real(model.head()));
+    }
     byte[] bits = Arrays.copyOf(allowedIds.toByteArray(), (model.vocabulary() + 7) / 8);
     allowed = arena.allocate(bits.length).copyFrom(MemorySegment.ofArray(bits));
     for (int a = 0; a < groups; a++) {

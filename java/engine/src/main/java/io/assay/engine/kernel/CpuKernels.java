@@ -1,17 +1,10 @@
 package io.assay.engine.kernel;
 
 import io.assay.engine.InputException;
-import io.assay.engine.kernel.ffi.AssayH;
-import io.assay.engine.kernel.ffi.assay_adamw_params;
-import io.assay.engine.kernel.ffi.assay_fourier_ablate_params;
+import io.assay.engine.kernel.KernelStructs.Use;
 import io.assay.engine.kernel.ffi.assay_grok_grid_params;
 import io.assay.engine.kernel.ffi.assay_grok_params;
 import io.assay.engine.kernel.ffi.assay_grok_weights;
-import io.assay.engine.kernel.ffi.assay_head_rows_params;
-import io.assay.engine.kernel.ffi.assay_matrix;
-import io.assay.engine.kernel.ffi.assay_suffix_attention_params;
-import io.assay.engine.kernel.ffi.assay_token_swap_topk_params;
-import io.assay.engine.tensor.DType;
 import java.lang.foreign.MemorySegment;
 import java.lang.ref.Reference;
 import java.nio.file.Path;
@@ -23,6 +16,10 @@ import java.util.concurrent.locks.ReentrantReadWriteLock;
  * off-heap.
  */
 public final class CpuKernels implements Kernels {
+  /** Native code reads and writes the host's memory where it is. */
+  private static final KernelStructs.Addresses OFF_HEAP =
+      (name, host, bytes, use) -> offHeap(name, host);
+
   private final ReentrantReadWriteLock lock = new ReentrantReadWriteLock();
   private final String tier;
 
@@ -93,30 +90,7 @@ public final class CpuKernels implements Kernels {
     }
     run(
         (scratch, stream) -> {
-          MemorySegment s = assay_token_swap_topk_params.allocate(scratch);
-          assay_token_swap_topk_params.struct_bytes(s, s.byteSize());
-          fill(assay_token_swap_topk_params.embedding(s), "embedding", a.embedding());
-          fill(assay_token_swap_topk_params.head(s), "head", a.head());
-          fill(assay_token_swap_topk_params.gradient(s), "gradient", a.gradient());
-          fill(assay_token_swap_topk_params.hidden(s), "hidden", a.hidden());
-          assay_token_swap_topk_params.alpha(s, offHeap("alpha", a.alpha()));
-          assay_token_swap_topk_params.bias(s, offHeap("bias", a.bias()));
-          assay_token_swap_topk_params.unigram(s, offHeap("unigram", a.unigram()));
-          assay_token_swap_topk_params.allowed(s, offHeap("allowed", a.allowed()));
-          assay_token_swap_topk_params.forbidden_offsets(
-              s, offHeap("forbiddenOffsets", a.forbiddenOffsets()));
-          assay_token_swap_topk_params.forbidden_ids(s, offHeap("forbiddenIds", a.forbiddenIds()));
-          assay_token_swap_topk_params.kept(s, a.kept());
-          assay_token_swap_topk_params.ids(s, offHeap("ids", a.ids()));
-          assay_token_swap_topk_params.scores(s, offHeap("scores", a.scores()));
-          assay_token_swap_topk_params.found(s, offHeap("found", a.found()));
-          assay_token_swap_topk_params.nans(s, offHeap("nans", a.nans()));
-          assay_token_swap_topk_params.lse(s, offHeap("lse", a.lse()));
-          if (coarse != null) {
-            fill(assay_token_swap_topk_params.coarse(s), "coarse", coarse.table());
-            assay_token_swap_topk_params.coarse_scale(s, offHeap("coarse scale", coarse.scale()));
-            assay_token_swap_topk_params.coarse_error(s, offHeap("coarse error", coarse.error()));
-          }
+          MemorySegment s = KernelStructs.swap(scratch, OFF_HEAP, a, coarse);
           NativeApi.tokenSwapTopk(scratch, s, stream);
         });
     Reference.reachabilityFence(a);
@@ -138,7 +112,7 @@ public final class CpuKernels implements Kernels {
         (scratch, stream) ->
             NativeApi.headRows(
                 scratch,
-                head(scratch, a),
+                KernelStructs.head(scratch, OFF_HEAP, a),
                 offHeap("logProb", logProb),
                 offHeap("lse", lse),
                 offHeap("argMax", argMax),
@@ -157,23 +131,13 @@ public final class CpuKernels implements Kernels {
         (scratch, stream) ->
             NativeApi.headBackward(
                 scratch,
-                head(scratch, a),
+                KernelStructs.head(scratch, OFF_HEAP, a),
                 offHeap("lse", lse),
                 offHeap("weight", weight),
-                matrix(scratch, "gradient", gradient),
+                KernelStructs.matrix(scratch, OFF_HEAP, "gradient", gradient, Use.WRITES),
                 stream));
     Reference.reachabilityFence(a);
     Reference.reachabilityFence(gradient);
-  }
-
-  private static MemorySegment head(Scratch scratch, HeadRows a) {
-    MemorySegment s = assay_head_rows_params.allocate(scratch);
-    assay_head_rows_params.struct_bytes(s, s.byteSize());
-    fill(assay_head_rows_params.hidden(s), "hidden", a.hidden());
-    fill(assay_head_rows_params.head(s), "head", a.head());
-    assay_head_rows_params.bias(s, offHeap("bias", a.bias()));
-    assay_head_rows_params.targets(s, offHeap("targets", a.targets()));
-    return s;
   }
 
   @Override
@@ -181,21 +145,14 @@ public final class CpuKernels implements Kernels {
     KernelArguments.checkAdamw(p, g, m, v, settings, step);
     run(
         (scratch, stream) -> {
-          MemorySegment s = assay_adamw_params.allocate(scratch);
-          assay_adamw_params.struct_bytes(s, s.byteSize());
-          assay_adamw_params.learning_rate(s, settings.learningRate());
-          assay_adamw_params.beta1(s, settings.beta1());
-          assay_adamw_params.beta2(s, settings.beta2());
-          assay_adamw_params.epsilon(s, settings.epsilon());
-          assay_adamw_params.weight_decay(s, settings.weightDecay());
-          assay_adamw_params.step(s, step);
+          MemorySegment s = KernelStructs.adamw(scratch, settings, step);
           NativeApi.adamw(
               scratch,
               s,
-              matrix(scratch, "gradients", g),
-              matrix(scratch, "parameters", p),
-              matrix(scratch, "firstMoments", m),
-              matrix(scratch, "secondMoments", v),
+              KernelStructs.matrix(scratch, OFF_HEAP, "gradients", g, Use.READS),
+              KernelStructs.matrix(scratch, OFF_HEAP, "parameters", p, Use.CHANGES),
+              KernelStructs.matrix(scratch, OFF_HEAP, "firstMoments", m, Use.CHANGES),
+              KernelStructs.matrix(scratch, OFF_HEAP, "secondMoments", v, Use.CHANGES),
               stream);
         });
     Reference.reachabilityFence(p);
@@ -209,16 +166,7 @@ public final class CpuKernels implements Kernels {
     KernelArguments.check(a);
     run(
         (scratch, stream) -> {
-          MemorySegment s = assay_fourier_ablate_params.allocate(scratch);
-          assay_fourier_ablate_params.struct_bytes(s, s.byteSize());
-          fill(assay_fourier_ablate_params.logits(s), "logits", a.logits());
-          assay_fourier_ablate_params.modulus(s, a.modulus());
-          assay_fourier_ablate_params.families(s, offHeap("families", a.families()));
-          assay_fourier_ablate_params.family_count(s, a.familyCount());
-          assay_fourier_ablate_params.groups(s, offHeap("groups", a.groups()));
-          assay_fourier_ablate_params.group_count(s, a.groupCount());
-          assay_fourier_ablate_params.keep(s, a.keep() ? 1 : 0);
-          assay_fourier_ablate_params.rotation(s, a.rotation() ? 1 : 0);
+          MemorySegment s = KernelStructs.fourier(scratch, OFF_HEAP, a);
           NativeApi.fourierAblate(scratch, s, offHeap("loss", a.loss()), stream);
         });
     Reference.reachabilityFence(a);
@@ -293,20 +241,9 @@ public final class CpuKernels implements Kernels {
     KernelArguments.check(a, out);
     run(
         (scratch, stream) -> {
-          MemorySegment s = assay_suffix_attention_params.allocate(scratch);
-          assay_suffix_attention_params.struct_bytes(s, s.byteSize());
-          fill(assay_suffix_attention_params.queries(s), "queries", a.queries());
-          fill(assay_suffix_attention_params.keys(s), "keys", a.keys());
-          fill(assay_suffix_attention_params.values(s), "values", a.values());
-          fill(assay_suffix_attention_params.past_keys(s), "pastKeys", a.pastKeys());
-          fill(assay_suffix_attention_params.past_values(s), "pastValues", a.pastValues());
-          assay_suffix_attention_params.prompts(s, offHeap("prompts", a.prompts()));
-          assay_suffix_attention_params.starts(s, offHeap("starts", a.starts()));
-          assay_suffix_attention_params.sequences(s, a.sequences());
-          assay_suffix_attention_params.positions(s, a.positions());
-          assay_suffix_attention_params.heads(s, a.heads());
-          assay_suffix_attention_params.scale(s, a.scale());
-          NativeApi.suffixAttention(scratch, s, matrix(scratch, "out", out), stream);
+          MemorySegment s = KernelStructs.attention(scratch, OFF_HEAP, a);
+          NativeApi.suffixAttention(
+              scratch, s, KernelStructs.matrix(scratch, OFF_HEAP, "out", out, Use.WRITES), stream);
         });
     Reference.reachabilityFence(a);
     Reference.reachabilityFence(out);
@@ -350,24 +287,6 @@ public final class CpuKernels implements Kernels {
     }
   }
 
-  /** A matrix as a struct of its own. */
-  private static MemorySegment matrix(Scratch scratch, String name, Matrix m) {
-    MemorySegment s = assay_matrix.allocate(scratch);
-    fill(s, name, m);
-    return s;
-  }
-
-  /** Leaves the struct zero where the matrix is null. */
-  private static void fill(MemorySegment s, String name, Matrix m) {
-    if (m != null) {
-      assay_matrix.data(s, offHeap(name, m.data()));
-      assay_matrix.dtype(s, code(m.dtype()));
-      assay_matrix.rows(s, m.rows());
-      assay_matrix.columns(s, m.columns());
-      assay_matrix.stride(s, m.stride());
-    }
-  }
-
   /** The segment itself, NULL for null. */
   private static MemorySegment offHeap(String name, MemorySegment s) {
     if (s == null) {
@@ -378,16 +297,5 @@ public final class CpuKernels implements Kernels {
           name + " is on the heap; the cpu kernels take off-heap memory (Tensor.allocate)");
     }
     return s;
-  }
-
-  private static int code(DType dtype) {
-    return switch (dtype) {
-      case F32 -> AssayH.ASSAY_F32();
-      case F64 -> AssayH.ASSAY_F64();
-      case F16 -> AssayH.ASSAY_F16();
-      case BF16 -> AssayH.ASSAY_BF16();
-      case I8 -> AssayH.ASSAY_I8();
-      default -> throw new IllegalArgumentException("kernels do not take " + dtype);
-    };
   }
 }

@@ -5,7 +5,7 @@ import java.lang.foreign.MemorySegment;
 
 /**
  * The hot loops, in one implementation: {@code portable} (plain Java, the oracle and the fallback),
- * {@code cpu} (C++), later {@code cuda}. All implementations pass one contract test.
+ * {@code cpu} (C++) or {@code cuda}. All implementations pass one contract test.
  *
  * <p>Every method checks sizes, strides and types against its segments before it touches memory and
  * throws {@link IllegalArgumentException} naming argument, value and limit. Work of size zero is
@@ -52,7 +52,7 @@ public interface Kernels extends AutoCloseable {
 
   /**
    * Instruction set in use: {@code java}, {@code scalar}, {@code avx2}, {@code avx512}, {@code
-   * neon}.
+   * neon}; on a device its number: {@code device 0}.
    */
   String tier();
 
@@ -141,6 +141,12 @@ public interface Kernels extends AutoCloseable {
    * @param out out, of the shape of the queries
    */
   void suffixAttention(SuffixAttention args, Matrix out);
+
+  /**
+   * Says that a table will not change until these kernels are closed, and not go away: a device
+   * copies it once, and not for every call that has it among its inputs.
+   */
+  default void keep(Matrix table) {}
 
   /** Hyperparameters of {@link #adamw}. */
   record AdamW(

@@ -3,7 +3,7 @@ package io.assay.engine.kernel;
 import java.util.ArrayList;
 import java.util.List;
 
-/** What there is to choose from, for {@code doctor}: each implementation and tier, and why. */
+/** What there is to choose from on the processor, for {@code doctor}: each tier, and why. */
 public final class KernelsReport {
   /**
    * One implementation on one tier.
@@ -15,7 +15,7 @@ public final class KernelsReport {
 
   private KernelsReport() {}
 
-  /** All implementations and tiers that this version knows. */
+  /** All implementations and tiers that this version knows, but for CUDA. */
   public static List<Line> lines() {
     List<Line> lines = new ArrayList<>();
     if (NativeLibrary.reason() != null) {

@@ -28,8 +28,7 @@ public record Matrix(MemorySegment data, DType dtype, long rows, long columns, l
               + ", stride "
               + stride);
     }
-    long elements = rows == 0 ? 0 : Math.addExact(Math.multiplyExact(rows - 1, stride), columns);
-    long bytes = Math.multiplyExact(elements, (long) dtype.bytes());
+    long bytes = bytes(dtype, rows, columns, stride);
     if (data.byteSize() < bytes) {
       throw new IllegalArgumentException(
           "a matrix of "
@@ -45,6 +44,16 @@ public record Matrix(MemorySegment data, DType dtype, long rows, long columns, l
               + " bytes, the memory given has "
               + data.byteSize());
     }
+  }
+
+  /** Bytes from the start of the first row to the end of the last. */
+  long bytes() {
+    return bytes(dtype, rows, columns, stride);
+  }
+
+  private static long bytes(DType dtype, long rows, long columns, long stride) {
+    long elements = rows == 0 ? 0 : Math.addExact(Math.multiplyExact(rows - 1, stride), columns);
+    return Math.multiplyExact(elements, (long) dtype.bytes());
   }
 
   /** A matrix view of a tensor: its last dimension is the row, all others together count rows. */

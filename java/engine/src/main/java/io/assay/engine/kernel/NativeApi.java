@@ -50,27 +50,34 @@ final class NativeApi {
     if (version != AssayH.ASSAY_ABI_VERSION()) {
       return "the native library has ABI " + version + ", not " + AssayH.ASSAY_ABI_VERSION();
     }
-    String ours =
-        Stream.of(
-                assay_matrix.layout(),
-                assay_token_swap_topk_params.layout(),
-                assay_head_rows_params.layout(),
-                assay_fourier_ablate_params.layout(),
-                assay_adamw_params.layout(),
-                assay_grok_weights.layout(),
-                assay_grok_params.layout(),
-                assay_grok_grid_params.layout(),
-                assay_suffix_attention_params.layout())
-            .map(NativeApi::line)
-            .reduce("", String::concat);
+    String ours = layouts();
     String theirs = text(AssayH.assay_struct_layout());
-    return theirs.equals(ours)
-        ? null
-        : "the native library lays out its structs otherwise: it has \""
-            + theirs.strip().replace("\n", "; ")
-            + "\", the bindings have \""
-            + ours.strip().replace("\n", "; ")
-            + "\"";
+    return theirs.equals(ours) ? null : otherwise(theirs, ours);
+  }
+
+  /** What is wrong with structs that a library lays out otherwise than the bindings. */
+  static String otherwise(String theirs, String ours) {
+    return "the native library lays out its structs otherwise: it has \""
+        + theirs.strip().replace("\n", "; ")
+        + "\", the bindings have \""
+        + ours.strip().replace("\n", "; ")
+        + "\"";
+  }
+
+  /** The layouts of the bindings, as a library describes its own. */
+  static String layouts() {
+    return Stream.of(
+            assay_matrix.layout(),
+            assay_token_swap_topk_params.layout(),
+            assay_head_rows_params.layout(),
+            assay_fourier_ablate_params.layout(),
+            assay_adamw_params.layout(),
+            assay_grok_weights.layout(),
+            assay_grok_params.layout(),
+            assay_grok_grid_params.layout(),
+            assay_suffix_attention_params.layout())
+        .map(NativeApi::line)
+        .reduce("", String::concat);
   }
 
   /** The names of all functions that the bindings know. */

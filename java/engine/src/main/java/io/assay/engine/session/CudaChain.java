@@ -1,5 +1,7 @@
 package io.assay.engine.session;
 
+import io.assay.engine.device.CudaDriver;
+import io.assay.engine.kernel.CudaKernels;
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
@@ -13,9 +15,10 @@ import java.util.List;
 import java.util.stream.Stream;
 
 /**
- * What has to hold, part by part, before graphs run on a CUDA device: driver, devices, the
- * libraries that ONNX Runtime's CUDA provider is linked to, and the lowest driver that each part
- * accepts. Looking changes nothing and takes no memory of a device.
+ * What has to hold, part by part, before graphs and kernels run on a CUDA device: driver, devices,
+ * the access to their memory and streams, the libraries that ONNX Runtime's CUDA provider is linked
+ * to, Assay's own kernels, and the lowest driver that each part accepts. Looking changes nothing
+ * and takes no memory of a device.
  */
 public final class CudaChain {
   /**
@@ -48,6 +51,12 @@ public final class CudaChain {
      * @throws DriverException if the driver refuses
      */
     List<Gpu> gpus();
+
+    /** Why memory and streams of devices cannot be used, or null where they can. */
+    String withoutMemory();
+
+    /** Why the library of Assay's CUDA kernels cannot be used, or null where it can. */
+    String withoutKernels();
   }
 
   /** The driver's refusal, in its words. */
@@ -92,12 +101,15 @@ public final class CudaChain {
     List<Link> links = new ArrayList<>();
     int version = driver(machine, links);
     links.add(devices(machine, version));
+    String refused = machine.withoutMemory();
+    String usable = "memory, streams and events of the devices are usable, by JCuda";
+    links.add(new Link("memory", refused == null, refused == null ? usable : refused));
     List<String> missing =
         Stream.concat(CUDA_LIBRARIES.stream(), Stream.of(CUDNN))
             .filter(library -> !machine.opens(library))
             .toList();
     links.add(libraries(missing));
-    links.add(kernels(version));
+    links.add(kernels(version, machine.withoutKernels()));
     return List.copyOf(links);
   }
 
@@ -180,19 +192,16 @@ public final class CudaChain {
   }
 
   /** The kernels of cuda/ are built with the static runtime of CUDA 13.0. */
-  private static Link kernels(int version) {
-    String needs =
-        "they need driver "
+  private static Link kernels(int version, String refused) {
+    String text =
+        (refused == null ? "their library fits" : refused)
+            + "; they need driver "
             + DRIVER_13
             + " or later and compute capability "
             + LOWEST_CAPABILITY
-            + ".0";
-    return new Link(
-        "kernels",
-        false,
-        "Assay's CUDA kernels are not called by this version; "
-            + needs
-            + (version == 0 ? "" : version >= CUDA_13 ? "; this driver will do" : "; it is older"));
+            + ".0"
+            + (version == 0 ? "" : version >= CUDA_13 ? "; this driver will do" : "; it is older");
+    return new Link("kernels", refused == null && version >= CUDA_13, text);
   }
 
   /** The machine this runs on, by the driver's own interface. */
@@ -237,6 +246,16 @@ public final class CudaChain {
         }
       }
       return gpus;
+    }
+
+    @Override
+    public String withoutMemory() {
+      return CudaDriver.reason();
+    }
+
+    @Override
+    public String withoutKernels() {
+      return CudaKernels.libraryReason();
     }
 
     /** Calls {@code name(int *out, arguments...)} and returns what it writes. */

@@ -9,15 +9,20 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.locks.LockSupport;
 
 /**
  * A driver whose devices are memory of the host, and whose streams are threads: work of one is done
- * in order, that of several at the same time. It counts what it has given and not got back, and
- * refuses what is closed twice, or used after it was closed.
+ * in order, that of several at the same time; or done at once. It counts what it has given and not
+ * got back, and refuses what is closed twice, or used after it was closed.
  */
 public final class FakeDriver implements Driver {
+  /** A copy lasts at least so long: who does not wait for it comes too early. */
+  private static final long COPY_NANOS = 2_000_000;
+
   private final int devices;
   private final long bytesOfEach;
+  private final boolean atOnce;
 
   /** Of all devices. */
   public final AtomicLong bytes = new AtomicLong();
@@ -31,8 +36,18 @@ public final class FakeDriver implements Driver {
   private final List<Throwable> faults = new ArrayList<>();
 
   public FakeDriver(int devices, long bytesOfEach) {
+    this(devices, bytesOfEach, false);
+  }
+
+  /**
+   * A driver.
+   *
+   * @param atOnce whether what is queued is done before the call returns, as emulated kernels are
+   */
+  public FakeDriver(int devices, long bytesOfEach, boolean atOnce) {
     this.devices = devices;
     this.bytesOfEach = bytesOfEach;
+    this.atOnce = atOnce;
   }
 
   /** Lets something else happen on a stream, as a kernel would. */
@@ -127,6 +142,10 @@ public final class FakeDriver implements Driver {
       queue(
           stream,
           () -> {
+            long over = System.nanoTime() + COPY_NANOS;
+            while (!atOnce && System.nanoTime() < over) {
+              LockSupport.parkNanos(COPY_NANOS); // which may return at once
+            }
             from.requireOpen();
             to.requireOpen();
             MemorySegment.copy(from.data, at, to.data, offset, size);
@@ -171,18 +190,23 @@ public final class FakeDriver implements Driver {
   }
 
   private final class Queue extends Closing implements Stream {
-    private final ExecutorService thread = Executors.newSingleThreadExecutor();
+    private final ExecutorService thread = atOnce ? null : Executors.newSingleThreadExecutor();
 
     void add(Runnable work) {
       requireOpen();
-      thread.execute(
+      Runnable noted =
           () -> {
             try {
               work.run();
             } catch (Throwable e) {
               fault(e);
             }
-          });
+          };
+      if (atOnce) {
+        noted.run();
+      } else {
+        thread.execute(noted);
+      }
     }
 
     @Override
@@ -199,7 +223,9 @@ public final class FakeDriver implements Driver {
     @Override
     public void close() {
       super.close();
-      thread.shutdown();
+      if (!atOnce) {
+        thread.shutdown();
+      }
     }
   }
 

@@ -12,8 +12,12 @@ import java.lang.foreign.ValueLayout;
 import java.util.Random;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Streams, copies and memory, by a driver without a device. */
 @Timeout(60)
@@ -51,13 +55,13 @@ class GpuTest {
     }
   }
 
-  /** Several pieces, and a last one that is not whole. */
-  @Test
-  void whatGoesUpIsWorkedOnAndComesBack() {
+  /** One piece, or several and a last one that is not whole. */
+  @ParameterizedTest
+  @ValueSource(longs = {5, 13 * MIB + 77})
+  void whatGoesUpIsWorkedOnAndComesBack(long bytes) {
     FakeDriver driver = new FakeDriver(1, 64 * MIB);
     try (Arena arena = Arena.ofConfined();
         Gpu gpu = new Gpu(driver, 0)) {
-      long bytes = 13 * MIB + 77;
       MemorySegment from = random(arena, bytes, 1);
       MemorySegment to = arena.allocate(bytes);
       DeviceTensor tensor = gpu.allocate(DType.U8, bytes);
@@ -155,7 +159,20 @@ class GpuTest {
     kept.close();
     kept.close();
     assertThrows(IllegalStateException.class, kept::address);
+    AtomicBoolean over = new AtomicBoolean();
+    second.run(
+        stream ->
+            driver.queue(
+                stream,
+                () -> {
+                  long end = System.nanoTime() + 50_000_000;
+                  while (System.nanoTime() < end) {
+                    LockSupport.parkNanos(1_000_000);
+                  }
+                  over.set(true);
+                }));
     second.close();
+    assertTrue(over.get(), "what is queued is over before memory goes");
     assertEquals(0, driver.bytes.get());
     assertEquals(0, driver.open.get());
   }

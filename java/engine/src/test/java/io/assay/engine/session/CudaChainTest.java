@@ -26,8 +26,17 @@ class CudaChainTest {
           "libcudnn.so.9");
 
   /** A machine of which everything is told; a driver that gives 0 refuses. */
-  private record Told(Set<String> libraries, int cudaVersion, List<Gpu> gpus)
+  private record Told(
+      Set<String> libraries,
+      int cudaVersion,
+      List<Gpu> gpus,
+      String withoutMemory,
+      String withoutKernels)
       implements CudaChain.Machine {
+    Told(Set<String> libraries, int cudaVersion, List<Gpu> gpus) {
+      this(libraries, cudaVersion, gpus, "no memory", "no library");
+    }
+
     @Override
     public boolean opens(String library) {
       return libraries.contains(library);
@@ -58,7 +67,9 @@ class CudaChainTest {
             new Told(
                 with("libcuda.so.1"),
                 13000,
-                List.of(new Gpu("NVIDIA H200", 9, 0), new Gpu("NVIDIA A100-SXM4-40GB", 8, 0))));
+                List.of(new Gpu("NVIDIA H200", 9, 0), new Gpu("NVIDIA A100-SXM4-40GB", 8, 0)),
+                null,
+                null));
     assertEquals(new Link("driver", true, "serves CUDA 13.0"), links.get("driver"));
     assertEquals(
         new Link(
@@ -68,6 +79,8 @@ class CudaChainTest {
                 + "cuda:1 NVIDIA A100-SXM4-40GB, compute capability 8.0"),
         links.get("devices"));
     assertTrue(links.get("libraries").holds());
+    assertTrue(links.values().stream().allMatch(Link::holds), links::toString);
+    assertTrue(links.get("kernels").text().startsWith("their library fits; they need driver 580"));
     assertTrue(links.get("kernels").text().endsWith("; this driver will do"));
   }
 
@@ -75,16 +88,18 @@ class CudaChainTest {
   void nothingThere() {
     List<Link> links = CudaChain.examine(new Told(Set.of(), 0, List.of()));
     assertEquals(
-        List.of("driver", "devices", "libraries", "kernels"),
+        List.of("driver", "devices", "memory", "libraries", "kernels"),
         links.stream().map(Link::part).toList());
     assertTrue(links.stream().noneMatch(Link::holds));
     assertTrue(links.get(0).text().contains("libcuda.so.1"), links.get(0).text());
     assertTrue(links.get(0).text().contains("525.60.13 or later"), links.get(0).text());
+    assertEquals("no memory", links.get(2).text());
     for (String library : LIBRARIES) {
-      assertTrue(links.get(2).text().contains(library), links.get(2).text());
+      assertTrue(links.get(3).text().contains(library), links.get(3).text());
     }
-    assertTrue(links.get(2).text().contains("CUDA 12 and cuDNN 9"), links.get(2).text());
-    assertTrue(links.get(3).text().contains("580.65.06 or later"), links.get(3).text());
+    assertTrue(links.get(3).text().contains("CUDA 12 and cuDNN 9"), links.get(3).text());
+    assertTrue(links.get(4).text().startsWith("no library; "), links.get(4).text());
+    assertTrue(links.get(4).text().contains("580.65.06 or later"), links.get(4).text());
   }
 
   @Test
@@ -103,8 +118,10 @@ class CudaChainTest {
 
   @Test
   void oldDriverAndNoDevice() {
-    var links = examine(new Told(with("libcuda.so.1"), 11040, List.of()));
+    var links = examine(new Told(with("libcuda.so.1"), 11040, List.of(), null, null));
     assertFalse(links.get("driver").holds());
+    assertTrue(links.get("memory").holds());
+    assertFalse(links.get("kernels").holds());
     assertTrue(links.get("driver").text().startsWith("serves CUDA 11.4; "));
     assertTrue(links.get("devices").text().contains("CUDA_VISIBLE_DEVICES"));
     assertTrue(links.get("kernels").text().endsWith("; it is older"));
@@ -123,7 +140,7 @@ class CudaChainTest {
   @Test
   void thisMachine() {
     List<Link> links = CudaChain.examine();
-    assertEquals(4, links.size());
+    assertEquals(5, links.size());
     for (Link link : links) {
       assertFalse(link.text().isBlank());
       assertEquals(1, link.text().lines().count(), link.text());

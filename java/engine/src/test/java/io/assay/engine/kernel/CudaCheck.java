@@ -36,9 +36,9 @@ final class CudaCheck {
         : CudaDriver.open();
   }
 
-  /** Two engines' kernels on the device 0 of the installed driver. */
+  /** Two engines' kernels on the device 0. */
   public static void main(String[] args) {
-    Driver driver = CudaDriver.open();
+    Driver driver = driver();
     try (Kernels first = CudaKernels.open(driver, 0, 1);
         Kernels second = CudaKernels.open(driver, 0, 1)) {
       for (Kernels cuda : new Kernels[] {first, second, first}) {

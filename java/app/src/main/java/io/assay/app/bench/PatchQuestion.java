@@ -48,7 +48,7 @@ abstract class PatchQuestion implements Question {
         clean.add(ids[t]);
         corrupt.add(t == length - 1 ? ids[t] : ids[length + t]);
       }
-      drawn.add(new Pair(clean, corrupt, 50_100 + i, 50_200 + i, Map.of()));
+      drawn.add(new Pair(clean, corrupt, 50_000 + i, 50_128 + i, Map.of()));
     }
     return drawn;
   }

@@ -269,6 +269,14 @@ public final class Graph {
   }
 
   /**
+   * The same computation, written so that the optimisers of ONNX Runtime, which get some graphs
+   * wrong, leave it right.
+   */
+  public Graph forRuntime() {
+    return RuntimeForm.of(this);
+  }
+
+  /**
    * The same computation with Assay's own operators of the domain {@code io.assay}, float32 and on
    * the processor, where standard ones do the same slowly: the gradients of MaxPool and Relu. Only
    * a runtime that took them from the native library can compile it.

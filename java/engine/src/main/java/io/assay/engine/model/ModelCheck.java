@@ -213,9 +213,9 @@ public record ModelCheck(Map<String, Finding> findings) {
                       + (graph.nodes().stream()
                               .anyMatch(n -> n.op().equals("DynamicQuantizeLinear"))
                           ? "it rounds all rows by one scale (DynamicQuantizeLinear); take the"
-                                + " model before it was quantised"
+                              + " model before it was quantised"
                           : "export the model in evaluation mode, so that nothing is normalised"
-                                + " over the batch"));
+                              + " over the batch"));
             }
             worst = Math.max(worst, largest == 0 ? 0 : difference / largest);
           }

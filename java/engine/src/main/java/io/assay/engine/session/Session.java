@@ -117,7 +117,7 @@ public final class Session implements AutoCloseable {
    */
   public static Session compile(Graph graph, SessionOptions options) {
     OrtLibrary.require(options.device());
-    Graph ready = graph.withConstantFilters((part, _) -> once(part, options));
+    Graph ready = graph.withConstantFilters((part, _) -> once(part, options)).forRuntime();
     if (hasOwnOperators(options)) {
       ready = ready.withOwnOperators();
     }

@@ -35,6 +35,25 @@ class FoundGraphsTest {
     new GraphCheck().check(b.build(), inputs);
   }
 
+  /** The runtime fuses both and forgets that the matrix, which is square, is turned around. */
+  @Test
+  void aMatrixThatIsTurnedTimesAVector() {
+    Graph.Builder b = Graph.builder("seed 11967");
+    b.opset("", 18);
+    b.input("v4", new TensorType(DType.F32, List.of(Dim.of(2))));
+    b.input("v0", new TensorType(DType.F32, List.of(Dim.of(2), Dim.of(2))));
+    Map<String, Object> turned = Map.of("perm", List.of(1L, 0L));
+    b.node(new Node("v1", "", "Transpose", List.of("v0"), List.of("v1"), turned));
+    b.node(new Node("v5", "", "MatMul", List.of("v1", "v4"), List.of("v5"), Map.of()));
+    b.output("v5");
+    Map<String, Tensor> inputs = new LinkedHashMap<>();
+    inputs.put("v4", Tensor.ofFloats(new float[] {-0.9238281f, 0.359375f}, 2));
+    inputs.put(
+        "v0",
+        Tensor.ofFloats(new float[] {-0.9238281f, 1.0380859f, -0.5498047f, -0.20214844f}, 2, 2));
+    new GraphCheck().check(b.build(), inputs);
+  }
+
   /** Without axes each element is its own product, not all one. */
   @Test
   void aProductOverNoAxes() {

@@ -33,7 +33,8 @@ import picocli.CommandLine.Parameters;
       "",
       "  assay grok analyze FOLDER                      checkpoints of `assay grok train`",
       "  assay grok analyze run.pth --split-seed 1      a published run",
-      "  assay grok analyze logits.safetensors --frac-train 0.3 --split-seed 0"
+      "  assay grok analyze logits.safetensors --fraction 0.3 --split-seed 0",
+      "  assay grok analyze network.onnx --fraction 0.3 --split-seed 0"
     })
 final class GrokAnalyzeCommand implements Callable<Integer> {
   private static final String METHOD = "grok.analyze";
@@ -45,7 +46,8 @@ final class GrokAnalyzeCommand implements Callable<Integer> {
       paramLabel = "CHECKPOINTS",
       description =
           "A folder of checkpoints, a single .safetensors file of weights or of `logits` [p p, p]"
-              + " for all pairs, or a PyTorch file of the published runs.")
+              + " for all pairs, a PyTorch file of the published runs, or an .onnx graph from ids"
+              + " [N, 3] of a, b and \"=\" to `logits`.")
   private Path path;
 
   @Option(
@@ -56,7 +58,7 @@ final class GrokAnalyzeCommand implements Callable<Integer> {
   private List<Integer> keys = List.of();
 
   @Option(
-      names = "--frac-train",
+      names = {"--fraction", "--frac-train"},
       paramLabel = "SHARE",
       description = "Share of the pairs that was trained on, where the file does not say (0.3).")
   private Double share;
@@ -209,8 +211,15 @@ final class GrokAnalyzeCommand implements Callable<Integer> {
       line(
           "phases end",
           "memorisation %s, circuit %s, cleanup %s"
-              .formatted(a.phases().memorised(), a.phases().formed(), a.phases().cleaned()));
+              .formatted(
+                  epoch(a.phases().memorised()),
+                  epoch(a.phases().formed()),
+                  epoch(a.phases().cleaned())));
     }
+  }
+
+  private static String epoch(Double end) {
+    return end == null ? "not yet" : "%.0f".formatted(end);
   }
 
   private static String notes(GrokAnalysis a) {

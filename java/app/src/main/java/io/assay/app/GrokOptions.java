@@ -18,7 +18,7 @@ final class GrokOptions {
   private int p;
 
   @Option(
-      names = "--fraction",
+      names = {"--fraction", "--frac-train"},
       paramLabel = "F",
       defaultValue = "0.3",
       description = "Share of the pairs that is trained on (0.3).")

@@ -7,17 +7,24 @@ import com.fasterxml.jackson.databind.JsonNode;
 import io.assay.app.MainTest.Answer;
 import io.assay.app.report.Browser;
 import io.assay.app.report.Chromium;
+import io.assay.engine.graph.Graph;
+import io.assay.engine.graph.TensorType;
+import io.assay.engine.graph.TensorType.Dim;
+import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Safetensors;
 import io.assay.engine.tensor.Tensor;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.TreeMap;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** {@code assay grok analyze}: on small random networks, on logits, on what it must refuse. */
 class GrokAnalyzeTest {
@@ -125,17 +132,85 @@ class GrokAnalyzeTest {
     assertTrue(result.get("mechanism") == null, "there are no weights to take apart");
   }
 
+  /** 20 cos(w_3 (a+b-c)) as a graph, 50 for the "=" class. */
+  private Path graph(boolean everyPlace) {
+    Graph.Builder b = Graph.builder("network").opset("", 17);
+    Dim batch = Dim.symbol("batch");
+    b.input("ids", new TensorType(DType.I64, List.of(batch, Dim.of(3))));
+    double[] classes = new double[P + 1];
+    double[] rest = new double[P + 1];
+    for (int c = 0; c < P; c++) {
+      classes[c] = c;
+    }
+    rest[P] = 50 - 20;
+    b.constant("classes", Tensor.ofDoubles(classes, 1, P + 1));
+    b.constant("rest", Tensor.ofDoubles(rest, 1, P + 1));
+    b.constant("w", Tensor.scalar(DType.F64, 2 * Math.PI * 3 / P));
+    b.constant("numbers", Tensor.ofDoubles(new double[] {1, 1, 0}, 3, 1));
+    // No wave in the last class.
+    double[] waves = new double[P + 1];
+    Arrays.fill(waves, 0, P, 1);
+    b.constant("waves", Tensor.ofDoubles(waves, 1, P + 1));
+    b.constant("20", Tensor.scalar(DType.F64, 20));
+    b.op("floats", "Cast", Map.of("to", 11L), "ids");
+    b.op("sum", "MatMul", Map.of(), "floats", "numbers");
+    b.op("difference", "Sub", Map.of(), "sum", "classes");
+    b.op("angle", "Mul", Map.of(), "difference", "w");
+    b.op("only", "Mul", Map.of(), "angle", "waves");
+    b.op("wave", "Cos", Map.of(), "only");
+    b.op("scaled", "Mul", Map.of(), "wave", "20");
+    String end = everyPlace ? "last" : "logits";
+    b.op(end, "Add", Map.of(), "scaled", "rest");
+    if (everyPlace) {
+      b.constant("place", Tensor.ofDoubles(new double[] {3, 2, 1}, 3, 1));
+      b.constant("axis", Tensor.ofLongs(new long[] {1}, 1));
+      b.op("row", "Unsqueeze", Map.of(), "last", "axis");
+      b.op("logits", "Div", Map.of(), "row", "place");
+    }
+    b.type("logits", everyPlace ? places(batch) : rows(batch));
+    Path file = folder.resolve("network.onnx");
+    b.output("logits").build().write(file);
+    return file;
+  }
+
+  private static TensorType rows(Dim batch) {
+    return new TensorType(DType.F64, List.of(batch, Dim.of(P + 1)));
+  }
+
+  private static TensorType places(Dim batch) {
+    return new TensorType(DType.F64, List.of(batch, Dim.of(3), Dim.of(P + 1)));
+  }
+
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void aGraphIsRunOnAllPairs(boolean everyPlace) throws Exception {
+    JsonNode result = json(graph(everyPlace).toString(), "--split-seed", "1").get("result");
+    assertEquals(P, result.get("p").asInt());
+    assertEquals("[3]", result.get("keyFreqs").toString());
+    JsonNode only = result.get("checkpoints").get(0);
+    assertEquals(20, only.get("a").get(2).asDouble(), 1e-9);
+    assertEquals(Math.log(P), only.get("excludedTrain").asDouble(), 1e-9);
+  }
+
   @Test
   void wrongInputIsRefusedInOneSentence() throws Exception {
     refused("there is neither a file nor a folder", folder.resolve("none.safetensors").toString());
     Path run = trajectory();
     refused("key frequency 6", run.toString(), "--keys", "6");
-    refused("leaves no pair", run.toString(), "--frac-train", "0.001");
+    refused("leaves no pair", run.toString(), "--fraction", "0.001");
     refused("training set", run.toString(), "--frac-train", "1");
     Path empty = Files.createDirectories(folder.resolve("empty"));
     refused("holds no .safetensors", empty.toString());
     Path text = Files.writeString(folder.resolve("text.pth"), "no zip");
     refused("cannot be read as a PyTorch file", text.toString());
+    Path other = folder.resolve("other.onnx");
+    Graph.builder("other")
+        .opset("", 17)
+        .input("x", TensorType.of(DType.F32, 3))
+        .output("x")
+        .build()
+        .write(other);
+    refused("name the one of all classes 'logits'", other.toString());
   }
 
   private void refused(String words, String... arguments) {

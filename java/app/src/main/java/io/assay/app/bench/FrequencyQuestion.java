@@ -139,7 +139,7 @@ public final class FrequencyQuestion implements Question {
 
   @Override
   public int runs() {
-    return 7;
+    return 15;
   }
 
   @Override

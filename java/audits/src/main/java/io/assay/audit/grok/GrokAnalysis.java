@@ -68,7 +68,7 @@ public record GrokAnalysis(
       List<Integer> given,
       boolean allowNoTest,
       Listener listener) {
-    Snapshot last = source.read(source.size() - 1);
+    Snapshot last = source.read(engine, source.size() - 1);
     int p = last.p();
     if (split.p() != p) {
       throw new InputException(
@@ -84,7 +84,7 @@ public record GrokAnalysis(
         if (listener.isCancelled()) {
           return null;
         }
-        Snapshot snapshot = i == source.size() - 1 ? last : source.read(i);
+        Snapshot snapshot = i == source.size() - 1 ? last : source.read(engine, i);
         requireSame(last, snapshot, source, i);
         points.add(
             measure(engine, meter, source.epochs().get(i), snapshot, train, keys, allowNoTest));

@@ -1,5 +1,6 @@
 package io.assay.audit.grok;
 
+import io.assay.engine.Engine;
 import io.assay.engine.InputException;
 import io.assay.engine.tensor.Safetensors;
 import io.assay.engine.tensor.Tensor;
@@ -26,6 +27,8 @@ public record GrokSource(List<Path> files, GrokTask split, List<Long> epochs) {
 
   private static final String TENSORS = ".safetensors";
 
+  private static final String GRAPH = ".onnx";
+
   /**
    * What a network is at one moment.
    *
@@ -39,8 +42,9 @@ public record GrokSource(List<Path> files, GrokTask split, List<Long> epochs) {
   }
 
   /**
-   * Opens a folder of checkpoints, a single one, a PyTorch file of the published runs, or a
-   * safetensors file that holds {@code logits} [p p, p or p + 1] of all pairs.
+   * Opens a folder of checkpoints, a single one, a PyTorch file of the published runs, a
+   * safetensors file that holds {@code logits} [p p, p or p + 1] of all pairs, or an ONNX graph
+   * that computes them ({@link GraphLogits}).
    *
    * @throws InputException if there is none, or files disagree on what was trained
    */
@@ -91,6 +95,9 @@ public record GrokSource(List<Path> files, GrokTask split, List<Long> epochs) {
   private record Head(long epoch, GrokTask split) {}
 
   private static Head head(Path file) {
+    if (isGraph(file)) {
+      return new Head(0, null);
+    }
     if (file.toString().endsWith(TENSORS)) {
       Safetensors stored = Safetensors.read(file);
       if (stored.tensors().containsKey(LOGITS)) {
@@ -131,7 +138,8 @@ public record GrokSource(List<Path> files, GrokTask split, List<Long> epochs) {
    * @throws InputException if it cannot be read
    */
   public int modulus() {
-    return read(size() - 1).p();
+    Path last = files.getLast();
+    return isGraph(last) ? GraphLogits.modulus(last) : stored(last).p();
   }
 
   /** Number of checkpoints. */
@@ -144,8 +152,16 @@ public record GrokSource(List<Path> files, GrokTask split, List<Long> epochs) {
    *
    * @throws InputException if it holds neither the weights nor the logits of such a network
    */
-  Snapshot read(int i) {
+  Snapshot read(Engine engine, int i) {
     Path file = files.get(i);
+    return isGraph(file) ? new Snapshot(null, GraphLogits.of(engine, file)) : stored(file);
+  }
+
+  private static boolean isGraph(Path file) {
+    return file.toString().endsWith(GRAPH);
+  }
+
+  private static Snapshot stored(Path file) {
     try {
       Map<String, Tensor> tensors = new LinkedHashMap<>();
       if (file.toString().endsWith(TENSORS)) {

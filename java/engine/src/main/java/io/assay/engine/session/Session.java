@@ -9,7 +9,6 @@ import ai.onnxruntime.OrtSession;
 import ai.onnxruntime.TensorInfo;
 import io.assay.engine.InputException;
 import io.assay.engine.graph.Graph;
-import io.assay.engine.graph.Node;
 import io.assay.engine.graph.PaddedProducts;
 import io.assay.engine.graph.TensorType;
 import io.assay.engine.kernel.CpuKernels;
@@ -175,7 +174,7 @@ public final class Session implements AutoCloseable {
     OrtSession.SessionOptions settings = new OrtSession.SessionOptions();
     OrtSession session = null;
     try {
-      configure(settings, options, graph);
+      configure(settings, options);
       for (Map.Entry<String, Tensor> e : memory.entrySet()) {
         weights.put(e.getKey(), OrtTensors.wrap(environment, e.getKey(), e.getValue()));
       }
@@ -244,8 +243,8 @@ public final class Session implements AutoCloseable {
     }
   }
 
-  private static void configure(
-      OrtSession.SessionOptions settings, SessionOptions options, Graph graph) throws OrtException {
+  private static void configure(OrtSession.SessionOptions settings, SessionOptions options)
+      throws OrtException {
     settings.setSessionLogLevel(OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL);
     settings.setExecutionMode(OrtSession.SessionOptions.ExecutionMode.SEQUENTIAL);
     settings.setIntraOpNumThreads(options.threads());
@@ -257,12 +256,10 @@ public final class Session implements AutoCloseable {
     // Scale fusion would round the scale of a float64 product to a float32 attribute.
     // The optimiser of transpositions turns a constant around under its own name, and then meets
     // the one that was handed over, which is not turned.
-    // A fused product of a square matrix, turned around, and a vector takes the matrix as it is.
     settings.addConfigEntry(
         "optimization.disable_specified_optimizers",
         "ConstantFolding;MatMulScaleFusion;TransposeOptimizer;"
-            + "TransposeOptimizer_CPUExecutionProvider"
-            + (hasTurnedTimesVector(graph) ? ";MatmulTransposeFusion" : ""));
+            + "TransposeOptimizer_CPUExecutionProvider");
     // Threads that wait for the next operator spin; between runs they must leave the processor to
     // the kernels.
     settings.addConfigEntry("session.force_spinning_stop", "1");
@@ -273,14 +270,6 @@ public final class Session implements AutoCloseable {
     if (hasOwnOperators(options)) {
       settings.registerCustomOpLibrary(CpuKernels.library().toString());
     }
-  }
-
-  private static boolean hasTurnedTimesVector(Graph graph) {
-    return graph.nodes().stream()
-        .filter(n -> n.qualifiedOp().equals("MatMul"))
-        .filter(n -> graph.producer(n.input(0)) instanceof Node p && p.op().equals("Transpose"))
-        .map(n -> graph.type(n.input(1)))
-        .anyMatch(type -> type != null && type.dims() != null && type.dims().size() == 1);
   }
 
   private static void release(

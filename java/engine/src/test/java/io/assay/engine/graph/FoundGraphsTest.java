@@ -112,29 +112,9 @@ class FoundGraphsTest {
     return new Array64(DType.BOOL, Array64.of(longs).shape(), longs.toDoubles()).tensor();
   }
 
-  /** A transposed matrix times a vector: the runtime leaves the transposition out. */
-  @Test
-  void seed3445() {
-    Graph.Builder b = Graph.builder("seed 3445");
-    b.opset("", 18);
-    b.input("x0", new TensorType(DType.F32, List.of(Dim.of(2), Dim.of(2))));
-    b.input("x2", new TensorType(DType.F32, List.of(Dim.of(2))));
-    b.node(
-        new Node(
-            "v0", "", "Transpose", List.of("x0"), List.of("v0"), Map.of("perm", List.of(1L, 0L))));
-    b.node(new Node("v2", "", "MatMul", List.of("v0", "x2"), List.of("v2"), Map.of()));
-    b.output("v2");
-    Map<String, Tensor> inputs = new LinkedHashMap<>();
-    inputs.put(
-        "x0",
-        Tensor.ofFloats(new float[] {0.9238281f, -1.0380859f, 0.5498047f, 0.20214844f}, 2, 2));
-    inputs.put("x2", Tensor.ofFloats(new float[] {0.9248047f, 1.6054688f}, 2));
-    new GraphCheck().check(b.build(), inputs);
-  }
-
   /** A gradient that is an output and a part of another: the runtime loses its name. */
   @Test
-  void seed14433() {
+  void aGradientThatIsAnOutputAndPartOfAnother() {
     Graph.Builder b = Graph.builder("seed 14433");
     b.opset("", 18);
     b.input("x0", new TensorType(DType.F32, List.of(Dim.of(2))));
@@ -155,7 +135,7 @@ class FoundGraphsTest {
 
   /** Equal rows: terms of 25 cancel out to a gradient of 0, which float32 misses by 7e-6. */
   @Test
-  void seed19094() {
+  void termsThatCancelOut() {
     Graph.Builder b = Graph.builder("seed 19094");
     b.opset("", 18);
     b.input("v6", new TensorType(DType.F32, List.of(Dim.of(3), Dim.of(3), Dim.of(3))));

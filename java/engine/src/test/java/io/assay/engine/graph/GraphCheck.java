@@ -19,6 +19,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.Set;
+import java.util.function.BiConsumer;
 import java.util.stream.IntStream;
 
 /**
@@ -179,7 +180,7 @@ final class GraphCheck {
             (x, name) -> {
               Tensor gradient = got.get(name);
               assertArrayEquals(values.get(x).longShape(), gradient.shape(), name);
-              all.put(x, slopes(original, values, upstream, x, gradient));
+              all.put(x, slopes(original, values, upstream, x, gradient, Reference::run));
             });
     double largest = all.values().stream().mapToDouble(Slopes::largest).max().orElse(0);
     all.forEach(
@@ -216,7 +217,8 @@ final class GraphCheck {
       Map<String, Array64> values,
       Map<String, Array64> upstream,
       String x,
-      Tensor gradient) {
+      Tensor gradient,
+      BiConsumer<List<Node>, Map<String, Array64>> run) {
     List<Node> behind = behind(g, x);
     Map<String, Array64> before = new HashMap<>(values);
     behind.forEach(n -> before.keySet().removeAll(n.outputs()));
@@ -235,7 +237,7 @@ final class GraphCheck {
         moved[i] += steps[k];
         Map<String, Array64> there = new HashMap<>(before);
         there.put(x, at.withData(moved));
-        Reference.run(behind, there);
+        run.accept(behind, there);
         f[k] = scalar(there, upstream);
       }
       double near = (f[0] - f[1]) / (2 * STEP);
@@ -249,8 +251,8 @@ final class GraphCheck {
   }
 
   /**
-   * By how much the true slopes move, by the reference, when all that is given is rounded: where
-   * terms far larger than the gradient cancel out, float32 cannot do better.
+   * By how much the reference's slopes move when each number that is given or computed is rounded:
+   * where terms far larger than the gradient cancel out, float32 cannot do better.
    */
   private double rounding(
       Graph original,
@@ -258,26 +260,40 @@ final class GraphCheck {
       Map<String, Array64> upstream,
       String x,
       Slopes s) {
-    Random random = new Random(7);
     Map<String, Array64> rounded = new LinkedHashMap<>();
     values.forEach(
         (v, t) -> {
           if (original.has(v) && original.producer(v) == null) {
-            boolean whole = t.dtype() != DType.F32;
-            double[] data = t.data().clone();
-            for (int i = 0; i < data.length; i++) {
-              data[i] *= whole ? 1 : 1 + (random.nextBoolean() ? 0x1p-24 : -0x1p-24);
-            }
-            rounded.put(v, t.withData(data));
+            rounded.put(v, rounded(v, t));
           }
         });
-    Reference.run(original.nodes(), rounded);
-    double[] moved = slopes(original, rounded, upstream, x, s.gradient).slopes;
+    runRounded(original.nodes(), rounded);
+    double[] moved =
+        slopes(original, rounded, upstream, x, s.gradient, GraphCheck::runRounded).slopes;
     return IntStream.range(0, moved.length)
         .filter(i -> !Double.isNaN(moved[i]) && !Double.isNaN(s.slopes[i]))
         .mapToDouble(i -> Math.abs(moved[i] - s.slopes[i]))
         .max()
         .orElse(0);
+  }
+
+  private static void runRounded(List<Node> nodes, Map<String, Array64> values) {
+    for (Node node : nodes) {
+      Reference.run(List.of(node), values);
+      node.outputs().forEach(v -> values.computeIfPresent(v, GraphCheck::rounded));
+    }
+  }
+
+  /** Each entry up or down by a float32's rounding, always the same way for a value's name. */
+  private static Array64 rounded(String value, Array64 t) {
+    if (t.dtype() != DType.F32) {
+      return t;
+    }
+    Random random = new Random(value.hashCode());
+    return t.withData(
+        Arrays.stream(t.data())
+            .map(y -> y * (1 + (random.nextBoolean() ? 0x1p-24 : -0x1p-24)))
+            .toArray());
   }
 
   /** The nodes that depend on x. */

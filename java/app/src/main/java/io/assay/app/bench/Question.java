@@ -82,10 +82,10 @@ public interface Question extends AutoCloseable {
   void close();
 
   /**
-   * Operations (a multiplication and an addition are two) and bytes read from memory.
+   * Operations (a multiplication and an addition are two) and bytes moved.
    *
    * @param operations floating-point operations
-   * @param bytes bytes that must come from memory
+   * @param bytes bytes that must come from memory or go there
    */
   record Cost(double operations, double bytes) {
     /** Of work that has no roof here: it waits for the disk. */

@@ -6,6 +6,7 @@ import io.assay.engine.model.LanguageModel;
 import io.assay.engine.session.Session;
 import io.assay.engine.tensor.Tensor;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 
@@ -35,18 +36,10 @@ final class PatternQuestion implements Question {
     for (String name : wanted) {
       exposed = exposed.expose(name);
     }
-    ids = Tensor.ofLongs(draw(), 1, LENGTH);
+    int[] drawn = new Draw(16).ids(LENGTH, Gpt2Small.VOCABULARY);
+    ids = Tensor.ofLongs(Arrays.stream(drawn).asLongStream().toArray(), 1, LENGTH);
     patterns = engine.compile(exposed.slice(exposed.inputs(), wanted));
     forward = engine.compile(graph);
-  }
-
-  private static long[] draw() {
-    int[] drawn = new Draw(16).ids(LENGTH, Gpt2Small.VOCABULARY);
-    long[] ids = new long[LENGTH];
-    for (int t = 0; t < LENGTH; t++) {
-      ids[t] = drawn[t];
-    }
-    return ids;
   }
 
   @Override

@@ -35,7 +35,7 @@ public final class AdamWQuestion implements Question {
    */
   public AdamWQuestion(Engine engine, Kernels kernels, int parameters) {
     this.kernels = kernels;
-    this.parameters = parameters;
+    this.parameters = Draw.size("parameters", parameters);
     Draw draw = new Draw(1711);
     for (int i = 0; i < 4; i++) {
       start[i] = draw.floats(1, parameters);

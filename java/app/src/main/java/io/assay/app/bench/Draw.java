@@ -11,6 +11,18 @@ import java.util.SplittableRandom;
 final class Draw {
   private final SplittableRandom random;
 
+  /**
+   * A size of a question.
+   *
+   * @throws IllegalArgumentException if it is below 1
+   */
+  static int size(String what, int size) {
+    if (size < 1) {
+      throw new IllegalArgumentException(what + " is " + size + "; at least 1 is needed");
+    }
+    return size;
+  }
+
   Draw(long seed) {
     this.random = new SplittableRandom(seed);
   }

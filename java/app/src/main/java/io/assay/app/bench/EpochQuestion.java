@@ -58,10 +58,13 @@ public final class EpochQuestion implements Question {
     return "the graph of all three positions";
   }
 
-  /** What is left of the products by the collapse, forward and twice that backward. */
   @Override
   public Cost cost() {
-    GrokShape s = spec.shape();
+    return collapsed(spec.shape(), spec.task().trainCount());
+  }
+
+  /** What is left of the products by the collapse, forward and twice that backward. */
+  static Cost collapsed(GrokShape s, int pairs) {
     double readers = s.inner() + s.outputClasses();
     double inner = (double) s.heads() * s.headWidth();
     double rows = s.p() + 3;
@@ -71,7 +74,7 @@ public final class EpochQuestion implements Question {
             + rows * inner * readers
             + (double) s.inner() * s.width() * s.outputClasses();
     double pair = 2 * s.heads() * readers + (double) s.inner() * s.outputClasses();
-    return new Cost(6 * (tables + pair * spec.task().trainCount()), 0);
+    return new Cost(6 * (tables + pair * pairs), 0);
   }
 
   @Override

@@ -47,7 +47,7 @@ public final class HeadQuestion implements Question {
    */
   public HeadQuestion(Engine engine, Kernels kernels, int rows, boolean backward) {
     this.kernels = kernels;
-    this.rows = rows;
+    this.rows = Draw.size("rows", rows);
     this.backward = backward;
     Draw draw = new Draw(1706);
     table = draw.floats(SPREAD, VOCABULARY, WIDTH);

@@ -78,6 +78,9 @@ public final class Rows {
         "head_rows",
         "head_backward",
         "adamw",
+        "suffix_attention",
+        "grok_grid",
+        "grok",
         "arca.update",
         "arca.lockstep",
         "gradient",
@@ -185,6 +188,9 @@ public final class Rows {
     }
     entries.add(adamw(best));
     otherTiers().forEach(tier -> entries.add(adamw(tier)));
+    entries.add(new Entry("suffix_attention", best, k -> new AttentionQuestion(engine, k)));
+    entries.add(new Entry("grok_grid", best, k -> new GridQuestion(engine, k)));
+    entries.add(new Entry("grok", best, k -> new GrokQuestion(engine, k)));
     entries.add(whole("arca.update", () -> new ArcaUpdateQuestion(engine, 0)));
     entries.add(whole("arca.update", () -> new ArcaUpdateQuestion(engine, 32)));
     entries.add(whole("arca.lockstep", () -> new ArcaLockstepQuestion(engine, 32)));

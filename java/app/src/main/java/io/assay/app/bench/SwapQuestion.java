@@ -49,7 +49,7 @@ public final class SwapQuestion implements Question {
    */
   public SwapQuestion(Engine engine, Kernels kernels, int audits, boolean beside) {
     this.kernels = kernels;
-    this.audits = audits;
+    this.audits = Draw.size("audits", audits);
     Draw draw = new Draw(20230308);
     table = draw.floats(0.14, VOCABULARY, WIDTH);
     x = draw.floats(1, audits, WIDTH);

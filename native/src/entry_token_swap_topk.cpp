@@ -124,9 +124,10 @@ void write_best(const assay_token_swap_topk_params& a, int64_t audit, Entry<Real
   a.nans[audit] = nans;
 }
 
-// Collects the heaps of all segments.
+// Collects the heaps of all segments, without what is below the floor.
 template <class Real>
 void collect(const SwapJob& job, int64_t audit) {
+  const Real floor = static_cast<const Real*>(job.floors)[audit];
   Entry<Real> all[kSegments * ASSAY_MAX_KEPT];
   const int64_t kept = job.args->kept;
   int64_t count = 0;
@@ -135,8 +136,8 @@ void collect(const SwapJob& job, int64_t audit) {
     const int64_t part = audit * job.segments.count + s;
     nans += job.nans[part];
     for (int64_t i = 0; i < job.counts[part]; i++) {
-      all[count++] = {static_cast<const Real*>(job.scores)[part * kept + i],
-                      job.ids[part * kept + i]};
+      const Real score = static_cast<const Real*>(job.scores)[part * kept + i];
+      if (!(score < floor)) all[count++] = {score, job.ids[part * kept + i]};
     }
   }
   write_best(*job.args, audit, all, count, nans);

@@ -58,9 +58,9 @@ inline void dots(const Elem* w, int64_t w_stride, const Real* x, int64_t x_strid
   for (; c + V::N <= d; c += V::N) {
     ahead.touch();
     V b[NR];
-    for (int j = 0; j < NR; j++) b[j] = V::load(x + j * x_stride + c);
+    for (int j = 0; j < NR; j++) b[j] = V::load(x + j * x_stride + c).held();
     for (int i = 0; i < NV; i++) {
-      const V a = V::load(w + i * w_stride + c);
+      const V a = V::load(w + i * w_stride + c).held();
       for (int j = 0; j < NR; j++) acc[i][j] = acc[i][j].fma(a, b[j]);
     }
   }
@@ -82,17 +82,20 @@ inline void dots(const Elem* w, int64_t w_stride, const Real* x, int64_t x_strid
   }
 }
 
-// NV table rows with nr activations, NR at a time and fewer at the end.
-template <int NV, int NR, class Real, class Elem, class Ahead>
+// Blocks times NV table rows with nr activations, NR at a time and fewer at the end.
+template <int NV, int NR, int Blocks, class Real, class Elem, class Ahead>
 inline void dot_rows(const Elem* w, int64_t w_stride, const Real* x, int64_t x_stride, int nr,
                      int64_t d, Real* out, Ahead& ahead) {
   int r = 0;
   for (; r + NR <= nr; r += NR) {
-    dots<NV, NR>(w, w_stride, x + r * x_stride, x_stride, d, out + r * assay::kTile, ahead);
+    for (int b = 0; b < Blocks * NV; b += NV) {
+      dots<NV, NR>(w + b * w_stride, w_stride, x + r * x_stride, x_stride, d,
+                   out + r * assay::kTile + b, ahead);
+    }
   }
   if constexpr (NR > 1) {
-    dot_rows<NV, NR - 1>(w, w_stride, x + r * x_stride, x_stride, nr - r, d, out + r * assay::kTile,
-                         ahead);
+    dot_rows<NV, NR - 1, Blocks>(w, w_stride, x + r * x_stride, x_stride, nr - r, d,
+                                 out + r * assay::kTile, ahead);
   }
 }
 
@@ -125,20 +128,28 @@ inline void product(const Elem* w, int64_t w_stride, int nv, const Real* x, int6
   const bool copied = nr > NR && d <= kCopied && !in_place<Real>(w, w_stride, d);
   const int64_t row = w_stride * static_cast<int64_t>(sizeof(Elem));
   int v = 0;
+  // Many activations do not stay in the first cache: each group of them meets eight rows.
+  if (nr > 2 * NR && !copied) {
+    for (; v + 8 <= nv; v += 8, w += 8 * w_stride, out += 8) {
+      with_ahead<4 * Vec<Real>::N * sizeof(Elem)>(
+          w, kAhead * row, 8 * row, (nr + NR - 1) / NR,
+          [&](auto ahead) { dot_rows<4, NR, 2>(w, w_stride, x, x_stride, nr, d, out, ahead); });
+    }
+  }
   for (; v + 4 <= nv; v += 4, w += 4 * w_stride, out += 4) {
     with_ahead<4 * Vec<Real>::N * sizeof(Elem)>(
         w, kAhead * row, 4 * row, (nr + NR - 1) / NR, [&](auto ahead) {
           if (copied) {
             copy_rows(w, w_stride, d, x_stride, copy);
-            dot_rows<4, NR>(copy, x_stride, x, x_stride, nr, x_stride, out, ahead);
+            dot_rows<4, NR, 1>(copy, x_stride, x, x_stride, nr, x_stride, out, ahead);
           } else {
-            dot_rows<4, NR>(w, w_stride, x, x_stride, nr, d, out, ahead);
+            dot_rows<4, NR, 1>(w, w_stride, x, x_stride, nr, d, out, ahead);
           }
         });
   }
   for (; v < nv; v++, w += w_stride, out++) {
     Ahead<0> none(w, 0, 0);
-    dot_rows<1, NR>(w, w_stride, x, x_stride, nr, d, out, none);
+    dot_rows<1, NR, 1>(w, w_stride, x, x_stride, nr, d, out, none);
   }
 }
 

@@ -1,5 +1,6 @@
-// The vector wrapper: Vec<float> and Vec<double> of this tier. A kernel needs load, store,
-// broadcast, fma and sums, some positive() (negative lanes are 0, NaN stays), of floats
+// The vector wrapper: Vec<float> and Vec<double> of this tier. A kernel needs load, held (the same
+// vector, from a register: else gcc loads it again for each product), store, broadcast, fma and
+// sums, some positive() (negative lanes are 0, NaN stays), of floats
 // where_positive(by) (lanes where `by` is not above 0 are 0), of doubles active() (a bit for each
 // lane that positive() does not make 0) and larger() (of numbers); all else is written once for
 // every tier. Internal linkage throughout. N lanes; Rows activations are what the registers hold
@@ -62,6 +63,11 @@ struct Vec<float> {
     const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
     return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16))};
   }
+  Vec held() const {
+    __m512 x = v;
+    __asm__("" : "+v"(x));
+    return {x};
+  }
   void store(float* p) const { _mm512_storeu_ps(p, v); }
   Vec fma(Vec a, Vec b) const { return {_mm512_fmadd_ps(a.v, b.v, v)}; }
   Vec plus(Vec a) const { return {_mm512_add_ps(v, a.v)}; }
@@ -79,6 +85,11 @@ struct Vec<double> {
   static Vec zero() { return {_mm512_setzero_pd()}; }
   static Vec all(double x) { return {_mm512_set1_pd(x)}; }
   static Vec load(const double* p) { return {_mm512_loadu_pd(p)}; }
+  Vec held() const {
+    __m512d x = v;
+    __asm__("" : "+v"(x));
+    return {x};
+  }
   void store(double* p) const { _mm512_storeu_pd(p, v); }
   Vec fma(Vec a, Vec b) const { return {_mm512_fmadd_pd(a.v, b.v, v)}; }
   Vec plus(Vec a) const { return {_mm512_add_pd(v, a.v)}; }
@@ -104,6 +115,7 @@ struct Vec<float> {
     const __m128i half = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16))};
   }
+  Vec held() const { return *this; }
   void store(float* p) const { _mm256_storeu_ps(p, v); }
   Vec fma(Vec a, Vec b) const { return {_mm256_fmadd_ps(a.v, b.v, v)}; }
   Vec plus(Vec a) const { return {_mm256_add_ps(v, a.v)}; }
@@ -121,6 +133,7 @@ struct Vec<double> {
   static Vec zero() { return {_mm256_setzero_pd()}; }
   static Vec all(double x) { return {_mm256_set1_pd(x)}; }
   static Vec load(const double* p) { return {_mm256_loadu_pd(p)}; }
+  Vec held() const { return *this; }
   void store(double* p) const { _mm256_storeu_pd(p, v); }
   Vec fma(Vec a, Vec b) const { return {_mm256_fmadd_pd(a.v, b.v, v)}; }
   Vec plus(Vec a) const { return {_mm256_add_pd(v, a.v)}; }
@@ -148,6 +161,7 @@ struct Vec<float> {
   static Vec load(const Bf16* p) {
     return {vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(reinterpret_cast<const uint16_t*>(p)), 16))};
   }
+  Vec held() const { return *this; }
   void store(float* p) const { vst1q_f32(p, v); }
   Vec fma(Vec a, Vec b) const { return {vfmaq_f32(v, a.v, b.v)}; }
   Vec plus(Vec a) const { return {vaddq_f32(v, a.v)}; }
@@ -166,6 +180,7 @@ struct Vec<double> {
   static Vec zero() { return {vdupq_n_f64(0)}; }
   static Vec all(double x) { return {vdupq_n_f64(x)}; }
   static Vec load(const double* p) { return {vld1q_f64(p)}; }
+  Vec held() const { return *this; }
   void store(double* p) const { vst1q_f64(p, v); }
   Vec fma(Vec a, Vec b) const { return {vfmaq_f64(v, a.v, b.v)}; }
   Vec plus(Vec a) const { return {vaddq_f64(v, a.v)}; }
@@ -197,6 +212,7 @@ struct Vec {
     for (int i = 0; i < N; i++) r.v[i] = widen(p[i]);
     return r;
   }
+  Vec held() const { return *this; }
   void store(Real* p) const {
     for (int i = 0; i < N; i++) p[i] = v[i];
   }

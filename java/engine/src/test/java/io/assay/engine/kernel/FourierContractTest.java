@@ -5,7 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.assay.engine.kernel.KernelsContractTest.Implementation;
+import io.assay.engine.kernel.KernelContract.Implementation;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.Arena;
@@ -26,7 +26,7 @@ import org.junit.jupiter.params.provider.MethodSource;
  */
 class FourierContractTest {
   private static final String IMPLEMENTATIONS =
-      "io.assay.engine.kernel.KernelsContractTest#implementations";
+      "io.assay.engine.kernel.KernelContract#implementations";
   private static final double BOUND = 1e-9;
   private static final int GROUPS = 3;
 

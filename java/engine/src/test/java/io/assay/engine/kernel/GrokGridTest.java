@@ -19,8 +19,8 @@ class GrokGridTest {
   private final Arena arena = Arena.ofShared();
   private boolean atStart;
 
-  static Stream<KernelsContractTest.Implementation> implementations() {
-    return KernelsContractTest.implementations();
+  static Stream<KernelContract.Implementation> implementations() {
+    return KernelContract.implementations();
   }
 
   @AfterEach
@@ -59,7 +59,7 @@ class GrokGridTest {
         tensor(m));
   }
 
-  private static void run(KernelsContractTest.Implementation of, int threads, GrokGrid a) {
+  private static void run(KernelContract.Implementation of, int threads, GrokGrid a) {
     for (Tensor out : new Tensor[] {a.logits(), a.sums(), a.squares()}) {
       for (long i = 0; i < out.elements(); i++) {
         out.set(i, Double.NaN);
@@ -72,7 +72,7 @@ class GrokGridTest {
 
   @ParameterizedTest
   @MethodSource("implementations")
-  void logitsAndSumsAreThoseOfTheFormula(KernelsContractTest.Implementation implementation) {
+  void logitsAndSumsAreThoseOfTheFormula(KernelContract.Implementation implementation) {
     for (int[] s : SIZES) {
       for (double scores : new double[] {1, 300}) {
         GrokGrid a = grid(new Random(s[0]), s[0], s[1], s[2], scores);
@@ -159,7 +159,7 @@ class GrokGridTest {
   /** A neuron that is no number makes its pairs' logits and its own sums none, and no others. */
   @ParameterizedTest
   @MethodSource("implementations")
-  void whatIsNotFiniteShows(KernelsContractTest.Implementation implementation) {
+  void whatIsNotFiniteShows(KernelContract.Implementation implementation) {
     int p = 9;
     int m = 40;
     GrokGrid a = grid(new Random(1), p, 2, m, 1);
@@ -178,7 +178,7 @@ class GrokGridTest {
   /** A neuron that is 0 writes nothing, whatever its weights. */
   @ParameterizedTest
   @MethodSource("implementations")
-  void neuronsAtZeroWriteNothing(KernelsContractTest.Implementation implementation) {
+  void neuronsAtZeroWriteNothing(KernelContract.Implementation implementation) {
     int m = 3;
     GrokGrid a = grid(new Random(2), 5, 1, m, 1);
     a.constant().set(1, -1e6);
@@ -192,7 +192,7 @@ class GrokGridTest {
 
   @ParameterizedTest
   @MethodSource("implementations")
-  void badArgumentsAreNamed(KernelsContractTest.Implementation implementation) {
+  void badArgumentsAreNamed(KernelContract.Implementation implementation) {
     GrokGrid a = grid(new Random(3), 5, 2, 7, 1);
     refused(
         "tables is F64[2, 11, 7]; F64[2, 11, 12] is needed",

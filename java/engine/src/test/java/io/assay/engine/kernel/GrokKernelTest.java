@@ -23,8 +23,8 @@ class GrokKernelTest {
   private final Arena arena = Arena.ofShared();
   private boolean atStart;
 
-  static Stream<KernelsContractTest.Implementation> implementations() {
-    return KernelsContractTest.implementations();
+  static Stream<KernelContract.Implementation> implementations() {
+    return KernelContract.implementations();
   }
 
   @AfterEach
@@ -181,7 +181,7 @@ class GrokKernelTest {
 
   @ParameterizedTest
   @MethodSource("implementations")
-  void lossesAndGradientsAreThePortableOnes(KernelsContractTest.Implementation implementation) {
+  void lossesAndGradientsAreThePortableOnes(KernelContract.Implementation implementation) {
     for (Sizes s : SIZES) {
       Random random = new Random(s.n);
       GrokWeights w = weights(random, s, s.n % 2 == 0, 1 / Math.sqrt(s.width));
@@ -241,7 +241,7 @@ class GrokKernelTest {
   /** The label is the best output, far ahead: losses down to nothing keep their digits. */
   @ParameterizedTest
   @MethodSource("implementations")
-  void smallAndLargeLosses(KernelsContractTest.Implementation implementation) {
+  void smallAndLargeLosses(KernelContract.Implementation implementation) {
     Sizes s = new Sizes(13, 8, 2, 4, 64, 14, 169);
     Random random = new Random(3);
     for (double scale : new double[] {2, 6, 40}) {
@@ -277,7 +277,7 @@ class GrokKernelTest {
 
   @ParameterizedTest
   @MethodSource("implementations")
-  void notANumberIsSaid(KernelsContractTest.Implementation implementation) {
+  void notANumberIsSaid(KernelContract.Implementation implementation) {
     Sizes s = new Sizes(5, 7, 2, 3, 9, 6, 40);
     Random random = new Random(5);
     GrokPairs a = pairs(random, s, weights(random, s, true, 1), false);
@@ -295,7 +295,7 @@ class GrokKernelTest {
 
   @ParameterizedTest
   @MethodSource("implementations")
-  void badArgumentsAreNamed(KernelsContractTest.Implementation implementation) {
+  void badArgumentsAreNamed(KernelContract.Implementation implementation) {
     Sizes s = new Sizes(5, 7, 2, 3, 9, 6, 4);
     Random random = new Random(6);
     GrokWeights w = weights(random, s, true, 1);

@@ -33,8 +33,8 @@ import org.junit.jupiter.params.provider.MethodSource;
 class KernelCallsTest {
   private static final int WIDTH = 5;
 
-  static Stream<KernelsContractTest.Implementation> implementations() {
-    return KernelsContractTest.implementations();
+  static Stream<KernelContract.Implementation> implementations() {
+    return KernelContract.implementations();
   }
 
   /** Rows of one head with integer weights, whose arg max is known: hidden = token * e0. */
@@ -74,7 +74,7 @@ class KernelCallsTest {
 
   @ParameterizedTest
   @MethodSource("implementations")
-  void concurrentCallersWithGrowingWorkspaces(KernelsContractTest.Implementation implementation)
+  void concurrentCallersWithGrowingWorkspaces(KernelContract.Implementation implementation)
       throws Exception {
     try (Kernels kernels = implementation.open().apply(2);
         ExecutorService callers = Executors.newFixedThreadPool(4)) {

@@ -46,6 +46,12 @@ Attention = struct(
     "queries:m keys:m values:m past_keys:m past_values:m prompts:p starts:p sequences:l "
     "positions:l heads:l scale:d",
 )
+PatchRows = struct(
+    "assay_patch_rows_params",
+    "live:m bank:m output:m stream:m rows:p sources:p count:l heads:l scale:p bias:p epsilon:d "
+    "norm:i reserved:i",
+)
+LAYER_NORM = 1
 
 
 def layout_line(kind):
@@ -63,7 +69,7 @@ class Library:
         for name in ("assay_last_error", "assay_build_id", "assay_struct_layout"):
             getattr(self.c, name).restype = c.c_char_p
         theirs = self.c.assay_struct_layout().decode().splitlines()
-        for kind in (Matrix, TokenSwap, HeadRows, Fourier, AdamW, Attention):
+        for kind in (Matrix, TokenSwap, HeadRows, Fourier, AdamW, Attention, PatchRows):
             line = layout_line(kind)
             if line not in theirs:
                 got = [t for t in theirs if t.split()[0] == line.split()[0]]
@@ -477,6 +483,60 @@ class Cases:
             error,
         )
 
+    def patch(self, prompts, positions, heads, width, normed):
+        t = self.torch
+        d = heads * width
+        n = prompts * positions
+        live, bank = (self.normal(n, d, seed=s) for s in (21, 22))
+        output = self.normal(d, d, seed=23, scale=0.02)
+        stream = self.normal(n, d, seed=24)
+        scale, bias = (self.normal(d, seed=s) for s in (25, 26))
+        rows = t.arange(n, dtype=t.int32, device=self.device)
+        sources = (rows + n)[:, None].repeat(1, heads).contiguous()
+        middle, norm = (self.empty(n * heads, d) for _ in range(2))
+        args = PatchRows(c.sizeof(PatchRows))
+        args.live, args.bank, args.output, args.stream = (
+            matrix(x) for x in (live, bank, output, stream)
+        )
+        args.rows, args.sources = pointer(rows), pointer(sources)
+        args.count, args.heads, args.epsilon, args.norm = n, heads, 1e-5, LAYER_NORM
+        args.scale, args.bias = pointer(scale), pointer(bias)
+        to, then = matrix(middle), matrix(norm)
+        keep = (live, bank, output, stream, rows, sources, scale, bias, middle, norm, to, then)
+        outputs = [c.byref(to), c.byref(then) if normed else c.c_void_p()]
+        ours = self.call("assay_patch_rows", args, outputs, keep)
+        at, of = rows.long(), sources.long()
+
+        def patched(live, bank, output, stream):
+            z = t.cat([live, bank]).view(2 * n, heads, width)
+            change = z[of, t.arange(heads, device=self.device)] - z[at]
+            added = t.einsum("nhk,hkd->nhd", change, output.view(heads, width, d))
+            return (stream[at][:, None] + added).reshape(n * heads, d)
+
+        def torch_rows():
+            x = patched(live, bank, output, stream)
+            return t.nn.functional.layer_norm(x, (d,), scale, bias, 1e-5) if normed else x
+
+        def error():
+            ours()
+            x = patched(*(x.double() for x in (live, bank, output, stream)))
+            worst = largest(x - middle)
+            if normed:
+                y = t.nn.functional.layer_norm(x, (d,), scale.double(), bias.double(), 1e-5)
+                worst = max(worst, largest(y - norm))
+            return worst, 1e-4
+
+        return Case(
+            "patch_rows",
+            f"{prompts} x {positions} x {heads} copies, d {d}" + (", norm" if normed else ""),
+            "f32",
+            4.0 * (n * heads * d * (2 if normed else 1) + 3 * n * d + d * d),
+            2.0 * n * d * d,
+            ours,
+            {"PyTorch": torch_rows},
+            error,
+        )
+
     def all(self, small):
         """Generator of functions that make a case or a list of them."""
         v, d = (517, 24) if small else (50257, 768)
@@ -495,6 +555,8 @@ class Cases:
             yield lambda: self.fourier(13 if small else 113, dtype)
         for n in (2,) if small else (1, 100):
             yield lambda: self.attention(n, *((5, 2, 8) if small else (15, 12, 64)))
+            for normed in (False, True):
+                yield lambda: self.patch(n, *((5, 2, 8) if small else (15, 12, 64)), normed)
 
 
 def gamma(n):

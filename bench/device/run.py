@@ -18,7 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 RESULTS = ROOT / "bench" / "results"
-GROUPS = ("library", "heads", "swap", "coarse", "fourier", "adamw", "attention")
+GROUPS = ("library", "heads", "swap", "coarse", "fourier", "adamw", "attention", "patch")
 NOT_MEASURED = "not yet measured on a device"
 
 

@@ -109,6 +109,45 @@ void test_wrong_sequences() {
   CHECK(written(0, 9) == "xxx--", "%s", written(0, 9).c_str());  // the third has a row too many
 }
 
+// Rows and sources likewise: a copy of one that is not there is left out.
+void test_wrong_maps() {
+  std::vector<float> z = {1, 2, 3}, weight = {2, 2}, flow = {4, 4, 5, 5}, out(8), norm(8);
+  std::vector<int32_t> rows(4), sources(4);
+  struct assay_patch_rows_params a{};
+  a.struct_bytes = sizeof a;
+  a.live = {z.data(), ASSAY_F32, 0, 2, 1, 1};
+  a.bank = {z.data() + 2, ASSAY_F32, 0, 1, 1, 1};
+  a.output = {weight.data(), ASSAY_F32, 0, 1, 2, 2};
+  a.stream = {flow.data(), ASSAY_F32, 0, 2, 2, 2};
+  a.rows = rows.data();
+  a.sources = sources.data();
+  a.count = 4;
+  a.heads = 1;
+  a.norm = ASSAY_RMS_NORM;
+  const assay_matrix middle = {out.data(), ASSAY_F32, 0, 4, 2, 2};
+  const assay_matrix normed = {norm.data(), ASSAY_F32, 0, 4, 2, 2};
+  // Which of the copies are written where the second is of `row` and `source`.
+  auto written = [&](int32_t row, int32_t source) {
+    rows[1] = row;
+    sources[1] = source;
+    for (float& x : out) x = 99;
+    for (float& x : norm) x = 99;
+    CHECK(assay_patch_rows(&a, &middle, &normed, nullptr, 0, nullptr) == ASSAY_OK, "%s",
+          assay_last_error());
+    std::string text;
+    for (int i = 0; i < 8; i++) text += out[i] == 99 && norm[i] == 99 ? '-' : 'x';
+    return text;
+  };
+  CHECK(written(1, 2) == "xxxxxxxx", "%s", written(1, 2).c_str());
+  CHECK(written(1, -1) == "xxxxxxxx", "%s", written(1, -1).c_str());
+  CHECK(written(2, 0) == "xx--xxxx", "%s", written(2, 0).c_str());
+  CHECK(written(-1, 0) == "xx--xxxx", "%s", written(-1, 0).c_str());
+  CHECK(written(1, 3) == "xx--xxxx", "%s", written(1, 3).c_str());
+  CHECK(written(1, -2) == "xx--xxxx", "%s", written(1, -2).c_str());
+  a.bank.data = nullptr;
+  CHECK(written(1, 2) == "xx--xxxx", "%s", written(1, 2).c_str());
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -122,6 +161,7 @@ int main(int argc, char** argv) {
   if (group.empty() || group == "library") {
     test_cuda_library();
     test_wrong_sequences();
+    test_wrong_maps();
   }
   if (group != "library" && !test_kernels(group)) {
     std::fprintf(stderr, "no group of tests is called %s\n", group.c_str());

@@ -55,11 +55,15 @@ extern "C" {
 /* Longest row of whole numbers: sums of products of two such rows fit in 32 bits. */
 #define ASSAY_COARSE_LENGTH 46340
 
-/* Widest head of assay_suffix_attention. */
+/* Widest head of assay_suffix_attention and assay_patch_rows. */
 #define ASSAY_MAX_HEAD_WIDTH 1024
 
+/* Norms of assay_patch_rows. */
+#define ASSAY_LAYER_NORM 1
+#define ASSAY_RMS_NORM 2
+
 /* Version of this header; changes whenever a caller built against an older one would break. */
-#define ASSAY_ABI_VERSION 6
+#define ASSAY_ABI_VERSION 7
 
 /* ---- the library ---- */
 
@@ -329,6 +333,34 @@ struct assay_suffix_attention_params {
   double scale;                    /* of the scores */
 };
 
+/*
+ * Rows of a run in which one head's output is that of a source row (specs/ioi.md 7): for each of N
+ * rows and each of H heads a copy of its own. With z = [live ; bank], i = rows[n], j =
+ * sources[n,h], where (h) are a head's columns of z and rows of W_O:
+ *
+ *   middle[n H + h] = stream[i] + (z[j] - z[i])(h) W_O(h)
+ *   normed[n H + h] = scale * (middle[n H + h] - m) / sqrt(v + epsilon) + bias
+ *
+ * with m the mean of the copy and v the mean of (middle - m)^2, or, of ASSAY_RMS_NORM, m = 0. Where
+ * j is -1 the copy is the row as it is.
+ */
+struct assay_patch_rows_params {
+  int64_t struct_bytes;       /* sizeof(struct assay_patch_rows_params) */
+  struct assay_matrix live;   /* [L,H d_h] real: what the run's heads give */
+  struct assay_matrix bank;   /* [B,H d_h], what else they may; data NULL: nothing, B = 0 */
+  struct assay_matrix output; /* W_O [H d_h,d] */
+  struct assay_matrix stream; /* [L,d], with the heads' part in it */
+  const int32_t *rows;        /* [N], in [0,L) */
+  const int32_t *sources;     /* [N,H], in [-1,L+B) */
+  int64_t count;              /* N */
+  int64_t heads;              /* H; d_h is at most ASSAY_MAX_HEAD_WIDTH */
+  const void *scale;          /* [d] real; NULL: 1 */
+  const void *bias;           /* [d] real; NULL: 0 */
+  double epsilon;             /* >= 0 */
+  int32_t norm;               /* ASSAY_LAYER_NORM or ASSAY_RMS_NORM where normed is asked for */
+  int32_t reserved;           /* 0 */
+};
+
 /* ---- kernels ---- */
 
 /* Workspace that assay_token_swap_topk needs for these sizes, whatever the stream. */
@@ -458,6 +490,24 @@ ASSAY_API int32_t assay_suffix_attention_workspace(const struct assay_suffix_att
 ASSAY_API int32_t assay_suffix_attention(const struct assay_suffix_attention_params *args,
                                          const struct assay_matrix *out, void *workspace,
                                          int64_t workspace_bytes, struct assay_stream *stream);
+
+/* Workspace that assay_patch_rows needs: always 0. */
+ASSAY_API int32_t assay_patch_rows_workspace(const struct assay_patch_rows_params *args,
+                                             int64_t *bytes);
+
+/*
+ * Patched rows of the stream, and their norm; see struct assay_patch_rows_params. No row of z is
+ * copied, and a copy is normed while it is in the cache. All matrices are ASSAY_F32, or all
+ * ASSAY_F64.
+ *   middle     out [N H,d]; only the elements data points to are written
+ *   normed     out, of the same shape; NULL: not asked for
+ *   workspace  NULL where the query says 0
+ *   stream     NULL: the calling thread alone
+ */
+ASSAY_API int32_t assay_patch_rows(const struct assay_patch_rows_params *args,
+                                   const struct assay_matrix *middle,
+                                   const struct assay_matrix *normed, void *workspace,
+                                   int64_t workspace_bytes, struct assay_stream *stream);
 
 #ifdef __cplusplus
 }

@@ -149,6 +149,22 @@ std::string layout() {
   FIELD(assay_suffix_attention_params, heads);
   FIELD(assay_suffix_attention_params, scale);
   text += "\n";
+  begin("assay_patch_rows_params", sizeof(assay_patch_rows_params));
+  FIELD(assay_patch_rows_params, struct_bytes);
+  FIELD(assay_patch_rows_params, live);
+  FIELD(assay_patch_rows_params, bank);
+  FIELD(assay_patch_rows_params, output);
+  FIELD(assay_patch_rows_params, stream);
+  FIELD(assay_patch_rows_params, rows);
+  FIELD(assay_patch_rows_params, sources);
+  FIELD(assay_patch_rows_params, count);
+  FIELD(assay_patch_rows_params, heads);
+  FIELD(assay_patch_rows_params, scale);
+  FIELD(assay_patch_rows_params, bias);
+  FIELD(assay_patch_rows_params, epsilon);
+  FIELD(assay_patch_rows_params, norm);
+  FIELD(assay_patch_rows_params, reserved);
+  text += "\n";
 #undef FIELD
   return text;
 }

@@ -123,4 +123,46 @@ void check_attention_past(const char* f, const assay_suffix_attention_params& a)
   check_real(f, "past_values", a.past_values, a.past_keys.rows, a.queries.columns, dtype);
 }
 
+void check_patch(const char* f, const assay_patch_rows_params* a) {
+  check_pointer(f, "args", a);
+  check_struct(f, a->struct_bytes, sizeof *a);
+  const int64_t columns = a->live.columns;
+  if (a->count < 0 || a->heads < 1 || columns < 0 || columns % a->heads != 0 ||
+      columns / a->heads > ASSAY_MAX_HEAD_WIDTH) {
+    fail(ASSAY_ERROR_ARGUMENT,
+         "%s: count is %lld, heads %lld, live has %lld columns; count >= 0 and heads of at most %d "
+         "columns each are needed",
+         f, static_cast<long long>(a->count), static_cast<long long>(a->heads),
+         static_cast<long long>(columns), ASSAY_MAX_HEAD_WIDTH);
+  }
+  if (a->live.dtype != ASSAY_F32 && a->live.dtype != ASSAY_F64) {
+    fail(ASSAY_ERROR_ARGUMENT, "%s: live has dtype %d; ASSAY_F32 or ASSAY_F64 is needed", f,
+         a->live.dtype);
+  }
+}
+
+void check_patched(const char* f, const assay_patch_rows_params& a, const assay_matrix* middle,
+                   const assay_matrix* normed) {
+  const int32_t dtype = a.live.dtype;
+  const int64_t d = a.output.columns, copies = times(a.count, a.heads);
+  check_real(f, "live", a.live, a.live.rows, a.live.columns, dtype);
+  if (a.bank.data != nullptr) check_real(f, "bank", a.bank, a.bank.rows, a.live.columns, dtype);
+  check_real(f, "output", a.output, a.live.columns, d, dtype);
+  check_real(f, "stream", a.stream, a.live.rows, d, dtype);
+  check_pointer(f, "middle", middle);
+  check_real(f, "middle", *middle, copies, d, dtype);
+  if (copies > 0) {
+    check_pointer(f, "rows", a.rows);
+    check_pointer(f, "sources", a.sources);
+  }
+  if (normed == nullptr) return;
+  check_real(f, "normed", *normed, copies, d, dtype);
+  if ((a.norm != ASSAY_LAYER_NORM && a.norm != ASSAY_RMS_NORM) || !(a.epsilon >= 0)) {
+    fail(ASSAY_ERROR_ARGUMENT,
+         "%s: norm is %d, epsilon %g; normed needs ASSAY_LAYER_NORM or ASSAY_RMS_NORM and an "
+         "epsilon >= 0",
+         f, a.norm, a.epsilon);
+  }
+}
+
 }  // namespace assay

@@ -222,6 +222,15 @@ struct AttentionJob {
   bool last;            // whether the last position alone asks
 };
 
+// Rows of one task of assay_patch_rows. Task t: head t % heads of block t / heads.
+constexpr int kPatchRows = 16;
+
+struct PatchJob {
+  const assay_patch_rows_params* args;
+  assay_matrix middle;
+  assay_matrix normed;  // data NULL: not asked for
+};
+
 using Task = void (*)(const void* job, int64_t task);
 
 // The kernels of one tier. Tasks of a job may run in any order and on any thread.
@@ -247,6 +256,7 @@ struct Kernels {
   Task grid_logits;     // task t: lane t
   Task grid_sums;       // task t: panel t of the neurons
   Task suffix_attention;
+  Task patch_rows;
 };
 
 extern const Kernels kernels_scalar;

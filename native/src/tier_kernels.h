@@ -8,6 +8,7 @@
 #include "grok_grid.h"
 #include "head_backward.h"
 #include "head_rows.h"
+#include "patch_rows.h"
 #include "suffix_attention.h"
 #include "token_swap_coarse.h"
 #include "token_swap_topk.h"
@@ -34,6 +35,7 @@ constexpr assay::Kernels all_kernels = {head_rows_task,
                                         grid_attention_task,
                                         grid_logits_task,
                                         grid_sums_task,
-                                        suffix_attention_task};
+                                        suffix_attention_task,
+                                        patch_rows_task};
 
 }  // namespace

@@ -159,3 +159,4 @@ void test_coarse(const Streams& streams);
 void test_fourier(const Streams& streams);
 void test_grok(const Streams& streams);
 void test_grok_grid(const Streams& streams);
+void test_patch(const Streams& streams);

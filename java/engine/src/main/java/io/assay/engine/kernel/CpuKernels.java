@@ -249,6 +249,19 @@ public final class CpuKernels implements Kernels {
     Reference.reachabilityFence(out);
   }
 
+  @Override
+  public void patchRows(PatchRows a, Matrix middle) {
+    KernelArguments.check(a, middle);
+    run(
+        (scratch, stream) -> {
+          MemorySegment s = KernelStructs.patch(scratch, OFF_HEAP, a);
+          MemorySegment to = KernelStructs.matrix(scratch, OFF_HEAP, "middle", middle, Use.WRITES);
+          NativeApi.patchRows(scratch, s, to, KernelStructs.normed(scratch, OFF_HEAP, a), stream);
+        });
+    Reference.reachabilityFence(a);
+    Reference.reachabilityFence(middle);
+  }
+
   private interface Call {
     void with(Scratch scratch, MemorySegment stream);
   }

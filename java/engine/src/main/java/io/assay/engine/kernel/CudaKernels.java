@@ -238,6 +238,22 @@ public final class CudaKernels implements Kernels {
   }
 
   @Override
+  public void patchRows(PatchRows a, Matrix middle) {
+    KernelArguments.check(a, middle);
+    run(
+        library.patchRows,
+        call -> {
+          MemorySegment s = KernelStructs.patch(call.memory, call, a);
+          MemorySegment to = KernelStructs.matrix(call.memory, call, "middle", middle, Use.WRITES);
+          MemorySegment normed = KernelStructs.normed(call.memory, call, a);
+          Launch kernel =
+              (w, bytes, on) ->
+                  (int) library.patchRows.call().invokeExact(s, to, normed, w, bytes, on);
+          call.launch(s, kernel);
+        });
+  }
+
+  @Override
   public void grok(GrokPairs args) {
     host.grok(args);
   }

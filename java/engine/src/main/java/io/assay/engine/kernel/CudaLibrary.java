@@ -37,6 +37,7 @@ final class CudaLibrary {
   final Kernel adamw;
   final Kernel fourierAblate;
   final Kernel suffixAttention;
+  final Kernel patchRows;
 
   private final SymbolLookup symbols;
   private final List<String> missing = new ArrayList<>();
@@ -55,6 +56,7 @@ final class CudaLibrary {
     adamw = kernel("assay_adamw", 5);
     fourierAblate = kernel("assay_fourier_ablate", 2);
     suffixAttention = kernel("assay_suffix_attention", 2);
+    patchRows = kernel("assay_patch_rows", 3);
     MethodHandle version = bind("assay_abi_version", FunctionDescriptor.of(INT));
     MethodHandle layout = bind("assay_struct_layout", FunctionDescriptor.of(POINTER));
     if (!missing.isEmpty()) {

@@ -5,6 +5,7 @@ import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
+import java.util.List;
 
 /** The checks that every implementation makes before it touches memory. */
 final class KernelArguments {
@@ -226,9 +227,9 @@ final class KernelArguments {
     vector("labels", a.labels(), pairs, Integer.BYTES);
     vector("losses", a.losses(), pairs, Double.BYTES);
     vector("best", a.best(), pairs, Integer.BYTES);
-    ids("first", a.first(), pairs, w.numbers());
-    ids("second", a.second(), pairs, w.numbers());
-    ids("labels", a.labels(), pairs, w.outputs());
+    ids("first", a.first(), pairs, 0, w.numbers());
+    ids("second", a.second(), pairs, 0, w.numbers());
+    ids("labels", a.labels(), pairs, 0, w.outputs());
     if (a.gradients() == null) {
       return;
     }
@@ -251,12 +252,12 @@ final class KernelArguments {
     }
   }
 
-  private static void ids(String name, MemorySegment ids, long count, int limit) {
+  private static void ids(String name, MemorySegment ids, long count, int least, long limit) {
     for (long i = 0; i < count; i++) {
       int id = ids.get(Tensor.INT, i * Integer.BYTES);
-      if (id < 0 || id >= limit) {
+      if (id < least || id >= limit) {
         throw new IllegalArgumentException(
-            name + "[" + i + "] is " + id + "; it must be from 0 to " + (limit - 1));
+            name + "[" + i + "] is " + id + "; it must be from " + least + " to " + (limit - 1));
       }
     }
   }
@@ -325,6 +326,55 @@ final class KernelArguments {
       throw new IllegalArgumentException(
           "starts[%d] is %d, behind prompt %d; pastKeys holds %d prompts"
               .formatted(sequence, start, prompt, prompts));
+    }
+  }
+
+  static void check(PatchRows a, Matrix middle) {
+    DType real = a.live().dtype();
+    long columns = a.live().columns();
+    long width = a.output().columns();
+    long copies = Math.multiplyExact((long) a.count(), a.heads());
+    if (real != DType.F32 && real != DType.F64) {
+      throw new IllegalArgumentException("live is " + real + "; F32 or F64 is needed");
+    }
+    if (a.count() < 0
+        || a.heads() < 1
+        || columns % a.heads() != 0
+        || columns / a.heads() > Kernels.MAX_HEAD_WIDTH) {
+      throw new IllegalArgumentException(
+          "count is %d, heads %d; count >= 0, and heads that divide the %d columns of live into at most %d each, are needed"
+              .formatted(a.count(), a.heads(), columns, Kernels.MAX_HEAD_WIDTH));
+    }
+    long bank = a.bank() == null ? 0 : a.bank().rows();
+    List<Matrix> outputs = a.norm() == null ? List.of(middle) : List.of(middle, a.norm().out());
+    patched("live", a.live(), a.live().rows(), columns, real, outputs);
+    if (a.bank() != null) {
+      patched("bank", a.bank(), bank, columns, real, outputs);
+    }
+    patched("output", a.output(), columns, width, real, outputs);
+    patched("stream", a.stream(), a.live().rows(), width, real, outputs);
+    patched("middle", middle, copies, width, real, List.of());
+    if (a.norm() != null) {
+      patched("normed", a.norm().out(), copies, width, real, List.of(middle));
+      optional("scale", a.norm().scale(), width, real.bytes());
+      optional("bias", a.norm().bias(), width, real.bytes());
+      if (!(a.norm().epsilon() >= 0)) {
+        throw new IllegalArgumentException(
+            "epsilon is " + a.norm().epsilon() + "; it must be >= 0");
+      }
+    }
+    vector("rows", a.rows(), a.count(), Integer.BYTES);
+    vector("sources", a.sources(), copies, Integer.BYTES);
+    ids("rows", a.rows(), a.count(), 0, a.live().rows());
+    ids("sources", a.sources(), copies, -1, a.live().rows() + bank);
+  }
+
+  private static void patched(
+      String name, Matrix m, long rows, long columns, DType real, List<Matrix> outputs) {
+    shape(name, m, rows, columns);
+    type(name, m, real);
+    for (Matrix out : outputs) {
+      apart("an output", out.data(), name, m.data());
     }
   }
 

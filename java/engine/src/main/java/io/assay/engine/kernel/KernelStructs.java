@@ -5,6 +5,7 @@ import io.assay.engine.kernel.ffi.assay_adamw_params;
 import io.assay.engine.kernel.ffi.assay_fourier_ablate_params;
 import io.assay.engine.kernel.ffi.assay_head_rows_params;
 import io.assay.engine.kernel.ffi.assay_matrix;
+import io.assay.engine.kernel.ffi.assay_patch_rows_params;
 import io.assay.engine.kernel.ffi.assay_suffix_attention_params;
 import io.assay.engine.kernel.ffi.assay_token_swap_topk_params;
 import io.assay.engine.tensor.DType;
@@ -123,6 +124,34 @@ final class KernelStructs {
     assay_suffix_attention_params.heads(s, a.heads());
     assay_suffix_attention_params.scale(s, a.scale());
     return s;
+  }
+
+  static MemorySegment patch(SegmentAllocator memory, Addresses at, PatchRows a) {
+    MemorySegment s = assay_patch_rows_params.allocate(memory);
+    assay_patch_rows_params.struct_bytes(s, s.byteSize());
+    fill(at, assay_patch_rows_params.live(s), "live", a.live());
+    fill(at, assay_patch_rows_params.bank(s), "bank", a.bank());
+    fill(at, assay_patch_rows_params.output(s), "output", a.output());
+    fill(at, assay_patch_rows_params.stream(s), "stream", a.stream());
+    assay_patch_rows_params.rows(s, at.read("rows", a.rows()));
+    assay_patch_rows_params.sources(s, at.read("sources", a.sources()));
+    assay_patch_rows_params.count(s, a.count());
+    assay_patch_rows_params.heads(s, a.heads());
+    if (a.norm() != null) {
+      assay_patch_rows_params.scale(s, at.read("scale", a.norm().scale()));
+      assay_patch_rows_params.bias(s, at.read("bias", a.norm().bias()));
+      assay_patch_rows_params.epsilon(s, a.norm().epsilon());
+      int kind = a.norm().centred() ? AssayH.ASSAY_LAYER_NORM() : AssayH.ASSAY_RMS_NORM();
+      assay_patch_rows_params.norm(s, kind);
+    }
+    return s;
+  }
+
+  /** Where the norm goes, NULL where it is not asked for. */
+  static MemorySegment normed(SegmentAllocator memory, Addresses at, PatchRows a) {
+    return a.norm() == null
+        ? MemorySegment.NULL
+        : matrix(memory, at, "normed", a.norm().out(), Use.WRITES);
   }
 
   /** A matrix as a struct of its own. */

@@ -16,7 +16,7 @@ public interface Kernels extends AutoCloseable {
   /** Largest number of tokens that {@link #tokenSwapTopk} keeps. */
   int MAX_KEPT = 256;
 
-  /** Widest head of {@link #suffixAttention}. */
+  /** Widest head of {@link #suffixAttention} and {@link #patchRows}. */
   int MAX_HEAD_WIDTH = 1024;
 
   /**
@@ -141,6 +141,16 @@ public interface Kernels extends AutoCloseable {
    * @param out out, of the shape of the queries
    */
   void suffixAttention(SuffixAttention args, Matrix out);
+
+  /**
+   * Rows of the stream in each of which one head is patched, with i = rows[n] and j = sources[n,h]:
+   * {@code middle[n H + h] = stream[i] + (z[j] - z[i])(h) W_O(h)}; and their norm where asked for.
+   * Sums run over the columns of the head, ascending. A NaN stays in its copy; where the source is
+   * -1 the copy has the bits of the row.
+   *
+   * @param middle out [N H,d]
+   */
+  void patchRows(PatchRows args, Matrix middle);
 
   /**
    * Says that a table will not change until these kernels are closed, and not go away: a device

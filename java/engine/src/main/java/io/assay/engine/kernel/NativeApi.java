@@ -8,6 +8,7 @@ import io.assay.engine.kernel.ffi.assay_grok_params;
 import io.assay.engine.kernel.ffi.assay_grok_weights;
 import io.assay.engine.kernel.ffi.assay_head_rows_params;
 import io.assay.engine.kernel.ffi.assay_matrix;
+import io.assay.engine.kernel.ffi.assay_patch_rows_params;
 import io.assay.engine.kernel.ffi.assay_suffix_attention_params;
 import io.assay.engine.kernel.ffi.assay_token_swap_topk_params;
 import java.lang.foreign.Arena;
@@ -75,7 +76,8 @@ final class NativeApi {
             assay_grok_weights.layout(),
             assay_grok_params.layout(),
             assay_grok_grid_params.layout(),
-            assay_suffix_attention_params.layout())
+            assay_suffix_attention_params.layout(),
+            assay_patch_rows_params.layout())
         .map(NativeApi::line)
         .reduce("", String::concat);
   }
@@ -207,6 +209,16 @@ final class NativeApi {
       Scratch scratch, MemorySegment args, MemorySegment out, MemorySegment stream) {
     MemorySegment w = workspace(scratch, AssayH::assay_suffix_attention_workspace, args);
     require(AssayH.assay_suffix_attention(args, out, w, w.byteSize(), stream));
+  }
+
+  static void patchRows(
+      Scratch scratch,
+      MemorySegment args,
+      MemorySegment middle,
+      MemorySegment normed,
+      MemorySegment stream) {
+    MemorySegment w = workspace(scratch, AssayH::assay_patch_rows_workspace, args);
+    require(AssayH.assay_patch_rows(args, middle, normed, w, w.byteSize(), stream));
   }
 
   /** One of the {@code _workspace} functions. */

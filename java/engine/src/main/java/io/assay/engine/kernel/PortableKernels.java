@@ -4,6 +4,7 @@ import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.Arrays;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -304,6 +305,64 @@ public final class PortableKernels implements Kernels {
           put(out.data(), out.dtype(), row * out.stride() + c, read / sum);
         }
       }
+    }
+  }
+
+  @Override
+  public void patchRows(PatchRows a, Matrix middle) {
+    KernelArguments.check(a, middle);
+    rows(
+        middle.rows(),
+        copy -> {
+          double[] x = patched(a, copy);
+          write(x, middle, copy);
+          if (a.norm() != null) {
+            // As stored: the norm is that of the rows that were written.
+            write(normed(a.norm(), row(middle, copy)), a.norm().out(), copy);
+          }
+        });
+  }
+
+  private static double[] patched(PatchRows a, int copy) {
+    int head = copy % a.heads();
+    int width = (int) a.live().columns() / a.heads();
+    long row = a.rows().get(Tensor.INT, copy / a.heads() * 4L);
+    long source = a.sources().get(Tensor.INT, copy * 4L);
+    double[] x = row(a.stream(), (int) row);
+    if (source < 0) {
+      return x;
+    }
+    long live = a.live().rows();
+    Matrix from = source < live ? a.live() : a.bank();
+    double[] change = new double[x.length];
+    for (int k = head * width; k < (head + 1) * width; k++) {
+      double by = get(from, source < live ? source : source - live, k) - get(a.live(), row, k);
+      for (int c = 0; c < x.length; c++) {
+        change[c] += by * get(a.output(), k, c);
+      }
+    }
+    for (int c = 0; c < x.length; c++) {
+      x[c] += change[c];
+    }
+    return x;
+  }
+
+  private static double[] normed(PatchRows.Norm norm, double[] x) {
+    double mean = norm.centred() ? Arrays.stream(x).sum() / x.length : 0;
+    double variance = Arrays.stream(x).map(v -> (v - mean) * (v - mean)).sum() / x.length;
+    double root = Math.sqrt(variance + norm.epsilon());
+    DType real = norm.out().dtype();
+    for (int c = 0; c < x.length; c++) {
+      double scale = norm.scale() == null ? 1 : get(norm.scale(), real, c);
+      double bias = norm.bias() == null ? 0 : get(norm.bias(), real, c);
+      x[c] = (x[c] - mean) / root * scale + bias;
+    }
+    return x;
+  }
+
+  private static void write(double[] x, Matrix out, int row) {
+    for (int c = 0; c < x.length; c++) {
+      put(out.data(), out.dtype(), row * out.stride() + c, x[c]);
     }
   }
 

@@ -63,6 +63,7 @@ final class CudaCheck {
       adamw(cuda, oracle);
       fourier(cuda, oracle);
       attention(cuda, oracle);
+      patch(cuda, oracle);
     } finally {
       arena.close();
     }
@@ -239,5 +240,34 @@ final class CudaCheck {
     cuda.suffixAttention(args, ours);
     oracle.suffixAttention(args, theirs);
     same("out of suffixAttention", ours, theirs);
+  }
+
+  private void patch(Kernels cuda, Kernels oracle) {
+    int[] rows = {4, 0, 2};
+    int[] sources = {7, -1, 4, 5, 2, 8};
+    MemorySegment scale = vector(DType.F32, 40).data();
+    Matrix[] live = {matrix(DType.F32, 5, 12), matrix(DType.F32, 4, 12)};
+    Matrix output = matrix(DType.F32, 12, 40);
+    Matrix stream = matrix(DType.F32, 5, 40);
+    Matrix[] ours = {matrix(DType.F32, 6, 40), matrix(DType.F32, 6, 40)};
+    Matrix[] theirs = Arrays.stream(ours).map(this::copy).toArray(Matrix[]::new);
+    for (int k = 0; k < 2; k++) {
+      Matrix[] out = k == 0 ? ours : theirs;
+      PatchRows args =
+          new PatchRows(
+              live[0],
+              live[1],
+              output,
+              stream,
+              arena.allocate(12).copyFrom(MemorySegment.ofArray(rows)),
+              arena.allocate(24).copyFrom(MemorySegment.ofArray(sources)),
+              3,
+              2,
+              new PatchRows.Norm(true, scale, null, 1e-5, out[1]));
+      (k == 0 ? cuda : oracle).patchRows(args, out[0]);
+    }
+    for (int i = 0; i < 2; i++) {
+      same("matrix " + i + " of patchRows", ours[i], theirs[i]);
+    }
   }
 }

@@ -104,10 +104,28 @@ public class AssayH extends AssayH$shared {
     public static int ASSAY_MAX_HEAD_WIDTH() {
         return ASSAY_MAX_HEAD_WIDTH;
     }
-    private static final int ASSAY_ABI_VERSION = (int)6L;
+    private static final int ASSAY_LAYER_NORM = (int)1L;
     /**
      * {@snippet lang=c :
-     * #define ASSAY_ABI_VERSION 6
+     * #define ASSAY_LAYER_NORM 1
+     * }
+     */
+    public static int ASSAY_LAYER_NORM() {
+        return ASSAY_LAYER_NORM;
+    }
+    private static final int ASSAY_RMS_NORM = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * #define ASSAY_RMS_NORM 2
+     * }
+     */
+    public static int ASSAY_RMS_NORM() {
+        return ASSAY_RMS_NORM;
+    }
+    private static final int ASSAY_ABI_VERSION = (int)7L;
+    /**
+     * {@snippet lang=c :
+     * #define ASSAY_ABI_VERSION 7
      * }
      */
     public static int ASSAY_ABI_VERSION() {
@@ -1820,6 +1838,132 @@ public class AssayH extends AssayH$shared {
                 traceDowncall("assay_suffix_attention", args, out, workspace, workspace_bytes, stream);
             }
             return (int)mh$.invokeExact(args, out, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class assay_patch_rows_workspace {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            AssayH.C_INT,
+            AssayH.C_POINTER,
+            AssayH.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_patch_rows_workspace");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t assay_patch_rows_workspace(const struct assay_patch_rows_params *args, int64_t *bytes)
+     * }
+     */
+    public static FunctionDescriptor assay_patch_rows_workspace$descriptor() {
+        return assay_patch_rows_workspace.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t assay_patch_rows_workspace(const struct assay_patch_rows_params *args, int64_t *bytes)
+     * }
+     */
+    public static MethodHandle assay_patch_rows_workspace$handle() {
+        return assay_patch_rows_workspace.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t assay_patch_rows_workspace(const struct assay_patch_rows_params *args, int64_t *bytes)
+     * }
+     */
+    public static MemorySegment assay_patch_rows_workspace$address() {
+        return assay_patch_rows_workspace.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t assay_patch_rows_workspace(const struct assay_patch_rows_params *args, int64_t *bytes)
+     * }
+     */
+    public static int assay_patch_rows_workspace(MemorySegment args, MemorySegment bytes) {
+        var mh$ = assay_patch_rows_workspace.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_patch_rows_workspace", args, bytes);
+            }
+            return (int)mh$.invokeExact(args, bytes);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class assay_patch_rows {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            AssayH.C_INT,
+            AssayH.C_POINTER,
+            AssayH.C_POINTER,
+            AssayH.C_POINTER,
+            AssayH.C_POINTER,
+            AssayH.C_LONG,
+            AssayH.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_patch_rows");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t assay_patch_rows(const struct assay_patch_rows_params *args, const struct assay_matrix *middle, const struct assay_matrix *normed, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static FunctionDescriptor assay_patch_rows$descriptor() {
+        return assay_patch_rows.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t assay_patch_rows(const struct assay_patch_rows_params *args, const struct assay_matrix *middle, const struct assay_matrix *normed, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static MethodHandle assay_patch_rows$handle() {
+        return assay_patch_rows.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t assay_patch_rows(const struct assay_patch_rows_params *args, const struct assay_matrix *middle, const struct assay_matrix *normed, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static MemorySegment assay_patch_rows$address() {
+        return assay_patch_rows.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t assay_patch_rows(const struct assay_patch_rows_params *args, const struct assay_matrix *middle, const struct assay_matrix *normed, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static int assay_patch_rows(MemorySegment args, MemorySegment middle, MemorySegment normed, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = assay_patch_rows.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_patch_rows", args, middle, normed, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(args, middle, normed, workspace, workspace_bytes, stream);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {

@@ -80,7 +80,12 @@ public final class BlockGraphs {
     return found;
   }
 
-  /** Sessions take memory as it is only where it is aligned. */
+  /** What heads multiply what they read by, [width, width]: rows of a head lie together. */
+  public Tensor headOutput(int layer) {
+    return aligned(model.get("h." + layer + ".attn.c_proj.weight"));
+  }
+
+  /** Sessions and kernels take memory as it is only where it is aligned. */
   private static Tensor aligned(Tensor t) {
     if (t.data().isNative() && t.data().address() % t.dtype().bytes() == 0) {
       return t;
@@ -153,11 +158,6 @@ public final class BlockGraphs {
     return PaddedProducts.columns(config.inner()) != config.inner();
   }
 
-  /** What heads add to the stream: [head, row, head width] to [head, row, width], without bias. */
-  public Graph headResults() {
-    return new Writer().headResults();
-  }
-
   /** The last norm, to what the head multiplies; its weights are constants. */
   public Graph lastNorm() {
     return new Writer().lastNorm();
@@ -207,17 +207,6 @@ public final class BlockGraphs {
       String pre = linear(norm(IN, "ln_2"), "mlp.c_fc", width, inner);
       String moved = linear(activation(pre), "mlp.c_proj", inner, width);
       return ends(op("Add", Map.of(), IN, moved));
-    }
-
-    Graph headResults() {
-      b.input(
-          IN,
-          new TensorType(
-              model.dtype(), List.of(Dim.of(config.heads()), ROWS, Dim.of(config.headWidth()))));
-      String weight = weightInput("attn.c_proj", width, width);
-      long[] byHead = {config.heads(), config.headWidth(), width};
-      String shape = b.constant("by head", Tensor.ofLongs(byHead, byHead.length));
-      return ends(op("MatMul", Map.of(), IN, op("Reshape", Map.of(), weight, shape)));
     }
 
     Graph lastNorm() {

@@ -4,6 +4,7 @@ import io.assay.engine.Engine;
 import io.assay.engine.graph.Graph;
 import io.assay.engine.graph.PaddedProducts;
 import io.assay.engine.kernel.Matrix;
+import io.assay.engine.kernel.PatchRows;
 import io.assay.engine.kernel.SuffixAttention;
 import io.assay.engine.model.BlockGraphs;
 import io.assay.engine.model.LanguageModel;
@@ -199,11 +200,48 @@ final class BlockSessions implements AutoCloseable {
     return out;
   }
 
-  /** What heads [head, row, head width] add to the stream, [head, row, width]. */
-  Tensor headResults(Arena arena, int layer, Tensor heads) {
-    Tensor out = Tensor.allocate(arena, DType.F32, heads.dim(0), heads.dim(1), width);
-    run(compiled("head results", blocks::headResults), layer, heads, out);
-    return out;
+  /**
+   * Rows of {@code hook_resid_mid} of the base run, each once for every head, in which that head
+   * gives what it does in a source row: [row * head, width].
+   *
+   * @param source {@code hook_z} of the sources, [prompt, position, head, head width]
+   * @param rows of the base run, prompt by prompt
+   * @param from of each row that of the sources, or -1: none of its copies changes
+   */
+  Tensor patchedHeads(
+      Arena arena, int layer, BaseCache base, Tensor source, int[] rows, int[] from) {
+    int heads = model.heads();
+    Matrix live = byRow(base.heads(layer));
+    Tensor middle = rows(arena, (long) rows.length * heads, width);
+    try (Arena call = Arena.ofShared()) {
+      MemorySegment at = call.allocate(Tensor.INT, rows.length);
+      MemorySegment sources = call.allocate(Tensor.INT, (long) rows.length * heads);
+      for (int n = 0; n < rows.length; n++) {
+        at.set(Tensor.INT, 4L * n, rows[n]);
+        int its = from[n] < 0 ? -1 : Math.toIntExact(live.rows() + from[n]);
+        for (int head = 0; head < heads; head++) {
+          sources.set(Tensor.INT, 4L * (n * heads + head), its);
+        }
+      }
+      PatchRows args =
+          new PatchRows(
+              live,
+              byRow(source),
+              Matrix.of(blocks.headOutput(layer)),
+              Matrix.of(base.middle(layer)),
+              at,
+              sources,
+              rows.length,
+              heads,
+              null);
+      engine.kernels().patchRows(args, Matrix.of(middle));
+    }
+    return middle;
+  }
+
+  /** [prompt, position, head, head width] as [prompt * position, width]. */
+  private Matrix byRow(Tensor heads) {
+    return Matrix.of(heads.reshape(heads.elements() / width, width));
   }
 
   /** Rows behind the last block to what the head multiplies. */

@@ -100,11 +100,12 @@ final class PathToLogits implements AutoCloseable {
         Rows.copy(Rows.sum(arena, attention, rows), 0, all, 0, first * prompts, model.width());
       }
       if (begun > first) {
-        Tensor added = added(arena, base, layer, indices);
-        Tensor sum = Rows.sum(arena, middle, added);
+        Tensor patched = patched(arena, base, layer, indices);
         for (int s = first; s < begun; s++) {
-          long head = senders.get(s).head();
-          Rows.copy(sum, head * prompts, all, s * prompts, prompts, model.width());
+          for (long n = 0; n < prompts; n++) {
+            long from = n * model.heads() + senders.get(s).head();
+            Rows.copy(patched, from, all, s * prompts + n, 1, model.width());
+          }
         }
       }
       rows =
@@ -116,21 +117,18 @@ final class PathToLogits implements AutoCloseable {
     return rows;
   }
 
-  /** What a change of each head at the last position adds to the stream, [head, prompt, width]. */
-  private Tensor added(Arena arena, BaseCache base, int layer, List<Integer> indices) {
-    HookPoint hook = HookPoint.of("blocks." + layer + ".attn.hook_z");
-    Tensor change = last(arena, Rows.difference(arena, base.source(hook), base.heads(layer)));
-    long each = change.elements() / indices.size();
-    for (int n = 0; n < indices.size(); n++) {
+  /** The stream at the last position with a change of each head, [prompt, head, width]. */
+  private Tensor patched(Arena arena, BaseCache base, int layer, List<Integer> indices) {
+    int[] rows = new int[indices.size()];
+    int[] from = new int[indices.size()];
+    for (int n = 0; n < rows.length; n++) {
       int position = spec.position(indices.get(n));
-      if (position != Intervention.ALL && position != base.length() - 1) {
-        long bytes = each * model.dtype().bytes();
-        change.data().asSlice(n * bytes, bytes).fill((byte) 0);
-      }
+      rows[n] = (n + 1) * base.length() - 1;
+      boolean changes = position == Intervention.ALL || position == base.length() - 1;
+      from[n] = changes ? rows[n] : -1;
     }
-    Tensor byHead =
-        Rows.headsFirst(arena, change.reshape(indices.size(), 1, model.heads(), model.headWidth()));
-    return sessions.headResults(arena, layer, byHead);
+    Tensor source = base.source(HookPoint.of("blocks." + layer + ".attn.hook_z"));
+    return sessions.patchedHeads(arena, layer, base, source, rows, from);
   }
 
   /** The last position of a value [prompt, position, ...]. */

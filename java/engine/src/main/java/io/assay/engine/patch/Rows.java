@@ -44,31 +44,4 @@ final class Rows {
     }
     return out;
   }
-
-  /** [prompt, position, head, width] as [head, prompt * position, width]. */
-  static Tensor headsFirst(Arena arena, Tensor t) {
-    long rows = t.dim(0) * t.dim(1);
-    long heads = t.dim(2);
-    Tensor out = Tensor.allocate(arena, t.dtype(), heads, rows, t.dim(3));
-    for (long row = 0; row < rows; row++) {
-      for (long head = 0; head < heads; head++) {
-        copy(t, row * heads + head, out, head * rows + row, 1, t.dim(3));
-      }
-    }
-    return out;
-  }
-
-  /** [prompt, position, head, width] as [prompt, head, position, width]. */
-  static Tensor headsBeforePositions(Arena arena, Tensor t) {
-    long length = t.dim(1);
-    long heads = t.dim(2);
-    Tensor out = Tensor.allocate(arena, t.dtype(), t.dim(0), heads, length, t.dim(3));
-    for (long row = 0; row < t.dim(0) * length; row++) {
-      for (long head = 0; head < heads; head++) {
-        long at = (row / length * heads + head) * length + row % length;
-        copy(t, row * heads + head, out, at, 1, t.dim(3));
-      }
-    }
-    return out;
-  }
 }

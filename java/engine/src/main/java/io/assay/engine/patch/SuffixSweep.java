@@ -7,6 +7,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
+import java.util.stream.IntStream;
 
 /**
  * Patches that recompute only what they change (specs/ioi.md 7): from the patched layer on, and of
@@ -39,6 +40,12 @@ final class SuffixSweep implements SweepWork {
   private final Layout layout;
   private final BaseCache base;
 
+  /**
+   * Rows of the base run that are patched, in the order of the sequences: each has as many patched
+   * rows as a sequence has copies, side by side.
+   */
+  private final int[] places;
+
   SuffixSweep(
       LanguageModel model,
       SweepSpec spec,
@@ -61,6 +68,16 @@ final class SuffixSweep implements SweepWork {
     List<Integer> starts =
         all ? List.of(0) : Arrays.stream(positions).distinct().sorted().boxed().toList();
     layout = new Layout(chunk.pairs().size(), heads, base.length(), starts);
+    this.places =
+        starts.stream()
+            .flatMapToInt(
+                start ->
+                    IntStream.range(0, layout.prompts())
+                        .flatMap(
+                            prompt ->
+                                IntStream.range(start, start + patched(start))
+                                    .map(t -> prompt * base.length() + t)))
+            .toArray();
   }
 
   /** Whether such a sweep knows a hook. */
@@ -109,32 +126,21 @@ final class SuffixSweep implements SweepWork {
     int next = hook.part().equals("hook_resid_pre") ? layer : layer + 1;
     Tensor source = source(arena, hook);
     boolean attends = BEFORE_ATTENTION.contains(hook.part());
+    Tensor patched = attends ? null : patchedRows(arena, hook, source);
     Tensor rows =
-        attends
-            ? patchedAttention(arena, hook, source)
-            : spread(arena, base.before(next), patchedRows(arena, hook, source));
+        attends ? patchedAttention(arena, hook, source) : spread(arena, base.before(next), patched);
     if (next == model.layers()) {
       return metrics(sessions.lastNorm(arena, layout.ends(arena, rows)));
     }
-    Tensor qkv = attends || all ? null : projections(arena, next, rows);
+    Tensor qkv = attends || all ? null : projections(arena, next, patched);
     return metrics(sessions.finish(arena, layout, next, rows, qkv, base));
   }
 
-  /**
-   * Queries, keys and values of rows of which only the first of each sequence is not the base
-   * run's.
-   */
-  private Tensor projections(Arena arena, int layer, Tensor rows) {
-    int width = model.width();
-    Tensor changed = Tensor.allocate(arena, rows.dtype(), layout.sequences(), width);
-    int[] next = {0};
-    layout.forEach((row, _, _, _) -> Rows.copy(rows, row, changed, next[0]++, 1, width));
-    Tensor own = Tensor.allocate(arena, rows.dtype(), layout.sequences(), 3L * width);
-    sessions.projections(layer, changed, own);
-    Tensor qkv = spread(arena, base.projections(layer));
-    next[0] = 0;
-    layout.forEach((row, _, _, _) -> Rows.copy(own, next[0]++, qkv, row, 1, 3L * width));
-    return qkv;
+  /** Queries, keys and values of all rows, of which only those that are patched are computed. */
+  private Tensor projections(Arena arena, int layer, Tensor patched) {
+    Tensor own = Tensor.allocate(arena, patched.dtype(), patched.dim(0), 3L * model.width());
+    sessions.projections(layer, patched, own);
+    return spread(arena, base.projections(layer), own);
   }
 
   /** The value of the hook that patches take: [prompt, ...]. */
@@ -150,26 +156,32 @@ final class SuffixSweep implements SweepWork {
     return rows;
   }
 
-  /** Output of the block where it is patched: rows [copy, prompt, position, width]. */
+  /** Output of the block where it is patched: rows [place * copy, width]. */
   private Tensor patchedRows(Arena arena, HookPoint hook, Tensor source) {
     int layer = hook.layer();
+    if (hook.part().equals("hook_z")) {
+      Tensor middle = sessions.patchedHeads(arena, layer, base, source, places, places);
+      return sessions.secondHalf(arena, layer, middle);
+    }
+    Tensor own = atPlaces(arena, source);
     return switch (hook.part()) {
-      case "hook_resid_pre", "hook_resid_post" -> source;
-      case "hook_mlp_out" -> Rows.sum(arena, base.middle(layer), source);
-      case "hook_resid_mid" -> sessions.secondHalf(arena, layer, source);
+      case "hook_resid_pre", "hook_resid_post" -> own;
+      case "hook_mlp_out" -> Rows.sum(arena, atPlaces(arena, base.middle(layer)), own);
+      case "hook_resid_mid" -> sessions.secondHalf(arena, layer, own);
       case "hook_attn_out" ->
-          sessions.secondHalf(arena, layer, Rows.sum(arena, base.before(layer), source));
-      case "hook_z" -> patchedHeads(arena, layer, source);
+          sessions.secondHalf(
+              arena, layer, Rows.sum(arena, atPlaces(arena, base.before(layer)), own));
       default -> throw new IllegalArgumentException(hook.name());
     };
   }
 
-  /** The stream behind each head's change: base + (z_source - z_base) W_O, then the MLP. */
-  private Tensor patchedHeads(Arena arena, int layer, Tensor source) {
-    Tensor change = Rows.difference(arena, source, base.heads(layer));
-    Tensor byHead = Rows.headsFirst(arena, change);
-    Tensor added = sessions.headResults(arena, layer, byHead);
-    return sessions.secondHalf(arena, layer, Rows.sum(arena, base.middle(layer), added));
+  /** The rows of a value [prompt, position, width] that are patched. */
+  private Tensor atPlaces(Arena arena, Tensor value) {
+    Tensor rows = Tensor.allocate(arena, value.dtype(), places.length, model.width());
+    for (int i = 0; i < places.length; i++) {
+      Rows.copy(value, places[i], rows, i, 1, model.width());
+    }
+    return rows;
   }
 
   /** Output of a block in which each copy's own head is patched before it writes. */
@@ -246,13 +258,18 @@ final class SuffixSweep implements SweepWork {
     return rows;
   }
 
-  /** The same with the rows that are patched in their places. */
+  /** The same with the rows that are patched, [place * copy, width], where they belong. */
   private Tensor spread(Arena arena, Tensor of, Tensor patched) {
     Tensor rows = spread(arena, of);
+    int[] place = {0};
     layout.forEach(
-        (row, start, prompt, copy) -> {
-          long own = ((long) copy * layout.prompts() + prompt) * base.length() + start;
-          Rows.copy(patched, own, rows, row, patched(start), model.width());
+        (row, start, _, copy) -> {
+          int count = patched(start);
+          for (int t = 0; t < count; t++) {
+            long own = (place[0] + t) * (long) layout.copies() + copy;
+            Rows.copy(patched, own, rows, row + t, 1, rows.dim(1));
+          }
+          place[0] += copy == layout.copies() - 1 ? count : 0;
         });
     return rows;
   }

@@ -37,6 +37,10 @@ public final class BlockGraphs {
 
   private static final long OPSET = 17;
   private static final String CONTRIB = "com.microsoft";
+
+  /** {@code x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3)))}, which is one operator. */
+  private static final Set<String> GELU_TANH = Set.of("gelu_new", "gelu_pytorch_tanh", "gelu_fast");
+
   private static final Dim ROWS = Dim.symbol("rows");
   private static final Dim SEQUENCES = Dim.symbol("sequences");
   private static final List<String> PARTS =
@@ -204,8 +208,7 @@ public final class BlockGraphs {
 
     Graph secondHalf(long inner) {
       input(IN, ROWS, width);
-      String pre = linear(norm(IN, "ln_2"), "mlp.c_fc", width, inner);
-      String moved = linear(activation(pre), "mlp.c_proj", inner, width);
+      String moved = linear(neurons(norm(IN, "ln_2"), inner), "mlp.c_proj", inner, width);
       return ends(op("Add", Map.of(), IN, moved));
     }
 
@@ -268,9 +271,26 @@ public final class BlockGraphs {
       return bias == null ? op("Gemm", Map.of(), x, weight) : op("Gemm", Map.of(), x, weight, bias);
     }
 
+    /**
+     * The activation adds the bias where it can: a product copies it to every row, on one thread.
+     */
+    private String neurons(String x, long inner) {
+      String weight = weightInput("mlp.c_fc", width, inner);
+      String bias = biasInput("mlp.c_fc", inner);
+      if (GELU_TANH.contains(config.activation())) {
+        List<String> inputs = new ArrayList<>(List.of(op("MatMul", Map.of(), x, weight)));
+        if (bias != null) {
+          inputs.add(bias);
+        }
+        String y = b.fresh("gelu");
+        b.node(new Node(y, CONTRIB, "FastGelu", inputs, List.of(y), Map.of()));
+        return y;
+      }
+      return activation(gemm(x, weight, bias));
+    }
+
     private String activation(String x) {
       return switch (config.activation()) {
-        case "gelu_new", "gelu_pytorch_tanh", "gelu_fast" -> fastGelu(x);
         case "gelu" -> geluErf(x);
         case "quick_gelu" -> times(x, op("Sigmoid", Map.of(), times(x, real(1.702))));
         case "silu", "swish" -> times(x, op("Sigmoid", Map.of(), x));
@@ -278,13 +298,6 @@ public final class BlockGraphs {
         case "tanh" -> op("Tanh", Map.of(), x);
         default -> throw new IllegalArgumentException("activation " + config.activation());
       };
-    }
-
-    /** {@code x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3)))} in one pass. */
-    private String fastGelu(String x) {
-      String y = b.fresh("gelu");
-      b.node(new Node(y, CONTRIB, "FastGelu", List.of(x), List.of(y), Map.of()));
-      return y;
     }
 
     private String geluErf(String x) {

@@ -42,6 +42,9 @@ final class BlockSessions implements AutoCloseable {
 
   private int wideLayer = -1;
 
+  /** By what it is used for. */
+  private final Map<String, MemorySegment> scratch = new HashMap<>();
+
   BlockSessions(Engine engine, LanguageModel model, BlockGraphs blocks) {
     this.engine = engine;
     this.model = model;
@@ -59,6 +62,20 @@ final class BlockSessions implements AutoCloseable {
   }
 
   /**
+   * Memory for rows that are filled at once, until the next call for the same use: its pages need
+   * not be had and cleared again for every hook.
+   */
+  Tensor scratch(String use, long rows, long columns) {
+    long bytes = DType.F32.bytes() * rows * columns;
+    MemorySegment memory = scratch.get(use);
+    if (memory == null || memory.byteSize() < bytes) {
+      memory = Tensor.allocate(Arena.ofAuto(), DType.F32, rows, columns).data();
+      scratch.put(use, memory);
+    }
+    return Tensor.of(DType.F32, memory.asSlice(0, bytes), rows, columns);
+  }
+
+  /**
    * Rows of the stream before {@code layer}, which are overwritten, to the hidden row of each
    * sequence's last position.
    *
@@ -68,9 +85,9 @@ final class BlockSessions implements AutoCloseable {
     int last = model.layers() - 1;
     Tensor stream = rows;
     if (layer < last) {
-      Tensor projected = qkv == null ? rows(arena, layout.rows(), 3L * width) : qkv;
-      Tensor one = rows(arena, layout.rows(), width);
-      Tensor other = rows(arena, layout.rows(), width);
+      Tensor projected = qkv == null ? scratch("projections", layout.rows(), 3L * width) : qkv;
+      Tensor one = scratch("one", layout.rows(), width);
+      Tensor other = scratch("other", layout.rows(), width);
       for (int at = layer; at < last; at++) {
         if (at > layer || qkv == null) {
           projections(at, stream, projected);
@@ -93,7 +110,7 @@ final class BlockSessions implements AutoCloseable {
     Tensor z = rows(arena, layout.sequences(), width);
     if (qkv == null) {
       Tensor queries = rows(arena, layout.sequences(), width);
-      Tensor others = rows(arena, layout.rows(), 2L * width);
+      Tensor others = scratch("projections", layout.rows(), 2L * width);
       run(
           compiled("last projections", blocks::lastProjections),
           layer,

@@ -128,7 +128,9 @@ final class SuffixSweep implements SweepWork {
     boolean attends = BEFORE_ATTENTION.contains(hook.part());
     Tensor patched = attends ? null : patchedRows(arena, hook, source);
     Tensor rows =
-        attends ? patchedAttention(arena, hook, source) : spread(arena, base.before(next), patched);
+        attends
+            ? patchedAttention(arena, hook, source)
+            : spread("stream", base.before(next), patched);
     if (next == model.layers()) {
       return metrics(sessions.lastNorm(arena, layout.ends(arena, rows)));
     }
@@ -140,7 +142,7 @@ final class SuffixSweep implements SweepWork {
   private Tensor projections(Arena arena, int layer, Tensor patched) {
     Tensor own = Tensor.allocate(arena, patched.dtype(), patched.dim(0), 3L * model.width());
     sessions.projections(layer, patched, own);
-    return spread(arena, base.projections(layer), own);
+    return spread("projections", base.projections(layer), own);
   }
 
   /** The value of the hook that patches take: [prompt, ...]. */
@@ -188,9 +190,9 @@ final class SuffixSweep implements SweepWork {
   private Tensor patchedAttention(Arena arena, HookPoint hook, Tensor source) {
     int layer = hook.layer();
     int width = model.width();
-    Tensor rows = spread(arena, base.before(layer));
-    Tensor qkv = spread(arena, base.projections(layer));
-    Tensor z = Tensor.allocate(arena, model.dtype(), layout.rows(), width);
+    Tensor rows = spread("stream", base.before(layer));
+    Tensor qkv = spread("projections", base.projections(layer));
+    Tensor z = sessions.scratch("one", layout.rows(), width);
     boolean pattern = hook.part().equals("hook_pattern");
     if (!pattern) {
       replace(qkv, List.of("hook_q", "hook_k", "hook_v").indexOf(hook.part()), source);
@@ -199,7 +201,7 @@ final class SuffixSweep implements SweepWork {
     if (pattern) {
       read(z, source, qkv, base.projections(layer));
     }
-    Tensor middle = Tensor.allocate(arena, model.dtype(), layout.rows(), width);
+    Tensor middle = sessions.scratch("other", layout.rows(), width);
     sessions.firstHalf(layer, z, rows, middle);
     return sessions.secondHalf(arena, layer, middle);
   }
@@ -247,9 +249,9 @@ final class SuffixSweep implements SweepWork {
   }
 
   /** Rows of all sequences from those of the base run, [..., width]. */
-  private Tensor spread(Arena arena, Tensor of) {
+  private Tensor spread(String use, Tensor of) {
     long width = of.dim(of.rank() - 1);
-    Tensor rows = Tensor.allocate(arena, of.dtype(), layout.rows(), width);
+    Tensor rows = sessions.scratch(use, layout.rows(), width);
     layout.forEach(
         (row, start, prompt, _) -> {
           long from = (long) prompt * base.length() + start;
@@ -259,8 +261,8 @@ final class SuffixSweep implements SweepWork {
   }
 
   /** The same with the rows that are patched, [place * copy, width], where they belong. */
-  private Tensor spread(Arena arena, Tensor of, Tensor patched) {
-    Tensor rows = spread(arena, of);
+  private Tensor spread(String use, Tensor of, Tensor patched) {
+    Tensor rows = spread(use, of);
     int[] place = {0};
     layout.forEach(
         (row, start, _, copy) -> {

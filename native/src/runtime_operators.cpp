@@ -5,14 +5,18 @@
 //     first if none is above -infinity; attributes kernel_shape, strides, dilations [2] and pads
 //     [4] as of MaxPool. A plane has fewer than 2^31 elements.
 //   MaskedGradient(g, y) -> g where y > 0, else 0 (also where y is NaN), of one shape.
+//   LayerNorm(x [..., d], scale [d], bias [d], optional) -> of the shape of x: LayerNormalization
+//     over the last axis; attribute epsilon. First the mean, then the mean square of what differs
+//     from it, both as sums of 16 lanes.
 //
-// All float32. A result does not depend on threads: a plane or a chunk is one task, and windows add
-// in row order. io.assay.engine.graph.OwnOperators puts them in place of the standard operators
-// that do the same, which stay wherever this library was not built.
+// All float32. A result does not depend on threads: a plane, a row or a chunk is one task's, and
+// windows add in row order. io.assay.engine.graph.OwnOperators puts them in place of the standard
+// operators that do the same, which stay wherever this library was not built.
 //
 // What is used of the runtime's C API (version 17, which newer runtimes keep) is declared here, by
 // its place in the runtime's table of functions.
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -45,6 +49,7 @@ enum Entry {
   kDimensionCount = 61,
   kDimensions = 62,
   kTypeAndShape = 65,
+  kAttributeFloat = 85,
   kContextInput = 90,
   kContextOutput = 91,
   kReleaseTypeAndShape = 99,
@@ -102,11 +107,13 @@ struct Input {
   int64_t dims[kMostAxes];
   size_t rank;
 
-  Input(Table api, const void* context, size_t index) {
+  // One that may be missing has no data.
+  Input(Table api, const void* context, size_t index) : data(nullptr), rank(0) {
     void* value = nullptr;
     void* address = nullptr;
     void* shape = nullptr;
     call(api, kContextInput, context, index, &value);
+    if (value == nullptr) return;
     call(api, kTensorData, value, &address);
     call(api, kTypeAndShape, static_cast<const void*>(value), &shape);
     call(api, kDimensionCount, static_cast<const void*>(shape), &rank);
@@ -284,6 +291,87 @@ Status compute_mask(void* kernel, void* context) {
   });
 }
 
+struct Norm {
+  Table api;
+  float epsilon;
+};
+
+struct NormJob {
+  const float* x;
+  const float* scale;
+  const float* bias;  // or NULL
+  float* out;
+  int64_t rows, columns;
+  float epsilon;
+};
+
+constexpr int64_t kNormRows = 8;
+
+// Sum of value(c) over the columns, lane by lane, then of the lanes by halves.
+template <class Value>
+float sum_of(int64_t columns, Value value) {
+  constexpr int kLanes = 16;
+  float lanes[kLanes] = {};
+  int64_t c = 0;
+  for (; c + kLanes <= columns; c += kLanes) {
+    for (int l = 0; l < kLanes; l++) lanes[l] += value(c + l);
+  }
+  for (int l = 0; c < columns; c++, l++) lanes[l] += value(c);
+  for (int n = kLanes / 2; n > 0; n /= 2) {
+    for (int l = 0; l < n; l++) lanes[l] += lanes[l + n];
+  }
+  return lanes[0];
+}
+
+void norm_task(void* data, size_t task) {
+  const NormJob& j = *static_cast<const NormJob*>(data);
+  const int64_t first = static_cast<int64_t>(task) * kNormRows;
+  const int64_t d = j.columns;
+  for (int64_t row = first; row < std::min(j.rows, first + kNormRows); row++) {
+    const float* __restrict x = j.x + row * d;
+    float* __restrict out = j.out + row * d;
+    const float mean = sum_of(d, [&](int64_t c) { return x[c]; }) / static_cast<float>(d);
+    const float square = sum_of(d, [&](int64_t c) { return (x[c] - mean) * (x[c] - mean); });
+    const double variance = static_cast<double>(square) / static_cast<double>(d);
+    const float factor = static_cast<float>(1 / std::sqrt(variance + j.epsilon));
+    for (int64_t c = 0; c < d; c++) out[c] = (x[c] - mean) * factor * j.scale[c];
+    for (int64_t c = 0; j.bias != nullptr && c < d; c++) out[c] += j.bias[c];
+  }
+}
+
+Status create_norm(const Operator*, Table api, const void* info, void** kernel) {
+  return guard(api, [&] {
+    float epsilon = 0;
+    call(api, kAttributeFloat, info, "epsilon", &epsilon);
+    *kernel = new Norm{api, epsilon};
+  });
+}
+
+Status compute_norm(void* kernel, void* context) {
+  const Norm& norm = *static_cast<const Norm*>(kernel);
+  return guard(norm.api, [&] {
+    const Input x(norm.api, context, 0);
+    const Input scale(norm.api, context, 1);
+    const Input bias(norm.api, context, 2);
+    float* out = output(norm.api, context, x);
+    const int64_t columns = scale.elements();
+    const int64_t rows = columns == 0 ? 0 : x.elements() / columns;
+    NormJob job{x.data, scale.data, bias.data, out, rows, columns, norm.epsilon};
+    parallel(norm.api, context, norm_task, (rows + kNormRows - 1) / kNormRows, &job);
+  });
+}
+
+Operator norm_operator() {
+  Operator o{};
+  o.name = [](const Operator*) { return "LayerNorm"; };
+  o.inputs = [](const Operator*) -> size_t { return 3; };
+  o.input_is_optional = [](const Operator*, size_t index) { return index == 2 ? 1 : 0; };
+  o.destroy = [](void* kernel) { delete static_cast<Norm*>(kernel); };
+  o.create_with_status = create_norm;
+  o.compute_with_status = compute_norm;
+  return o;
+}
+
 Operator pool_operator() {
   Operator o{};
   o.name = [](const Operator*) { return "MaxPoolGradient"; };
@@ -304,7 +392,7 @@ Operator mask_operator() {
 
 // The domain of this process; sessions keep pointers to it.
 void* domain(Table api) {
-  static const Operator operators[] = {pool_operator(), mask_operator()};
+  static const Operator operators[] = {pool_operator(), mask_operator(), norm_operator()};
   static void* const made = [&] {
     void* domain = nullptr;
     call(api, kCreateDomain, "io.assay", &domain);

@@ -1,5 +1,6 @@
 package io.assay.engine.graph;
 
+import io.assay.engine.graph.TensorType.Dim;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
 import java.util.ArrayList;
@@ -9,8 +10,8 @@ import java.util.Map;
 
 /**
  * Puts the operators of {@code native/src/runtime_operators.cpp} in place of the standard operators
- * that do the same where gradients need them, and the runtime is slow. Graphs hold standard
- * operators only; this is done when one is compiled.
+ * that do the same where the runtime is slow. Graphs hold standard operators only; this is done
+ * when one is compiled.
  */
 final class OwnOperators {
   static final String DOMAIN = "io.assay";
@@ -18,6 +19,9 @@ final class OwnOperators {
   private static final int MOST_AXES = 8;
 
   private final Graph g;
+
+  /** Of what own operators give; the runtime knows no rule for them. */
+  private final Map<String, TensorType> types = new HashMap<>();
 
   private OwnOperators(Graph g) {
     this.g = g;
@@ -33,12 +37,18 @@ final class OwnOperators {
           switch (node.qualifiedOp()) {
             case "Reshape" -> own.maxPool(node);
             case "Where" -> own.masked(node);
+            case "LayerNormalization" -> own.layerNorm(node);
             default -> null;
           };
       any |= other != null;
       nodes.add(other == null ? node : other);
     }
-    return any ? g.edit().nodes(nodes).opset(DOMAIN, 1).build().slice(g.inputs(), g.outputs()) : g;
+    if (!any) {
+      return g;
+    }
+    Graph.Builder b = g.edit().nodes(nodes).opset(DOMAIN, 1);
+    own.types.forEach(b::type);
+    return b.build().slice(g.inputs(), g.outputs());
   }
 
   /**
@@ -97,6 +107,40 @@ final class OwnOperators {
             && gradient.equals(g.type(greater.input(0)))
         ? own(node, "MaskedGradient", Map.of(), node.input(1), greater.input(0))
         : null;
+  }
+
+  /**
+   * A norm over the last axis: the runtime's follows mean and variance from one element to the
+   * next, by a division each.
+   */
+  private Node layerNorm(Node node) {
+    TensorType x = g.type(node.input(0));
+    TensorType scale = g.type(node.input(1));
+    if (x == null
+        || x.dtype() != DType.F32
+        || x.dims().size() > MOST_AXES
+        || node.outputs().stream().filter(v -> !v.isEmpty()).count() != 1
+        || node.outputs().getFirst().isEmpty()) {
+      return null;
+    }
+    long axis = node.integer("axis", -1);
+    Dim last = x.dims().isEmpty() ? null : x.dims().getLast();
+    List<String> inputs = node.inputs().stream().filter(v -> !v.isEmpty()).toList();
+    boolean fits =
+        last != null
+            && last.isKnown()
+            && (axis == -1 || axis == x.dims().size() - 1)
+            && inputs.stream().skip(1).map(g::type).allMatch(t -> isRow(t, last.size()));
+    if (!fits) {
+      return null;
+    }
+    types.put(node.output(0), x);
+    Map<String, Object> attributes = Map.of("epsilon", (float) node.real("epsilon", 1e-5));
+    return own(node, "LayerNorm", attributes, inputs.toArray(String[]::new));
+  }
+
+  private static boolean isRow(TensorType type, long size) {
+    return isFloat(type) && type.dims().size() == 1 && type.shape()[0] == size;
   }
 
   private static Node own(Node node, String op, Map<String, Object> attributes, String... inputs) {

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.assay.engine.graph.Graph;
+import io.assay.engine.graph.Node;
 import io.assay.engine.graph.TensorType;
 import io.assay.engine.kernel.CpuKernels;
 import io.assay.engine.tensor.DType;
@@ -20,7 +21,10 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/** Assay's own operators against the standard ones that they replace, by the bit. */
+/**
+ * Assay's own operators against the standard ones that they replace, by the bit; the norm against
+ * its formula in float64.
+ */
 class OwnOperatorsTest {
   private final Random random = new Random(12);
 
@@ -128,6 +132,93 @@ class OwnOperatorsTest {
         double want = x.get(i) > 0 ? seed.get(i) : 0;
         assertTrue(i == 6 || Double.compare(want, found.get(i)) == 0, "at " + i);
       }
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({"1, 1", "3, 7", "40, 16", "5, 33", "70, 768", "2, 5000"})
+  void layerNorm(int rows, int columns) {
+    for (boolean biased : new boolean[] {false, true}) {
+      for (double shift : new double[] {0, 30}) {
+        Graph.Builder b = Graph.builder("norm").opset("", 17);
+        b.input("x", TensorType.of(DType.F32, 1, rows, columns));
+        b.input("scale", TensorType.of(DType.F32, columns));
+        b.input("bias", TensorType.of(DType.F32, columns));
+        String[] inputs =
+            biased ? new String[] {"x", "scale", "bias"} : new String[] {"x", "scale"};
+        b.op("y", "LayerNormalization", Map.of("axis", 2L, "epsilon", 0.25f), inputs);
+        Graph g = b.output("y").build();
+        assertEquals("LayerNorm", g.withOwnOperators().producer("y").op());
+        Tensor x = gaussian(shift, 1, rows, columns);
+        Tensor scale = gaussian(0, columns);
+        Tensor bias = gaussian(0, columns);
+        Map<String, Tensor> in = Map.of("x", x, "scale", scale, "bias", bias);
+        Map<String, Tensor> one = normed(g, in, 1);
+        assertArrayEquals(bits(one, "y"), bits(normed(g, in, 2), "y"));
+        for (int row = 0; row < rows; row++) {
+          assertNormed(x, row, columns, scale, biased ? bias : null, one.get("y"));
+        }
+      }
+    }
+  }
+
+  private static Map<String, Tensor> normed(Graph g, Map<String, Tensor> in, int threads) {
+    try (Session session = Session.compile(g, SessionOptions.cpu(threads))) {
+      return session.run(in);
+    }
+  }
+
+  private Tensor gaussian(double shift, long... shape) {
+    Tensor t = Tensor.allocate(Arena.ofAuto(), DType.F32, shape);
+    for (long i = 0; i < t.elements(); i++) {
+      t.set(i, shift + random.nextGaussian());
+    }
+    return t;
+  }
+
+  /**
+   * Sums of 16 lanes err by their terms over 16, and a few more; the mean's error is in all of x.
+   */
+  private static void assertNormed(
+      Tensor x, int row, int columns, Tensor scale, Tensor bias, Tensor y) {
+    double unit = 0x1p-24;
+    double mean = 0;
+    double size = 0;
+    for (int c = 0; c < columns; c++) {
+      mean += x.get((long) row * columns + c) / columns;
+      size += Math.abs(x.get((long) row * columns + c)) / columns;
+    }
+    double square = 0;
+    for (int c = 0; c < columns; c++) {
+      square += Math.pow(x.get((long) row * columns + c) - mean, 2) / columns;
+    }
+    double root = Math.sqrt(square + 0.25);
+    double terms = columns / 16.0 + 6;
+    double off = (terms * size + 5 * root) * unit;
+    for (int c = 0; c < columns; c++) {
+      double part = (x.get((long) row * columns + c) - mean) / root * scale.get(c);
+      double plus = bias == null ? 0 : bias.get(c);
+      double bound =
+          Math.abs(scale.get(c)) * off / root
+              + Math.abs(part) * (off / root + (terms + 6) * unit)
+              + (Math.abs(part) + Math.abs(plus)) * 2 * unit;
+      assertEquals(part + plus, y.get((long) row * columns + c), bound, row + ", " + c);
+    }
+  }
+
+  /** A norm over more than the last axis, or whose mean is asked for, stays the runtime's. */
+  @Test
+  void otherNormsStay() {
+    for (boolean mean : new boolean[] {false, true}) {
+      Graph.Builder b = Graph.builder("norm").opset("", 17);
+      b.input("x", TensorType.of(DType.F32, 2, 3, 4));
+      b.input("scale", mean ? TensorType.of(DType.F32, 4) : TensorType.of(DType.F32, 3, 4));
+      List<String> outputs = mean ? List.of("y", "mean") : List.of("y");
+      Map<String, Object> axis = Map.of("axis", mean ? 2L : 1L);
+      b.node(new Node("norm", "", "LayerNormalization", List.of("x", "scale"), outputs, axis));
+      outputs.forEach(b::output);
+      Graph g = b.build();
+      assertEquals("LayerNormalization", g.withOwnOperators().producer("y").op());
     }
   }
 }

@@ -10,107 +10,18 @@ import math
 from dataclasses import dataclass, field
 from typing import Callable
 
-F32, F64, F16, BF16 = 1, 2, 3, 4
-
-
-class Matrix(c.Structure):
-    _fields_ = [("data", c.c_void_p), ("dtype", c.c_int32), ("reserved", c.c_int32)] + [
-        (name, c.c_int64) for name in ("rows", "columns", "stride")
-    ]
-
-
-def struct(name, fields):
-    """fields: "name:m" a matrix, ":p" a pointer, ":l" int64, ":i" int32, ":d" double."""
-    kinds = {"m": Matrix, "p": c.c_void_p, "l": c.c_int64, "i": c.c_int32, "d": c.c_double}
-    pairs = [(f[:-2], kinds[f[-1]]) for f in fields.split()]
-    return type(name, (c.Structure,), {"_fields_": [("struct_bytes", c.c_int64)] + pairs})
-
-
-TokenSwap = struct(
-    "assay_token_swap_topk_params",
-    "embedding:m head:m gradient:m hidden:m alpha:p bias:p unigram:p allowed:p forbidden_offsets:p "
-    "forbidden_ids:p kept:l ids:p scores:p found:p nans:p lse:p coarse:m coarse_scale:p "
-    "coarse_error:p",
+from abi import (
+    LAYER_NORM,
+    AdamW,
+    Attention,
+    EdgeScores,
+    Fourier,
+    HeadRows,
+    PatchRows,
+    TokenSwap,
+    matrix,
+    pointer,
 )
-HeadRows = struct("assay_head_rows_params", "hidden:m head:m bias:p targets:p")
-Fourier = struct(
-    "assay_fourier_ablate_params",
-    "logits:m modulus:l families:p family_count:l groups:p group_count:l keep:i rotation:i",
-)
-AdamW = struct(
-    "assay_adamw_params",
-    "learning_rate:d beta1:d beta2:d epsilon:d weight_decay:d step:l",
-)
-Attention = struct(
-    "assay_suffix_attention_params",
-    "queries:m keys:m values:m past_keys:m past_values:m prompts:p starts:p sequences:l "
-    "positions:l heads:l scale:d",
-)
-PatchRows = struct(
-    "assay_patch_rows_params",
-    "live:m bank:m output:m stream:m rows:p sources:p count:l heads:l scale:p bias:p epsilon:d "
-    "norm:i reserved:i",
-)
-LAYER_NORM = 1
-
-
-def layout_line(kind):
-    offsets = [f"{name}={getattr(kind, name).offset}" for name, _ in kind._fields_]
-    name = "assay_matrix" if kind is Matrix else kind.__name__
-    return " ".join([name, str(c.sizeof(kind))] + offsets)
-
-
-class Library:
-    """libassay_cuda, or its emulation, whose device is the host."""
-
-    def __init__(self, path):
-        self.path = str(path)
-        self.c = c.CDLL(self.path)
-        for name in ("assay_last_error", "assay_build_id", "assay_struct_layout"):
-            getattr(self.c, name).restype = c.c_char_p
-        theirs = self.c.assay_struct_layout().decode().splitlines()
-        for kind in (Matrix, TokenSwap, HeadRows, Fourier, AdamW, Attention, PatchRows):
-            line = layout_line(kind)
-            if line not in theirs:
-                got = [t for t in theirs if t.split()[0] == line.split()[0]]
-                raise SystemExit(f"{path} has the struct {got}; kernels.py has [{line!r}]")
-        self.build_id = self.c.assay_build_id().decode()
-
-    def stream(self, device, handle):
-        out = c.c_void_p()
-        self.check(self.c.assay_cuda_stream_create(device, c.c_void_p(handle), c.byref(out)))
-        return out
-
-    def check(self, status):
-        if status != 0:
-            raise RuntimeError(f"status {status}: {self.c.assay_last_error().decode()}")
-
-    def workspace(self, name, args):
-        size = c.c_int64()
-        self.check(getattr(self.c, name + "_workspace")(c.byref(args), c.byref(size)))
-        return size.value
-
-    def caller(self, name, args, outputs, keep, device, stream, torch, query=None):
-        """A function without arguments that queues the call; keep holds what it points to."""
-        size = self.workspace(name, args if query is None else query)
-        work = torch.empty(max(size, 1), dtype=torch.uint8, device=device)
-        function = getattr(self.c, name)
-        tail = [c.c_void_p(work.data_ptr()), c.c_int64(size), stream]
-        call_with = [c.byref(args)] + list(outputs) + tail
-
-        def call(held=(keep, args, work, outputs)):
-            self.check(function(*call_with))
-
-        return call
-
-
-def matrix(t):
-    code = {"float32": F32, "float64": F64, "float16": F16, "bfloat16": BF16}
-    return Matrix(t.data_ptr(), code[str(t.dtype)[6:]], 0, t.shape[0], t.shape[1], t.stride(0))
-
-
-def pointer(t):
-    return c.c_void_p(t.data_ptr())
 
 
 @dataclass
@@ -537,6 +448,43 @@ class Cases:
             error,
         )
 
+    def edges(self, positions, layers, heads, width):
+        """The components of a decoder: its sources and destinations, which of them come before which."""
+        t = self.torch
+        sources = 1 + layers * (heads + 1)
+        before = [1 + i * (heads + 1) + e for i in range(layers) for e in [0] * 3 * heads + [heads]]
+        before = t.tensor(before + [sources], dtype=t.int32, device=self.device)
+        destinations = len(before)
+        changes = self.normal(sources, positions * width, seed=27)
+        gradients = self.normal(destinations, positions * width, seed=28)
+        scores = self.empty(sources, destinations, dtype="float64")
+        args = EdgeScores(c.sizeof(EdgeScores), matrix(changes), matrix(gradients))
+        args.before, args.width = pointer(before), width
+        keep = (changes, gradients, before, scores)
+        ours = self.call("assay_edge_scores", args, [pointer(scores)], keep)
+
+        def torch_product():
+            return changes @ gradients.T
+
+        def error():
+            ours()
+            edge = t.arange(sources, device=self.device)[:, None] < before[None]
+            want = (changes.double() @ gradients.double().T) * edge
+            size = float((changes.abs() @ gradients.abs().T).max())
+            return largest(scores - want), gamma(width + 2) * size
+
+        count = int(before.sum())
+        return Case(
+            "edge_scores",
+            f"{sources} x {destinations}, {count} edges, {positions} positions, d {width}",
+            "f32",
+            4.0 * (sources + destinations) * positions * width + 8.0 * sources * destinations,
+            2.0 * count * positions * width,
+            ours,
+            {"PyTorch, all cells": torch_product},
+            error,
+        )
+
     def all(self, small):
         """Generator of functions that make a case or a list of them."""
         v, d = (517, 24) if small else (50257, 768)
@@ -557,6 +505,7 @@ class Cases:
             yield lambda: self.attention(n, *((5, 2, 8) if small else (15, 12, 64)))
             for normed in (False, True):
                 yield lambda: self.patch(n, *((5, 2, 8) if small else (15, 12, 64)), normed)
+        yield lambda: self.edges(*((3, 2, 2, 8) if small else (15, 12, 12, 768)))
 
 
 def gamma(n):

@@ -18,7 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 RESULTS = ROOT / "bench" / "results"
-GROUPS = ("library", "heads", "swap", "coarse", "fourier", "adamw", "attention", "patch")
+GROUPS = ("library", "heads", "swap", "coarse", "fourier", "adamw", "attention", "patch", "edge")
 NOT_MEASURED = "not yet measured on a device"
 
 
@@ -155,7 +155,7 @@ def library_file(folder, emulated):
 
 
 def library(folder, emulated):
-    from kernels import Library
+    from abi import Library
 
     return Library(library_file(folder, emulated))
 

@@ -6,7 +6,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-import kernels
+import abi
 import run
 
 
@@ -18,16 +18,16 @@ def time_row(baseline, seconds, cache):
 
 class RunTest(unittest.TestCase):
     def test_structs_are_those_of_the_library(self):
-        self.assertIn("CUDA", kernels.Library(LIBRARY).build_id)
+        self.assertIn("CUDA", abi.Library(LIBRARY).build_id)
 
     def test_a_struct_that_differs_is_named(self):
-        right = kernels.AdamW
-        kernels.AdamW = kernels.struct("assay_adamw_params", "beta1:d learning_rate:d step:l")
+        right = abi.AdamW
+        abi.AdamW = abi.struct("assay_adamw_params", "beta1:d learning_rate:d step:l")
         try:
             with self.assertRaisesRegex(SystemExit, "has the struct .'assay_adamw_params 56"):
-                kernels.Library(LIBRARY)
+                abi.Library(LIBRARY)
         finally:
-            kernels.AdamW = right
+            abi.AdamW = right
 
     def test_table(self):
         machine = dict(kind="machine", device="NVIDIA X1", capability="9.0", multiprocessors=2)

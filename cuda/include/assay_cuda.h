@@ -16,7 +16,7 @@
  *     row's log_prob and gradient NaN, lists of forbidden ids that do not ascend forbid less, a
  *     group above group_count is none, and a byte of families counts where it is not 0. Nothing is
  *     written of a sequence whose start is outside of [0,T), nor of those behind it; nor of one
- *     whose past is not there.
+ *     whose past is not there; nor of a patched row whose row or source is not there.
  *   - Nothing is allocated, and no memory is copied between host and device.
  *   - Bits depend on the library and the row's own inputs, and neither on the stream nor on the
  *     device's number of multiprocessors.

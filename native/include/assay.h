@@ -63,7 +63,7 @@ extern "C" {
 #define ASSAY_RMS_NORM 2
 
 /* Version of this header; changes whenever a caller built against an older one would break. */
-#define ASSAY_ABI_VERSION 7
+#define ASSAY_ABI_VERSION 8
 
 /* ---- the library ---- */
 
@@ -361,6 +361,23 @@ struct assay_patch_rows_params {
   int32_t reserved;           /* 0 */
 };
 
+/*
+ * Scores of edges (edge attribution patching, specs/ioi.md 2.8): with the changes of what S sources
+ * write at P positions, and the gradients by what E destinations read there,
+ *
+ *   scores[s,e] = sum over p and c of changes[s, p d + c] * gradients[e, p d + c]   for s <
+ * before[e]
+ *
+ * and 0 for the others, whose products are not computed but for what falls into a tile.
+ */
+struct assay_edge_scores_params {
+  int64_t struct_bytes;          /* sizeof(struct assay_edge_scores_params) */
+  struct assay_matrix changes;   /* [S,P d] real */
+  struct assay_matrix gradients; /* [E,P d] */
+  const int32_t *before;         /* [E], in [0,S]: the sources that come before a destination */
+  int64_t width;                 /* d, divides the columns */
+};
+
 /* ---- kernels ---- */
 
 /* Workspace that assay_token_swap_topk needs for these sizes, whatever the stream. */
@@ -508,6 +525,22 @@ ASSAY_API int32_t assay_patch_rows(const struct assay_patch_rows_params *args,
                                    const struct assay_matrix *middle,
                                    const struct assay_matrix *normed, void *workspace,
                                    int64_t workspace_bytes, struct assay_stream *stream);
+
+/* Workspace that assay_edge_scores needs for these sizes, whatever the stream. */
+ASSAY_API int32_t assay_edge_scores_workspace(const struct assay_edge_scores_params *args,
+                                              int64_t *bytes);
+
+/*
+ * Scores of edges; see struct assay_edge_scores_params. The products of one position are summed in
+ * the matrices' type, both ASSAY_F32 or both ASSAY_F64, and the positions in double, in an order
+ * that the sizes fix.
+ *   scores     out [S,E]
+ *   workspace  of workspace_bytes bytes; NULL where the query says 0
+ *   stream     NULL: the calling thread alone
+ */
+ASSAY_API int32_t assay_edge_scores(const struct assay_edge_scores_params *args, double *scores,
+                                    void *workspace, int64_t workspace_bytes,
+                                    struct assay_stream *stream);
 
 #ifdef __cplusplus
 }

@@ -165,6 +165,13 @@ std::string layout() {
   FIELD(assay_patch_rows_params, norm);
   FIELD(assay_patch_rows_params, reserved);
   text += "\n";
+  begin("assay_edge_scores_params", sizeof(assay_edge_scores_params));
+  FIELD(assay_edge_scores_params, struct_bytes);
+  FIELD(assay_edge_scores_params, changes);
+  FIELD(assay_edge_scores_params, gradients);
+  FIELD(assay_edge_scores_params, before);
+  FIELD(assay_edge_scores_params, width);
+  text += "\n";
 #undef FIELD
   return text;
 }

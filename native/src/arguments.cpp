@@ -165,4 +165,21 @@ void check_patched(const char* f, const assay_patch_rows_params& a, const assay_
   }
 }
 
+void check_edges(const char* f, const assay_edge_scores_params* a) {
+  check_pointer(f, "args", a);
+  check_struct(f, a->struct_bytes, sizeof *a);
+  const assay_matrix& c = a->changes;
+  if (c.dtype != ASSAY_F32 && c.dtype != ASSAY_F64) {
+    fail(ASSAY_ERROR_ARGUMENT, "%s: changes has dtype %d; ASSAY_F32 or ASSAY_F64 is needed", f,
+         c.dtype);
+  }
+  check_real(f, "changes", c, c.rows, c.columns, c.dtype);
+  check_real(f, "gradients", a->gradients, a->gradients.rows, c.columns, c.dtype);
+  if (a->width < 1 || c.columns % a->width != 0) {
+    fail(ASSAY_ERROR_ARGUMENT, "%s: width is %lld; it must divide the %lld columns of changes", f,
+         static_cast<long long>(a->width), static_cast<long long>(c.columns));
+  }
+  if (a->gradients.rows > 0) check_pointer(f, "before", a->before);
+}
+
 }  // namespace assay

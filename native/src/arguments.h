@@ -18,6 +18,7 @@ void check_attention_past(const char* f, const assay_suffix_attention_params& a)
 void check_patch(const char* f, const assay_patch_rows_params* a);
 void check_patched(const char* f, const assay_patch_rows_params& a, const assay_matrix* middle,
                    const assay_matrix* normed);
+void check_edges(const char* f, const assay_edge_scores_params* a);
 
 // Whether the head is the embedding itself.
 inline bool tied(const assay_token_swap_topk_params& a) { return a.head.data == nullptr; }

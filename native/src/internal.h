@@ -231,6 +231,17 @@ struct PatchJob {
   assay_matrix normed;  // data NULL: not asked for
 };
 
+// Destinations of one task of assay_edge_scores.
+constexpr int kEdgeRows = kRowBlock;
+
+struct EdgeJob {
+  const assay_edge_scores_params* args;
+  double* scores;
+  void* packed;    // [E, stride]: of one position, rows of the gradients with zeros behind them
+  int64_t stride;  // in elements
+  double* sums;    // [E, S]
+};
+
 using Task = void (*)(const void* job, int64_t task);
 
 // The kernels of one tier. Tasks of a job may run in any order and on any thread.
@@ -257,6 +268,7 @@ struct Kernels {
   Task grid_sums;       // task t: panel t of the neurons
   Task suffix_attention;
   Task patch_rows;
+  Task edge_scores;
 };
 
 extern const Kernels kernels_scalar;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "adamw.h"
+#include "edge_scores.h"
 #include "fourier_ablate.h"
 #include "grok.h"
 #include "grok_grid.h"
@@ -36,6 +37,7 @@ constexpr assay::Kernels all_kernels = {head_rows_task,
                                         grid_logits_task,
                                         grid_sums_task,
                                         suffix_attention_task,
-                                        patch_rows_task};
+                                        patch_rows_task,
+                                        edge_scores_task};
 
 }  // namespace

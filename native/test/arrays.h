@@ -159,4 +159,5 @@ void test_coarse(const Streams& streams);
 void test_fourier(const Streams& streams);
 void test_grok(const Streams& streams);
 void test_grok_grid(const Streams& streams);
+void test_edges(const Streams& streams);
 void test_patch(const Streams& streams);

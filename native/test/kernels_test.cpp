@@ -544,7 +544,7 @@ bool test_kernels(const std::string& group) {
   } groups[] = {
       {"heads", test_heads},     {"swap", test_swap},           {"coarse", test_coarse},
       {"fourier", test_fourier}, {"adamw", test_adamw},         {"attention", test_attention},
-      {"patch", test_patch},
+      {"patch", test_patch},     {"edge", test_edges},
 #if !defined(ASSAY_TEST_CUDA)  // that library has neither
       {"grok", test_grok},       {"grok_grid", test_grok_grid},
 #endif

@@ -262,6 +262,17 @@ public final class CpuKernels implements Kernels {
     Reference.reachabilityFence(middle);
   }
 
+  @Override
+  public void edgeScores(EdgeScores a) {
+    KernelArguments.check(a);
+    run(
+        (scratch, stream) -> {
+          MemorySegment s = KernelStructs.edges(scratch, OFF_HEAP, a);
+          NativeApi.edgeScores(scratch, s, offHeap("scores", a.scores()), stream);
+        });
+    Reference.reachabilityFence(a);
+  }
+
   private interface Call {
     void with(Scratch scratch, MemorySegment stream);
   }

@@ -254,6 +254,21 @@ public final class CudaKernels implements Kernels {
   }
 
   @Override
+  public void edgeScores(EdgeScores a) {
+    KernelArguments.check(a);
+    long bytes = a.changes().rows() * a.gradients().rows() * Double.BYTES;
+    run(
+        library.edgeScores,
+        call -> {
+          MemorySegment s = KernelStructs.edges(call.memory, call, a);
+          MemorySegment scores = call.of("scores", a.scores(), bytes, Use.WRITES);
+          Launch kernel =
+              (w, size, on) -> (int) library.edgeScores.call().invokeExact(s, scores, w, size, on);
+          call.launch(s, kernel);
+        });
+  }
+
+  @Override
   public void grok(GrokPairs args) {
     host.grok(args);
   }

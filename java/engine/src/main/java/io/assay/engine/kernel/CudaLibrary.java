@@ -38,6 +38,7 @@ final class CudaLibrary {
   final Kernel fourierAblate;
   final Kernel suffixAttention;
   final Kernel patchRows;
+  final Kernel edgeScores;
 
   private final SymbolLookup symbols;
   private final List<String> missing = new ArrayList<>();
@@ -57,6 +58,7 @@ final class CudaLibrary {
     fourierAblate = kernel("assay_fourier_ablate", 2);
     suffixAttention = kernel("assay_suffix_attention", 2);
     patchRows = kernel("assay_patch_rows", 3);
+    edgeScores = kernel("assay_edge_scores", 2);
     MethodHandle version = bind("assay_abi_version", FunctionDescriptor.of(INT));
     MethodHandle layout = bind("assay_struct_layout", FunctionDescriptor.of(POINTER));
     if (!missing.isEmpty()) {

@@ -378,6 +378,26 @@ final class KernelArguments {
     }
   }
 
+  static void check(EdgeScores a) {
+    DType real = a.changes().dtype();
+    long columns = a.changes().columns();
+    long readers = a.gradients().rows();
+    if (real != DType.F32 && real != DType.F64) {
+      throw new IllegalArgumentException("changes are " + real + "; F32 or F64 is needed");
+    }
+    shape("gradients", a.gradients(), readers, columns);
+    type("gradients", a.gradients(), real);
+    if (a.width() < 1 || columns % a.width() != 0) {
+      throw new IllegalArgumentException(
+          "width is " + a.width() + "; it must divide the " + columns + " columns of changes");
+    }
+    vector("before", a.before(), readers, Integer.BYTES);
+    ids("before", a.before(), readers, 0, a.changes().rows() + 1);
+    vector("scores", a.scores(), Math.multiplyExact(a.changes().rows(), readers), Double.BYTES);
+    apart("scores", a.scores(), "changes", a.changes().data());
+    apart("scores", a.scores(), "gradients", a.gradients().data());
+  }
+
   private static void range(String name, double beta) {
     if (!(beta >= 0 && beta < 1)) {
       throw new IllegalArgumentException(name + " is " + beta + "; it must be in [0,1)");

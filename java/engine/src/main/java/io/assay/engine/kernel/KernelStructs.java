@@ -2,6 +2,7 @@ package io.assay.engine.kernel;
 
 import io.assay.engine.kernel.ffi.AssayH;
 import io.assay.engine.kernel.ffi.assay_adamw_params;
+import io.assay.engine.kernel.ffi.assay_edge_scores_params;
 import io.assay.engine.kernel.ffi.assay_fourier_ablate_params;
 import io.assay.engine.kernel.ffi.assay_head_rows_params;
 import io.assay.engine.kernel.ffi.assay_matrix;
@@ -152,6 +153,16 @@ final class KernelStructs {
     return a.norm() == null
         ? MemorySegment.NULL
         : matrix(memory, at, "normed", a.norm().out(), Use.WRITES);
+  }
+
+  static MemorySegment edges(SegmentAllocator memory, Addresses at, EdgeScores a) {
+    MemorySegment s = assay_edge_scores_params.allocate(memory);
+    assay_edge_scores_params.struct_bytes(s, s.byteSize());
+    fill(at, assay_edge_scores_params.changes(s), "changes", a.changes());
+    fill(at, assay_edge_scores_params.gradients(s), "gradients", a.gradients());
+    assay_edge_scores_params.before(s, at.read("before", a.before()));
+    assay_edge_scores_params.width(s, a.width());
+    return s;
   }
 
   /** A matrix as a struct of its own. */

@@ -153,6 +153,14 @@ public interface Kernels extends AutoCloseable {
   void patchRows(PatchRows args, Matrix middle);
 
   /**
+   * Scores of edges: {@code scores[s,e] = sum over positions p and columns c of changes[s, p d + c]
+   * * gradients[e, p d + c]} where source s comes before destination e, else 0; see {@link
+   * EdgeScores}. The products of a position are summed in the matrices' type, the positions in
+   * double. NaN and infinities show in the edges of their row.
+   */
+  void edgeScores(EdgeScores args);
+
+  /**
    * Says that a table will not change until these kernels are closed, and not go away: a device
    * copies it once, and not for every call that has it among its inputs.
    */

@@ -2,6 +2,7 @@ package io.assay.engine.kernel;
 
 import io.assay.engine.kernel.ffi.AssayH;
 import io.assay.engine.kernel.ffi.assay_adamw_params;
+import io.assay.engine.kernel.ffi.assay_edge_scores_params;
 import io.assay.engine.kernel.ffi.assay_fourier_ablate_params;
 import io.assay.engine.kernel.ffi.assay_grok_grid_params;
 import io.assay.engine.kernel.ffi.assay_grok_params;
@@ -77,7 +78,8 @@ final class NativeApi {
             assay_grok_params.layout(),
             assay_grok_grid_params.layout(),
             assay_suffix_attention_params.layout(),
-            assay_patch_rows_params.layout())
+            assay_patch_rows_params.layout(),
+            assay_edge_scores_params.layout())
         .map(NativeApi::line)
         .reduce("", String::concat);
   }
@@ -219,6 +221,12 @@ final class NativeApi {
       MemorySegment stream) {
     MemorySegment w = workspace(scratch, AssayH::assay_patch_rows_workspace, args);
     require(AssayH.assay_patch_rows(args, middle, normed, w, w.byteSize(), stream));
+  }
+
+  static void edgeScores(
+      Scratch scratch, MemorySegment args, MemorySegment scores, MemorySegment stream) {
+    MemorySegment w = workspace(scratch, AssayH::assay_edge_scores_workspace, args);
+    require(AssayH.assay_edge_scores(args, scores, w, w.byteSize(), stream));
   }
 
   /** One of the {@code _workspace} functions. */

@@ -367,6 +367,22 @@ public final class PortableKernels implements Kernels {
   }
 
   @Override
+  public void edgeScores(EdgeScores a) {
+    KernelArguments.check(a);
+    long readers = a.gradients().rows();
+    rows(
+        readers,
+        e -> {
+          double[] gradient = row(a.gradients(), e);
+          int before = a.before().get(Tensor.INT, e * 4L);
+          for (int s = 0; s < a.changes().rows(); s++) {
+            double score = s < before ? dot(a.changes(), s, gradient) : 0;
+            a.scores().set(Tensor.DOUBLE, (s * readers + e) * 8, score);
+          }
+        });
+  }
+
+  @Override
   public void close() {
     if (helpers != null) {
       helpers.shutdown();

@@ -4,9 +4,11 @@ import io.assay.engine.Engine;
 import io.assay.engine.InputException;
 import io.assay.engine.graph.Graph;
 import io.assay.engine.graph.TensorType;
+import io.assay.engine.kernel.EdgeScores;
+import io.assay.engine.kernel.Matrix;
 import io.assay.engine.model.LanguageModel;
 import io.assay.engine.run.UnitListener;
-import io.assay.engine.session.Session;
+import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
@@ -34,7 +36,6 @@ public final class EdgeAttribution implements AutoCloseable {
   private final Patcher patcher;
   private final Edges edges;
   private final Map<String, Gradients> graphs = new HashMap<>();
-  private final Map<Integer, Session> products = new HashMap<>();
 
   private EdgeAttribution(Engine engine, LanguageModel model, AttributeSpec spec) {
     this.engine = engine;
@@ -97,9 +98,9 @@ public final class EdgeAttribution implements AutoCloseable {
           if (listener.cancelled()) {
             return new EdgeMap(edges, base, sums, true);
           }
-          Tensor scores = scores(spec.pairs().get(i));
+          double[] scores = scores(spec.pairs().get(i));
           for (int s = 0; s < values.length; s++) {
-            values[s] += scores.get(s);
+            values[s] += scores[s];
           }
         }
         unit = new AttributeUnit(chunk, values);
@@ -113,7 +114,7 @@ public final class EdgeAttribution implements AutoCloseable {
   }
 
   /** [source, destination] of one pair. */
-  private Tensor scores(Pair pair) {
+  private double[] scores(Pair pair) {
     int length = pair.length();
     int[] base = Baselines.ints(pair.base(spec.direction()));
     int[] source = Baselines.ints(pair.source(spec.direction()));
@@ -129,19 +130,23 @@ public final class EdgeAttribution implements AutoCloseable {
       Tensor at = between(embeddings, node[0]);
       readers(pair, at, node[1], gradients);
     }
-    Session product = products.computeIfAbsent(length, this::product);
-    return product
-        .run(Map.of("changes", changes(written, length), "gradients", gradients))
-        .get("scores");
-  }
-
-  private Session product(int length) {
-    long inner = (long) length * model.width();
-    Graph.Builder b = Graph.builder("edges").opset("", 17);
-    b.input("changes", TensorType.of(model.dtype(), edges.sources().size(), inner));
-    b.input("gradients", TensorType.of(model.dtype(), edges.destinations().size(), inner));
-    b.op("scores", "Gemm", Map.of("transB", 1L), "changes", "gradients");
-    return engine.compile(b.output("scores").build());
+    int readers = edges.destinations().size();
+    // All cells, as the matrices of other programs have them: Edges.has says which are edges.
+    Tensor before = Tensor.allocate(Arena.ofAuto(), DType.I32, readers);
+    for (int i = 0; i < readers; i++) {
+      before.set(i, edges.sources().size());
+    }
+    Tensor scores = Tensor.allocate(Arena.ofAuto(), DType.F64, edges.sources().size(), readers);
+    engine
+        .kernels()
+        .edgeScores(
+            new EdgeScores(
+                Matrix.of(changes(written, length)),
+                Matrix.of(gradients),
+                before.data(),
+                model.width(),
+                scores.data()));
+    return scores.data().toArray(Tensor.DOUBLE);
   }
 
   private List<String> writers() {
@@ -342,7 +347,6 @@ public final class EdgeAttribution implements AutoCloseable {
   @Override
   public void close() {
     graphs.values().forEach(Gradients::close);
-    products.values().forEach(Session::close);
     patcher.close();
   }
 }

@@ -2,6 +2,7 @@ package io.assay.engine.patch;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.IntStream;
 
 /**
  * The components of a decoder that write into the stream and read from it, and which of them are
@@ -55,26 +56,19 @@ public record Edges(int layers, int heads, int keyHeads, boolean mlps) {
     return heads + 2 * keyHeads + (mlps ? 1 : 0);
   }
 
+  /** How many sources, the first ones, are before a destination. */
+  int before(int destination) {
+    boolean mlp = mlps && destination % perDestination() == perDestination() - 1;
+    return 1 + destination / perDestination() * perSource() + (mlp ? heads : 0);
+  }
+
   /** Whether a source is before a destination. */
   public boolean has(int source, int destination) {
-    if (source == 0 || destination == layers * perDestination()) {
-      return true;
-    }
-    int from = (source - 1) / perSource();
-    int to = destination / perDestination();
-    boolean toMlp = mlps && destination % perDestination() == perDestination() - 1;
-    boolean fromMlp = mlps && (source - 1) % perSource() == heads;
-    return from < to || from == to && toMlp && !fromMlp;
+    return source < before(destination);
   }
 
   /** Number of edges. */
   public int count() {
-    int count = 0;
-    for (int s = 0; s < 1 + layers * perSource(); s++) {
-      for (int d = 0; d <= layers * perDestination(); d++) {
-        count += has(s, d) ? 1 : 0;
-      }
-    }
-    return count;
+    return IntStream.rangeClosed(0, layers * perDestination()).map(this::before).sum();
   }
 }

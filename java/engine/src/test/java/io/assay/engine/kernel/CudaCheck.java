@@ -64,6 +64,7 @@ final class CudaCheck {
       fourier(cuda, oracle);
       attention(cuda, oracle);
       patch(cuda, oracle);
+      edges(cuda, oracle);
     } finally {
       arena.close();
     }
@@ -269,5 +270,16 @@ final class CudaCheck {
     for (int i = 0; i < 2; i++) {
       same("matrix " + i + " of patchRows", ours[i], theirs[i]);
     }
+  }
+
+  private void edges(Kernels cuda, Kernels oracle) {
+    Matrix changes = matrix(DType.F32, 4, 15);
+    Matrix gradients = matrix(DType.F32, 3, 15);
+    MemorySegment before = arena.allocate(12).copyFrom(MemorySegment.ofArray(new int[] {2, 0, 4}));
+    Tensor ours = Tensor.allocate(arena, DType.F64, 4, 3);
+    Tensor theirs = Tensor.allocate(arena, DType.F64, 4, 3);
+    cuda.edgeScores(new EdgeScores(changes, gradients, before, 5, ours.data()));
+    oracle.edgeScores(new EdgeScores(changes, gradients, before, 5, theirs.data()));
+    same("scores of edgeScores", ours, theirs);
   }
 }

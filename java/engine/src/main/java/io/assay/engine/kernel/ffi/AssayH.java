@@ -122,10 +122,10 @@ public class AssayH extends AssayH$shared {
     public static int ASSAY_RMS_NORM() {
         return ASSAY_RMS_NORM;
     }
-    private static final int ASSAY_ABI_VERSION = (int)7L;
+    private static final int ASSAY_ABI_VERSION = (int)8L;
     /**
      * {@snippet lang=c :
-     * #define ASSAY_ABI_VERSION 7
+     * #define ASSAY_ABI_VERSION 8
      * }
      */
     public static int ASSAY_ABI_VERSION() {
@@ -1964,6 +1964,131 @@ public class AssayH extends AssayH$shared {
                 traceDowncall("assay_patch_rows", args, middle, normed, workspace, workspace_bytes, stream);
             }
             return (int)mh$.invokeExact(args, middle, normed, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class assay_edge_scores_workspace {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            AssayH.C_INT,
+            AssayH.C_POINTER,
+            AssayH.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_edge_scores_workspace");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t assay_edge_scores_workspace(const struct assay_edge_scores_params *args, int64_t *bytes)
+     * }
+     */
+    public static FunctionDescriptor assay_edge_scores_workspace$descriptor() {
+        return assay_edge_scores_workspace.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t assay_edge_scores_workspace(const struct assay_edge_scores_params *args, int64_t *bytes)
+     * }
+     */
+    public static MethodHandle assay_edge_scores_workspace$handle() {
+        return assay_edge_scores_workspace.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t assay_edge_scores_workspace(const struct assay_edge_scores_params *args, int64_t *bytes)
+     * }
+     */
+    public static MemorySegment assay_edge_scores_workspace$address() {
+        return assay_edge_scores_workspace.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t assay_edge_scores_workspace(const struct assay_edge_scores_params *args, int64_t *bytes)
+     * }
+     */
+    public static int assay_edge_scores_workspace(MemorySegment args, MemorySegment bytes) {
+        var mh$ = assay_edge_scores_workspace.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_edge_scores_workspace", args, bytes);
+            }
+            return (int)mh$.invokeExact(args, bytes);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class assay_edge_scores {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            AssayH.C_INT,
+            AssayH.C_POINTER,
+            AssayH.C_POINTER,
+            AssayH.C_POINTER,
+            AssayH.C_LONG,
+            AssayH.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("assay_edge_scores");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int32_t assay_edge_scores(const struct assay_edge_scores_params *args, double *scores, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static FunctionDescriptor assay_edge_scores$descriptor() {
+        return assay_edge_scores.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int32_t assay_edge_scores(const struct assay_edge_scores_params *args, double *scores, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static MethodHandle assay_edge_scores$handle() {
+        return assay_edge_scores.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int32_t assay_edge_scores(const struct assay_edge_scores_params *args, double *scores, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static MemorySegment assay_edge_scores$address() {
+        return assay_edge_scores.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int32_t assay_edge_scores(const struct assay_edge_scores_params *args, double *scores, void *workspace, int64_t workspace_bytes, struct assay_stream *stream)
+     * }
+     */
+    public static int assay_edge_scores(MemorySegment args, MemorySegment scores, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = assay_edge_scores.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("assay_edge_scores", args, scores, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(args, scores, workspace, workspace_bytes, stream);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {

@@ -18,7 +18,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 RESULTS = ROOT / "bench" / "results"
-GROUPS = ("library", "heads", "swap", "coarse", "fourier", "adamw", "attention", "patch", "edge")
+GROUPS = (
+    "library", "heads", "swap", "bound", "coarse", "fourier", "adamw", "attention", "patch", "edge"
+)
 NOT_MEASURED = "not yet measured on a device"
 
 

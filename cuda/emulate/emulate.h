@@ -67,7 +67,7 @@ void launch(const char* kernel, Dim3 grid, Dim3 block, const std::function<void(
 
 // ---- threads meet ----
 
-enum class Meeting { kBlock, kBlockCount, kWarp, kShuffle, kVote };
+enum class Meeting { kBlock, kBlockCount, kWarp, kShuffle, kVote, kMatrix };
 
 // Waits for the other threads of the block and returns how many came with value != 0.
 uint64_t meet_block(Meeting kind, uint64_t value, const Place& at);
@@ -75,6 +75,16 @@ uint64_t meet_block(Meeting kind, uint64_t value, const Place& at);
 // vote the lanes that came with value != 0.
 uint64_t meet_warp(Meeting kind, unsigned mask, uint64_t value, int from, const Place& at);
 int lane();
+
+// What one lane holds of a product of matrices [16,16] and [16,8] of bfloat16, two numbers a word,
+// and of the float sums [16,8] that it is added to.
+struct Fragments {
+  const uint32_t* a;
+  const uint32_t* b;
+  float* sums;
+};
+// Waits for the whole warp, which the product belongs to.
+void meet_matrix(const Fragments& fragments, const Place& at);
 
 // ---- shared memory ----
 
@@ -206,6 +216,15 @@ inline int __any_sync(unsigned mask, int predicate, emulate::Place at = emulate:
 }
 inline int __all_sync(unsigned mask, int predicate, emulate::Place at = emulate::Place::current()) {
   return __ballot_sync(mask, predicate, at) == mask;
+}
+
+// mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32, which PTX lays out thus: lane 4g + t has
+// rows g and g + 8 of a and of the sums, column g of b, and of the other dimension 2t, 2t + 1, and
+// of a and b also those 8 behind. Products are exact. Order and rounding of their sum are open in
+// PTX: they are drawn for each launch from what is known of devices, and from worse.
+inline void mma_bf16(float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
+                     emulate::Place at = emulate::Place::current()) {
+  emulate::meet_matrix({a, b, sums}, at);
 }
 
 inline int __popc(unsigned bits) { return __builtin_popcount(bits); }

@@ -12,6 +12,7 @@
 
 #if defined(__CUDACC__)
 
+#include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
 #define ASSAY_SHARED(type, name, count) __shared__ type name[count]
@@ -25,6 +26,16 @@
 namespace assay {
 template <class T>
 using Shared = T*;
+}
+
+// sums += a b: matrices [16,16] and [16,8] of bfloat16, the fragments of a warp's lanes as PTX lays
+// them out for this instruction. All lanes take part.
+__device__ inline void mma_bf16(float (&sums)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+      "{%0,%1,%2,%3};"
+      : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
 #else
@@ -144,6 +155,43 @@ __device__ inline float widen(Half x) {
   if (exponent > 0 && exponent < 31)
     size = same_bits<float>((exponent + 112) << 23 | fraction << 13);
   return x.bits & 0x8000u ? -size : size;
+#endif
+}
+
+// Two numbers rounded to bfloat16, to nearest, the first in the lower half.
+__device__ inline uint32_t bf16_pair(float low, float high) {
+#if defined(__CUDACC__)
+  return same_bits<uint32_t>(__floats2bfloat162_rn(low, high));
+#else
+  auto rounded = [](float x) {
+    const auto bits = same_bits<uint32_t>(x);
+    return x != x ? 0x7fc0u : (bits + 0x7fffu + (bits >> 16 & 1)) >> 16;
+  };
+  return rounded(high) << 16 | rounded(low);
+#endif
+}
+__device__ inline float low_of(uint32_t pair) { return same_bits<float>(pair << 16); }
+__device__ inline float high_of(uint32_t pair) { return same_bits<float>(pair & 0xffff0000u); }
+
+// What goes to and from memory at once where addresses are multiples of 16.
+struct alignas(16) Words {
+  uint32_t of[4];
+};
+__device__ inline Words load_words(const void* from) {
+#if defined(__CUDACC__)
+  return *static_cast<const Words*>(from);
+#else
+  Words words;
+  __builtin_memcpy(&words, from, sizeof words);
+  return words;
+#endif
+}
+// Word i of a shared array.
+__device__ inline uint32_t word_of(Shared<Words> array, int i) {
+#if defined(__CUDACC__)
+  return reinterpret_cast<const uint32_t*>(array)[i];
+#else
+  return static_cast<Words>(array[i / 4]).of[i % 4];
 #endif
 }
 

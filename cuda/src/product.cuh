@@ -10,6 +10,8 @@
 // addresses may be anything, so nothing is loaded in vectors.
 #pragma once
 
+#include <type_traits>
+
 #include "device.h"
 
 namespace assay {
@@ -48,12 +50,19 @@ struct Rows {
   int64_t stride, rows;
 };
 
+// Rows in any order: token n's is ids[n], or where that is -1 zero.
+template <class Elem>
+struct ListedRows {
+  const Elem* data;
+  int64_t stride;
+  Shared<int32_t> ids;
+};
+
 // acc[i][j] = table row of token j . activation of row i. All threads of the block take part; the
 // shared arrays may be used otherwise behind the next barrier only.
-template <class T>
-__device__ void product(const Rows<typename T::Elem>& table, const Rows<typename T::Real>& active,
-                        int64_t d, Shared<typename T::Real> table_tile,
-                        Shared<typename T::Real> active_tile,
+template <class T, class Table>
+__device__ void product(const Table& table, const Rows<typename T::Real>& active, int64_t d,
+                        Shared<typename T::Real> table_tile, Shared<typename T::Real> active_tile,
                         typename T::Real (&acc)[T::kRowsEach][T::kTokensEach]) {
   using Real = typename T::Real;
   using Elem = typename T::Elem;
@@ -68,14 +77,22 @@ __device__ void product(const Rows<typename T::Elem>& table, const Rows<typename
   const int load_row = thread / T::kDepth;
   auto load = [&](int64_t column) {
     const int64_t c = column + load_column;
-    const Elem* w = table.data + load_row * table.stride + c;
-    const int table_rows = c >= d                    ? 0
-                           : table.rows < T::kTokens ? static_cast<int>(table.rows)
-                                                     : T::kTokens;
+    if constexpr (std::is_same_v<Table, ListedRows<Elem>>) {
 #pragma unroll
-    for (int i = 0; i < T::kTableLoads; i++) {
-      next_table[i] = load_row + i * T::kStride < table_rows ? *w : Elem{};
-      w += T::kStride * table.stride;
+      for (int i = 0; i < T::kTableLoads; i++) {
+        const int32_t id = table.ids[load_row + i * T::kStride];
+        next_table[i] = id >= 0 && c < d ? table.data[id * table.stride + c] : Elem{};
+      }
+    } else {
+      const Elem* w = table.data + load_row * table.stride + c;
+      const int table_rows = c >= d                    ? 0
+                             : table.rows < T::kTokens ? static_cast<int>(table.rows)
+                                                       : T::kTokens;
+#pragma unroll
+      for (int i = 0; i < T::kTableLoads; i++) {
+        next_table[i] = load_row + i * T::kStride < table_rows ? *w : Elem{};
+        w += T::kStride * table.stride;
+      }
     }
     const Real* x = active.data + load_row * active.stride + c;
     const int active_rows = c >= d                   ? 0

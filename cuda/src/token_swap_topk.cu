@@ -1,6 +1,6 @@
-// assay_token_swap_topk: score[a,v] = E[v].gradient[a] + alpha[a] (W[v].hidden[a] + bias[v] -
-// lse[a])
-// + unigram[v] for A audits and V tokens of width d, the best K of each audit kept (ARCA, Jones et
+// assay_token_swap_topk:
+//   score[a,v] = E[v].gradient[a] + alpha[a] (W[v].hidden[a] + bias[v] - lse[a]) + unigram[v]
+// for A audits and V tokens of width d, the best K of each audit kept (ARCA, Jones et
 // al. 2023, arXiv 2303.04381, equation of the coordinate score; kernel K1). A tied head needs one
 // product, with gradient + alpha hidden.
 //
@@ -15,33 +15,43 @@
 // the result. The lists, at most kListed tokens an audit, are merged by one block: a radix search
 // for the K-th, then ranks. 8 bits a step keep it at four steps, some 6 us, of which blocks of
 // other audits hide the most. With one audit and K = 32 the vocabulary is in 393 segments; more
-// kept need fewer segments, and above K = 128 one audit no longer fills a large device. bfloat16
-// tables are storage: what the matrix units would give many audits is not taken.
+// kept need fewer segments, and above K = 128 one audit no longer fills a large device.
+//
+// Three regimes, whose results have the same bits: a few rows, at most kFewRows, where bytes bind;
+// many rows in float or double arithmetic; and, where arithmetic binds and a table is of float,
+// half or bfloat16, token_swap_bound.cu first, which leaves a few candidates, 16 groups of tokens
+// for a block, of one audit. Some 35 groups of K = 32 are 280 rows, of 256 audits 110 MB that the
+// second cache has. Tables of few tokens, or more than 32768 columns, are not bounded.
 //
 // Figures of ptxas (registers, shared bytes, spilled bytes; sm_80, sm_90):
-//   swap_merge_kernel<double>: 40 4124 0, 42 4124 0
-//   swap_merge_kernel<float>: 39 3096 0, 40 3096 0
+//   swap_merge_kernel<double>: 42 4124 0, 45 4124 0
+//   swap_merge_kernel<float>: 40 3096 0, 43 3096 0
 //   swap_pack_kernel<double>: 22 0 0, 22 0 0
 //   swap_pack_kernel<float>: 20 0 0, 22 0 0
-//   token_swap_kernel<Tile<Bf16, 1, 128, 8, 1>, false>: 168 25920 0, 168 25920 0
-//   token_swap_kernel<Tile<Bf16, 1, 128, 8, 1>, true>: 128 25920 0, 128 25920 0
-//   token_swap_kernel<Tile<Bf16, 8, 16, 4, 8>, true>: 232 18816 0, 238 18816 0
-//   token_swap_kernel<Tile<Bf16, 8, 16, 8, 8>, false>: 233 21120 0, 241 21120 0
-//   token_swap_kernel<Tile<Half, 1, 128, 8, 1>, false>: 167 25920 0, 168 25920 0
-//   token_swap_kernel<Tile<Half, 1, 128, 8, 1>, true>: 126 25920 0, 128 25920 0
-//   token_swap_kernel<Tile<Half, 8, 16, 4, 8>, true>: 232 18816 0, 238 18816 0
-//   token_swap_kernel<Tile<Half, 8, 16, 8, 8>, false>: 233 21120 0, 241 21120 0
-//   token_swap_kernel<Tile<double, 1, 128, 8, 1>, false>: 236 32064 0, 166 32064 0
-//   token_swap_kernel<Tile<double, 1, 128, 8, 1>, true>: 168 32064 0, 166 32064 0
-//   token_swap_kernel<Tile<double, 8, 16, 2, 8>, true>: 240 23808 0, 242 23808 0
-//   token_swap_kernel<Tile<double, 8, 16, 4, 8>, false>: 249 24960 0, 254 24960 0
-//   token_swap_kernel<Tile<float, 1, 128, 8, 1>, false>: 167 25920 0, 167 25920 0
-//   token_swap_kernel<Tile<float, 1, 128, 8, 1>, true>: 126 25920 0, 128 25920 0
-//   token_swap_kernel<Tile<float, 8, 16, 4, 8>, true>: 232 18816 0, 238 18816 0
-//   token_swap_kernel<Tile<float, 8, 16, 8, 8>, false>: 231 21120 0, 255 21120 0
-#include "arguments.h"
+//   token_swap_kernel<Tile<Bf16, 1, 128, 1, 1>, false, true>: 127 21896 0, 120 21896 0
+//   token_swap_kernel<Tile<Bf16, 1, 128, 1, 1>, true, true>: 117 21896 0, 114 21896 0
+//   token_swap_kernel<Tile<Bf16, 1, 128, 8, 1>, false, false>: 168 25920 0, 168 25920 0
+//   token_swap_kernel<Tile<Bf16, 1, 128, 8, 1>, true, false>: 128 25920 0, 128 25920 0
+//   token_swap_kernel<Tile<Bf16, 8, 16, 4, 8>, true, false>: 243 18816 0, 244 18816 0
+//   token_swap_kernel<Tile<Bf16, 8, 16, 8, 8>, false, false>: 231 21120 0, 242 21120 0
+//   token_swap_kernel<Tile<Half, 1, 128, 1, 1>, false, true>: 127 21896 0, 120 21896 0
+//   token_swap_kernel<Tile<Half, 1, 128, 1, 1>, true, true>: 117 21896 0, 112 21896 0
+//   token_swap_kernel<Tile<Half, 1, 128, 8, 1>, false, false>: 168 25920 0, 168 25920 0
+//   token_swap_kernel<Tile<Half, 1, 128, 8, 1>, true, false>: 127 25920 0, 128 25920 0
+//   token_swap_kernel<Tile<Half, 8, 16, 4, 8>, true, false>: 243 18816 0, 244 18816 0
+//   token_swap_kernel<Tile<Half, 8, 16, 8, 8>, false, false>: 231 21120 0, 242 21120 0
+//   token_swap_kernel<Tile<double, 1, 128, 8, 1>, false, false>: 236 32064 0, 226 32064 0
+//   token_swap_kernel<Tile<double, 1, 128, 8, 1>, true, false>: 168 32064 0, 165 32064 0
+//   token_swap_kernel<Tile<double, 8, 16, 2, 8>, true, false>: 240 23808 0, 242 23808 0
+//   token_swap_kernel<Tile<double, 8, 16, 4, 8>, false, false>: 255 24960 0, 255 24960 0
+//   token_swap_kernel<Tile<float, 1, 128, 1, 1>, false, true>: 127 21896 0, 120 21896 0
+//   token_swap_kernel<Tile<float, 1, 128, 1, 1>, true, true>: 117 21896 0, 112 21896 0
+//   token_swap_kernel<Tile<float, 1, 128, 8, 1>, false, false>: 168 25920 0, 167 25920 0
+//   token_swap_kernel<Tile<float, 1, 128, 8, 1>, true, false>: 128 25920 0, 128 25920 0
+//   token_swap_kernel<Tile<float, 8, 16, 4, 8>, true, false>: 243 18816 0, 244 18816 0
+//   token_swap_kernel<Tile<float, 8, 16, 8, 8>, false, false>: 232 21120 0, 232 21120 0
 #include "head_rows.h"
-#include "product.cuh"
+#include "token_swap.cuh"
 
 namespace assay {
 namespace {
@@ -53,20 +63,6 @@ constexpr int64_t kListed = 16384;
 constexpr int64_t kBlocks = 512;
 constexpr int kMergeThreads = 256;
 constexpr int kPackThreads = 128;
-constexpr int kDigits = 256;
-
-struct SwapArgs {
-  assay_token_swap_topk_params p;
-  Rows<char> gradient, hidden;  // data NULL: no second product; strides are elements
-  const void* lse;
-  Segments segments;
-  void* scores;      // [A, segments, K] real: lists, best first
-  int32_t* ids;      // [A, segments, K]
-  int32_t* counts;   // [A, segments]
-  int32_t* nans;     // [A, segments]
-  uint64_t* floors;  // [A] order of a score that some K tokens have or surpass
-  void* packed;      // [A,d] real: gradient + alpha hidden, where a tied head needs it
-};
 
 template <class Real>
 struct Entry {
@@ -80,7 +76,7 @@ __device__ bool better(const Entry<Real>& a, const Entry<Real>& b) {
 }
 
 __device__ inline bool masked(const assay_token_swap_topk_params& a, int64_t audit, int64_t token) {
-  if (a.allowed != nullptr && !(a.allowed[token >> 3] >> (token & 7) & 1)) return true;
+  if (!allowed(a, token)) return true;
   if (a.forbidden_offsets == nullptr) return false;
   int64_t low = a.forbidden_offsets[audit];
   const int64_t end = a.forbidden_offsets[audit + 1];
@@ -102,6 +98,7 @@ __global__ void __launch_bounds__(kPackThreads) swap_pack_kernel(SwapArgs a) {
   for (int64_t audit = blockIdx.y; audit < a.p.gradient.rows; audit += gridDim.y) {
     const int64_t c = static_cast<int64_t>(blockIdx.x) * kPackThreads + threadIdx.x;
     if (c == 0) a.floors[audit] = order_of(-infinity<Real>());
+    if (c == 0 && a.bounds.groups > 0) a.bounds.exact[audit / kExactAudits] = 0;
     if (a.packed == nullptr || c >= a.p.gradient.columns) continue;
     Real x = static_cast<const Real*>(a.p.gradient.data)[audit * a.p.gradient.stride + c];
     const Real alpha = static_cast<const Real*>(a.p.alpha)[audit];
@@ -175,20 +172,35 @@ __device__ int64_t take(const SwapArgs& a, int64_t audit, int64_t list, int64_t 
   return count + m < a.p.kept ? count + m : a.p.kept;
 }
 
-// Block (s, t): segment s for the audits of tile t, t + gridDim.y, ...
-template <class T, bool Untied>
+// Whether an audit's scores are those of its candidates alone.
+__device__ inline bool chosen(const SwapArgs& a, int64_t audit) {
+  return a.bounds.groups > 0 && a.bounds.exact[audit / kExactAudits] == 0;
+}
+
+// Token n of those in an audit's candidate groups, or -1.
+__device__ inline int32_t listed_token(const SwapArgs& a, int64_t audit, int64_t n) {
+  const int64_t group = a.bounds.candidates[audit * a.bounds.room + n / kGroup];
+  const int64_t token = group / 8 * 64 + group % 8 + n % kGroup * 8;
+  return token < a.p.embedding.rows ? static_cast<int32_t>(token) : -1;
+}
+
+// Block (s, t): segment s for the audits of tile t, t + gridDim.y, ... or, Listed, every s-th tile
+// of their candidates, an audit at a time.
+template <class T, bool Untied, bool Listed>
 __global__ void __launch_bounds__(T::kThreads) token_swap_kernel(SwapArgs a) {
   using Real = typename T::Real;
   using Elem = typename T::Elem;
-  static_assert(T::kTokens == kTileTokens);
+  static_assert(T::kTokens == kTileTokens && (!Listed || T::kRows == 1));
+  constexpr int kStage = T::kRows < kStageRows ? T::kRows : kStageRows;
   constexpr int kEach = kTileTokens / kWarp;
   ASSAY_SHARED(Real, table_tile, T::kTable);
   ASSAY_SHARED(Real, active_tile, T::kActive);
-  ASSAY_SHARED(Real, scores, kStageRows * kTileTokens);
+  ASSAY_SHARED(Real, scores, kStage * kTileTokens);
   ASSAY_SHARED(Real, found_scores, T::kWarps * kTileTokens);
   ASSAY_SHARED(int32_t, found_ids, T::kWarps* kTileTokens);
   ASSAY_SHARED(int32_t, count_of, T::kRows);
   ASSAY_SHARED(int32_t, nans_of, T::kRows);
+  ASSAY_SHARED(int32_t, listed_ids, Listed ? kTileTokens : 1);
   const int thread = static_cast<int>(threadIdx.x);
   const int lane = thread % kWarp;
   const int warp = thread / kWarp;
@@ -196,32 +208,52 @@ __global__ void __launch_bounds__(T::kThreads) token_swap_kernel(SwapArgs a) {
   const int token_thread = thread % T::kTokenThreads;
   const int64_t audits = a.p.gradient.rows;
   const int64_t d = a.p.embedding.columns;
-  const int64_t first = blockIdx.x * a.segments.length;
+  const int64_t first = blockIdx.x * (Listed ? kTileTokens : a.segments.length);
   const int64_t end = first + a.segments.length;
-  const int64_t last = end < a.p.embedding.rows ? end : a.p.embedding.rows;
   auto active = [&](const Rows<char>& all, int64_t row0) {
     return rows_of(reinterpret_cast<const Real*>(all.data), all.stride, row0, audits - row0);
   };
   for (int64_t row0 = static_cast<int64_t>(blockIdx.y) * T::kRows; row0 < audits;
        row0 += static_cast<int64_t>(gridDim.y) * T::kRows) {
-    for (int64_t v = first; v < last; v += kTileTokens) {
+    if (Listed != chosen(a, row0)) continue;
+    const int64_t last = Listed                     ? a.bounds.counts[row0] * kGroup
+                         : end < a.p.embedding.rows ? end
+                                                    : a.p.embedding.rows;
+    for (int64_t v = first; v < last; v += Listed ? gridDim.x * kTileTokens : kTileTokens) {
       const int64_t left = last - v;
+      if constexpr (Listed) {
+        // Those of the tile before are not needed any more.
+        __syncthreads();
+        for (int n = thread; n < kTileTokens; n += T::kThreads) {
+          listed_ids[n] = n < left ? listed_token(a, row0, v + n) : -1;
+        }
+        __syncthreads();
+      }
+      auto id_of = [&](int n) -> int64_t {
+        if constexpr (Listed) return listed_ids[n];
+        return v + n;
+      };
+      auto rows = [&](const assay_matrix& table) {
+        const Elem* data = static_cast<const Elem*>(table.data);
+        if constexpr (Listed) {
+          return ListedRows<Elem>{data, table.stride, listed_ids};
+        } else {
+          return rows_of(data, table.stride, v, left);
+        }
+      };
       Real rest[T::kRowsEach][T::kTokensEach];
       if constexpr (Untied) {
-        product<T>(rows_of(static_cast<const Elem*>(a.p.head.data), a.p.head.stride, v, left),
-                   active(a.hidden, row0), d, table_tile, active_tile, rest);
+        product<T>(rows(a.p.head), active(a.hidden, row0), d, table_tile, active_tile, rest);
       }
       Real acc[T::kRowsEach][T::kTokensEach];
-      product<T>(
-          rows_of(static_cast<const Elem*>(a.p.embedding.data), a.p.embedding.stride, v, left),
-          active(a.gradient, row0), d, table_tile, active_tile, acc);
-      for (int stage = 0; stage < T::kRows; stage += kStageRows) {
+      product<T>(rows(a.p.embedding), active(a.gradient, row0), d, table_tile, active_tile, acc);
+      for (int stage = 0; stage < T::kRows; stage += kStage) {
         __syncthreads();
 #pragma unroll
         for (int i = 0; i < T::kRowsEach; i++) {
           const int r = row_thread + i * T::kRowThreads - stage;
           const int64_t audit = row0 + stage + r;
-          if (r < 0 || r >= kStageRows || audit >= audits) continue;
+          if (r < 0 || r >= kStage || audit >= audits) continue;
           const Real alpha =
               a.p.alpha == nullptr ? Real{0} : static_cast<const Real*>(a.p.alpha)[audit];
           const Real lse = a.lse == nullptr ? Real{0} : static_cast<const Real*>(a.lse)[audit];
@@ -229,19 +261,21 @@ __global__ void __launch_bounds__(T::kThreads) token_swap_kernel(SwapArgs a) {
           for (int j = 0; j < T::kTokensEach; j++) {
             const int n = token_thread + j * T::kTokenThreads;
             if (n >= left) continue;
+            const int64_t id = id_of(n);
+            if (id < 0) continue;
             Real score = acc[i][j];
             if (alpha != 0) {
               const Real logit = Untied ? rest[i][j] : Real{0};
               const Real bias =
-                  a.p.bias == nullptr ? Real{0} : static_cast<const Real*>(a.p.bias)[v + n];
+                  a.p.bias == nullptr ? Real{0} : static_cast<const Real*>(a.p.bias)[id];
               score += alpha * (logit + bias - lse);
             }
-            if (a.p.unigram != nullptr) score += static_cast<const Real*>(a.p.unigram)[v + n];
+            if (a.p.unigram != nullptr) score += static_cast<const Real*>(a.p.unigram)[id];
             scores[r * kTileTokens + n] = score;
           }
         }
         __syncthreads();
-        for (int q = warp; q < kStageRows; q += T::kWarps) {
+        for (int q = warp; q < kStage; q += T::kWarps) {
           const int r = stage + q;
           const int64_t audit = row0 + r;
           if (audit >= audits) continue;
@@ -260,18 +294,19 @@ __global__ void __launch_bounds__(T::kThreads) token_swap_kernel(SwapArgs a) {
             Real score = 0;
             bool wanted = false;
             bool nan = false;
-            if (n < left) {
+            const int64_t id = n < left ? id_of(n) : -1;
+            if (id >= 0) {
               score = scores[q * kTileTokens + n];
               nan = score != score;
               wanted = !nan && (!full || score > worst) && order_of(score) >= floor;
-              if ((nan || wanted) && masked(a.p, audit, v + n)) nan = wanted = false;
+              if ((nan || wanted) && masked(a.p, audit, id)) nan = wanted = false;
             }
             const unsigned all = __ballot_sync(kAllLanes, wanted);
             nans += __popc(__ballot_sync(kAllLanes, nan));
             if (wanted) {
               const int at = warp * kTileTokens + m + __popc(all & ((1u << lane) - 1));
               found_scores[at] = score;
-              found_ids[at] = static_cast<int32_t>(v + n);
+              found_ids[at] = static_cast<int32_t>(id);
             }
             m += __popc(all);
           }
@@ -290,8 +325,8 @@ __global__ void __launch_bounds__(T::kThreads) token_swap_kernel(SwapArgs a) {
     __syncthreads();
     for (int r = thread; r < T::kRows && row0 + r < audits; r += T::kThreads) {
       const int64_t list = (row0 + r) * a.segments.count + blockIdx.x;
-      a.counts[list] = count_of[r];
-      a.nans[list] = nans_of[r];
+      a.counts[list] = first < last ? static_cast<int32_t>(count_of[r]) : 0;
+      a.nans[list] = first < last ? static_cast<int32_t>(nans_of[r]) : 0;
     }
   }
 }
@@ -310,11 +345,12 @@ __global__ void __launch_bounds__(kMergeThreads, 4) swap_merge_kernel(SwapArgs a
   const int64_t kept = a.p.kept;
   const int64_t audit = blockIdx.x;
   const int64_t lists = audit * a.segments.count;
+  const int64_t count = chosen(a, audit) ? a.bounds.lists : a.segments.count;
   const Real* scores = static_cast<const Real*>(a.scores) + lists * kept;
   const int32_t* ids = a.ids + lists * kept;
   if (thread < 3) totals[thread] = 0;
   __syncthreads();
-  for (int64_t s = thread; s < a.segments.count; s += kMergeThreads) {
+  for (int64_t s = thread; s < count; s += kMergeThreads) {
     atomicAdd(&totals[0], a.counts[lists + s]);
     atomicAdd(&totals[1], a.nans[lists + s]);
   }
@@ -323,7 +359,7 @@ __global__ void __launch_bounds__(kMergeThreads, 4) swap_merge_kernel(SwapArgs a
   const int found = listed < kept ? listed : static_cast<int>(kept);
   auto each = [&](auto use) {
     const int kept32 = static_cast<int>(kept);
-    const int all = static_cast<int>(a.segments.count) * kept32;
+    const int all = static_cast<int>(count) * kept32;
     for (int at = thread; at < all; at += kMergeThreads) {
       if (at % kept32 >= a.counts[lists + at / kept32]) continue;
       use(order_of(scores[at]), ~static_cast<uint32_t>(ids[at]), at);
@@ -345,27 +381,7 @@ __global__ void __launch_bounds__(kMergeThreads, 4) swap_merge_kernel(SwapArgs a
       atomicAdd(&digits[digit], 1);
     });
     __syncthreads();
-    if (thread < kWarp) {
-      // Lane l has digits 255 - 8l downwards.
-      constexpr int kEach = kDigits / kWarp;
-      int mine = 0;
-      for (int i = 0; i < kEach; i++) mine += digits[kDigits - 1 - thread * kEach - i];
-      int above = 0;
-      for (int l = 0; l < kWarp - 1; l++) {
-        const int of_lane = __shfl_sync(kAllLanes, mine, l);
-        if (l < thread) above += of_lane;
-      }
-      for (int i = 0; i < kEach; i++) {
-        const int digit = kDigits - 1 - thread * kEach - i;
-        const int n = digits[digit];
-        if (above < wanted && above + n >= wanted) {
-          search[0] = digit;
-          search[1] = wanted - above;
-          search[2] = n;
-        }
-        above += n;
-      }
-    }
+    if (thread < kWarp) find_digit(digits, wanted, search);
     __syncthreads();
     const auto digit = static_cast<uint32_t>(search[0]);
     wanted = search[1];
@@ -433,6 +449,7 @@ Work work_of(const assay_token_swap_topk_params& p, Workspace& w) {
   a.counts = w.take<int32_t>(lists);
   a.nans = w.take<int32_t>(lists);
   a.floors = w.take<uint64_t>(audits);
+  a.bounds = swap_bounds(p, a.segments.count, w);
   a.gradient = {static_cast<const char*>(p.gradient.data), p.gradient.stride, audits};
   if (p.alpha != nullptr && tied(p)) {
     a.packed = w.take_bytes(times(times(audits, p.gradient.columns), real));
@@ -446,10 +463,11 @@ Work work_of(const assay_token_swap_topk_params& p, Workspace& w) {
   return work;
 }
 
-template <class T, bool Untied>
+template <class T, bool Untied, bool Listed = false>
 void launch(const SwapArgs& a, cudaStream_t stream) {
-  const dim3 grid(static_cast<unsigned>(a.segments.count), row_blocks(a.p.gradient.rows, T::kRows));
-  ASSAY_LAUNCH((token_swap_kernel<T, Untied>), grid, dim3(T::kThreads), stream, a);
+  const dim3 grid(static_cast<unsigned>(Listed ? a.bounds.lists : a.segments.count),
+                  row_blocks(a.p.gradient.rows, T::kRows));
+  ASSAY_LAUNCH((token_swap_kernel<T, Untied, Listed>), grid, dim3(T::kThreads), stream, a);
 }
 
 template <class Elem>
@@ -463,6 +481,12 @@ void launch_all(const SwapArgs& a, cudaStream_t stream) {
   const bool untied = a.hidden.data != nullptr;
   // Two products: half as many rows for the registers.
   using ManyUntied = Tile<Elem, 8, 16, 16 / sizeof(Real), 8>;
+  if constexpr (!std::is_same_v<Real, double>) {
+    using OneRow = Tile<Elem, 1, 128, 1, 1>;
+    if (a.bounds.groups > 0) launch_swap_bounds(a, stream);
+    if (a.bounds.groups > 0 && untied) launch<OneRow, true, true>(a, stream);
+    if (a.bounds.groups > 0 && !untied) launch<OneRow, false, true>(a, stream);
+  }
   if (audits <= kFewRows && untied) {
     launch<FewRows<Elem>, true>(a, stream);
   } else if (audits <= kFewRows) {

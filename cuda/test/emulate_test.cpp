@@ -2,6 +2,7 @@
 // seed.
 #include "emulate.h"
 
+#include <cmath>
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -83,6 +84,41 @@ void votes(int* out) {
   out[t] = count + 1000 * __any_sync(kAll, t == 40) + 10000 * __all_sync(kAll, t < 32);
 }
 
+// Each warp multiplies: a has 10 row + column, b row - column, the sums begin with 1000. All whole
+// and small, so that no way to add them errs.
+void matrix(float* out) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int g = lane / 4;
+  const int t = lane % 4;
+  auto word = [](int low, int high) {
+    const float parts[] = {static_cast<float>(low), static_cast<float>(high)};
+    return static_cast<uint32_t>(emulate::bits_of(parts[0]) >> 16 |
+                                 (emulate::bits_of(parts[1]) & 0xffff0000u));
+  };
+  auto a = [&](int row, int k) { return word(10 * row + k, 10 * row + k + 1); };
+  auto b = [&](int k) { return word(k - g, k + 1 - g); };
+  const uint32_t of_a[] = {a(g, 2 * t), a(g + 8, 2 * t), a(g, 2 * t + 8), a(g + 8, 2 * t + 8)};
+  const uint32_t of_b[] = {b(2 * t), b(2 * t + 8)};
+  float sums[] = {1000, 1000, 1000, 1000};
+  mma_bf16(sums, of_a, of_b);
+  for (int i = 0; i < 4; i++) {
+    out[threadIdx.x / 32 * 128 + (g + i / 2 * 8) * 8 + 2 * t + i % 2] = sums[i];
+  }
+}
+
+// Rows of a are 1 and 15 times 2^-24, b is 1.
+void matrix_cut(float* out) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const uint32_t one = 0x3f80u, least = 0x3380u;
+  const uint32_t rest = least << 16 | least;
+  const uint32_t first = lane % 4 == 0 ? least << 16 | one : rest;
+  const uint32_t a[] = {first, first, rest, rest};
+  const uint32_t b[] = {one << 16 | one, one << 16 | one};
+  float sums[4] = {};
+  mma_bf16(sums, a, b);
+  out[threadIdx.x] = sums[0];
+}
+
 // ---- faults ----
 
 void missing_barrier(int* out) {
@@ -161,6 +197,32 @@ void mismatched_kinds(int* out) {
     out[t] = __shfl_sync(kAll, 1, 0);
   } else {
     out[t] = __any_sync(kAll, 1);
+  }
+}
+
+void product_in_half_a_warp() {
+  const uint32_t a[4] = {}, b[2] = {};
+  float sums[4] = {};
+  if (threadIdx.x % 32 < 16) mma_bf16(sums, a, b);
+}
+
+void divergent_product() {
+  const uint32_t a[4] = {}, b[2] = {};
+  float sums[4] = {};
+  if (threadIdx.x % 2 == 0) {
+    mma_bf16(sums, a, b);
+  } else {
+    mma_bf16(sums, a, b);
+  }
+}
+
+void product_beside_shuffle(int* out) {
+  const uint32_t a[4] = {}, b[2] = {};
+  float sums[4] = {};
+  if (threadIdx.x % 32 != 3) {
+    mma_bf16(sums, a, b);
+  } else {
+    *out = __shfl_sync(kAll, 1, 0);
   }
 }
 
@@ -265,6 +327,30 @@ void test_correct() {
       [](int t) { return 22 + (t >= 32 ? 1000 : 0) + (t < 32 ? 10000 : 0); });
 }
 
+// The products, and that sums are cut as devices cut them, or worse, some way or other.
+void test_matrix() {
+  std::vector<float> out(kThreads * 4);
+  std::string report = run("matrix", [&] { matrix(out.data()); });
+  CHECK(report.empty(), "%s", report.c_str());
+  for (int i = 0; i < kThreads * 4; i++) {
+    const int row = i % 128 / 8;
+    const int column = i % 8;
+    float wanted = 1000;
+    for (int k = 0; k < 16; k++) wanted += static_cast<float>((10 * row + k) * (k - column));
+    CHECK(out[i] == wanted, "sum %d is %g, wanted %g", i, out[i], wanted);
+  }
+  bool below = false, above = false;
+  for (int launch = 0; launch < 20; launch++) {
+    report = run("matrix_cut", [&] { matrix_cut(out.data()); });
+    CHECK(report.empty(), "%s", report.c_str());
+    const float error = out[0] - (1 + 15 * 0x1p-24f);
+    CHECK(std::fabs(error) <= 18 * 0x1p-23f, "an error of %g", error);
+    below |= out[0] == 1;
+    above |= error > 0x1p-21f;
+  }
+  CHECK(below && above, "sums are not cut: below %d, above %d", below, above);
+}
+
 void test_faults() {
   std::vector<int> out(kThreads + 1);
   int* o = out.data();
@@ -288,6 +374,13 @@ void test_faults() {
          {"mismatched collective: ", "ffffffff", "has returned"});
   caught(run("kinds", [&] { mismatched_kinds(o); }),
          {"mismatched collective: ", "a shuffle", "a vote"});
+  caught(run("half", [] { product_in_half_a_warp(); }),
+         {"kernel half: mismatched collective: ", "a product of matrices", "ffffffff",
+          "has returned"});
+  caught(run("divergent_product", [] { divergent_product(); }),
+         {"kernel divergent_product: mismatched collective: ", "a product of matrices"});
+  caught(run("beside_shuffle", [&] { product_beside_shuffle(o); }),
+         {"mismatched collective: ", "a product of matrices", "a shuffle"});
   caught(run("bounds", [] { out_of_bounds(); }),
          {"kernel bounds: out of bounds: thread 63", "writes x[64]", "64 elements"});
   caught(run("below", [&] { below_bounds(o); }), {"out of bounds: thread 0", "reads x[-1]"});
@@ -317,6 +410,7 @@ int main() {
   for (uint64_t seed = 1; seed <= 20; seed++) {
     emulate::seed(seed);
     test_correct();
+    test_matrix();
     test_faults();
     test_left_out();
   }

@@ -55,7 +55,7 @@ struct Array {
       } else if (m >= 65504) {
         bits |= 0x7bff;
         rounded = 65504;
-      } else if (e < -13) {
+      } else if (e < -13 || m == 0) {
         const int f = static_cast<int>(m * 0x1p24);
         bits |= static_cast<uint16_t>(f);
         rounded = f * 0x1p-24;
@@ -155,6 +155,7 @@ inline void close(const char* what, double got, double wanted, double bound, int
         got, wanted, bound);
 }
 
+void test_bound(const Streams& streams);
 void test_coarse(const Streams& streams);
 void test_fourier(const Streams& streams);
 void test_grok(const Streams& streams);

@@ -544,7 +544,7 @@ bool test_kernels(const std::string& group) {
   } groups[] = {
       {"heads", test_heads},     {"swap", test_swap},           {"coarse", test_coarse},
       {"fourier", test_fourier}, {"adamw", test_adamw},         {"attention", test_attention},
-      {"patch", test_patch},     {"edge", test_edges},
+      {"patch", test_patch},     {"edge", test_edges},          {"bound", test_bound},
 #if !defined(ASSAY_TEST_CUDA)  // that library has neither
       {"grok", test_grok},       {"grok_grid", test_grok_grid},
 #endif

@@ -35,8 +35,8 @@ import picocli.CommandLine.Option;
       "Finds the attention heads that do the task, and tests whether they do.",
       "Heads are knocked out by the mean of their output over corrupted prompts of the same"
           + " template; MLPs, layer norms and embeddings stay. The circuit is searched on some"
-          + " prompts and tested on others. It is claimed if the model prefers IO on 90 % of the"
-          + " prompts and the circuit keeps 80 % of the logit difference."
+          + " prompts and tested on others. It is claimed if the model prefers IO on 90 %% of the"
+          + " prompts and the circuit keeps 80 %% of the logit difference."
     },
     footer = {
       "",

@@ -209,11 +209,11 @@ final class IoiReport {
     List<View.Edge> edges = new ArrayList<>();
     for (CircuitResult.Edge e : r.edges()) {
       int to = e.to() == null ? heads.size() : heads.indexOf(e.to());
-      edges.add(new View.Edge(heads.indexOf(e.from()), to, e.effect()));
+      edges.add(new View.Edge(heads.indexOf(e.from()), to, -e.effect()));
     }
     return new View.Circuit(
         "The circuit",
-        "An edge is what the logit difference changes by when the later head alone (or the logits)"
+        "An edge is what the logit difference loses when the later head alone (or the logits)"
             + " reads from the earlier one what it writes in the corrupted prompt: path patching,"
             + " through MLPs. Colours of heads say where they attend most.",
         Axis.counted("head", r.heads()),

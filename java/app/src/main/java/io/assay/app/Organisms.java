@@ -82,7 +82,7 @@ final class Organisms {
         organism.steps(),
         folder,
         TrainListener.NONE,
-        new UnitListener<>() {},
+        UnitListener.none(),
         checkpoints);
     Run.clean(checkpoints);
   }

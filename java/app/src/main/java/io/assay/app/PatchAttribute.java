@@ -159,9 +159,8 @@ final class PatchAttribute implements Callable<Integer> {
       return Recording.INTERRUPTED;
     }
     PatchJson.estimates(envelope, map, options.perPair());
-    double[] base = new double[spec.pairs().size()];
     Path report =
-        PatchReport.write(options.folder(common), envelope, choices(spec), map, base, List.of());
+        PatchReport.write(options.folder(common), envelope, choices(spec), map, null, List.of());
     return Recording.complete(
         common, run, envelope, report, () -> PatchTable.estimates(common, map));
   }

@@ -35,7 +35,7 @@ final class PatchCompare {
     Arrays.fill(estimate, Double.NaN);
     try {
       AttributeSpec first = AttributeSpec.of(spec.at(), spec.direction(), spec.pairs());
-      PatchMap estimates = Attribution.run(engine, model, first, new UnitListener<>() {});
+      PatchMap estimates = Attribution.run(engine, model, first, UnitListener.none());
       Arrays.setAll(estimate, estimates::mean);
     } catch (InputException e) {
       common.warn("there are no first-order estimates to compare with: " + e.getMessage());
@@ -44,7 +44,7 @@ final class PatchCompare {
     boolean equal = spec.pairs().stream().allMatch(p -> p.length() == length);
     if (equal && spec.at().endsWith(".attn.hook_z")) {
       PathSpec direct = PathSpec.toLogits(spec.direction(), spec.pairs()).withFrom(spec.at());
-      PatchMap paths = PathPatch.run(engine, model, direct, new UnitListener<>() {});
+      PatchMap paths = PathPatch.run(engine, model, direct, UnitListener.none());
       int heads = map.labels().getLast().size();
       for (int i = 0; i < paths.cells(); i++) {
         path[((i / heads + 1) * length - 1) * heads + i % heads] = paths.mean(i) - base;

@@ -30,7 +30,7 @@ final class PatchReport {
   /**
    * Writes the report of a map into {@code folder}, under the name of the run.
    *
-   * @param base the metric without a patch, by pair; zeros where the values are changes already
+   * @param base the metric without a patch, by pair; null where the values are changes already
    * @param disagreements between kinds of effects; may be empty
    */
   static Path write(
@@ -40,7 +40,7 @@ final class PatchReport {
       PatchMap map,
       double[] base,
       List<Disagreement> disagreements) {
-    double unpatched = Arrays.stream(base).average().orElseThrow();
+    double unpatched = base == null ? 0 : Arrays.stream(base).average().orElseThrow();
     int strongest = PatchTable.strongest(map, unpatched).getFirst();
     double effect = map.mean(strongest) - unpatched;
     List<View> views = new ArrayList<>(List.of(choices.table(), heat(map, unpatched)));
@@ -274,10 +274,14 @@ final class PatchReport {
         rows);
   }
 
-  /** The strongest cells with quartiles over the pairs and an interval of the mean. */
+  /**
+   * The strongest cells with quartiles over the pairs and an interval of the mean.
+   *
+   * @param base as of {@link #write}; changes have no score, which is one of the metric
+   */
   private static View spread(PatchMap map, double[] base) {
-    int pairs = base.length;
-    double unpatched = Arrays.stream(base).average().orElseThrow();
+    int pairs = map.base().clean().length;
+    double unpatched = base == null ? 0 : Arrays.stream(base).average().orElseThrow();
     List<Integer> order =
         IntStream.range(0, map.cells())
             .boxed()
@@ -288,13 +292,13 @@ final class PatchReport {
     for (int cell : order) {
       double[] effects = new double[pairs];
       for (int i = 0; i < pairs; i++) {
-        effects[i] = map.values()[cell][i] - base[i];
+        effects[i] = map.values()[cell][i] - (base == null ? 0 : base[i]);
       }
       double mean = Arrays.stream(effects).average().orElseThrow();
       double square = Arrays.stream(effects).map(e -> (e - mean) * (e - mean)).sum();
       double half = pairs < 2 ? Double.NaN : 1.96 * Math.sqrt(square / (pairs - 1) / pairs);
       Arrays.sort(effects);
-      double score = map.normalised(cell);
+      double score = base == null ? Double.NaN : map.normalised(cell);
       List<Object> row = new ArrayList<>();
       row.add(PatchTable.name(map, cell));
       row.add(mean);
@@ -307,8 +311,10 @@ final class PatchReport {
     }
     return new View.Table(
         "Spread over the pairs",
-        "The largest effects; +- is half of a 95 % interval of the mean by the normal distribution;"
-            + " the score is the ratio of means (patched - corrupt) / (clean - corrupt).",
+        "The largest effects; +- is half of a 95 % interval of the mean by the normal distribution"
+            + (base == null
+                ? "."
+                : "; the score is the ratio of means (patched - corrupt) / (clean - corrupt)."),
         List.of(
             new Column("component"),
             new Column("mean effect", UNIT, 4),

@@ -89,7 +89,7 @@ record PlantSearch(Engine engine, LanguageModel model, Path tables) {
    */
   Map<String, Finding> all(
       List<Plant> plants, Way way, long seed, boolean untilFound, ArcaListener listener) {
-    return all(plants, way, seed, untilFound, listener, new UnitListener<>() {}).orElseThrow();
+    return all(plants, way, seed, untilFound, listener, UnitListener.none()).orElseThrow();
   }
 
   /**

@@ -17,6 +17,12 @@ final class Child {
     }
   }
 
+  /**
+   * What a command begins with: a build in the background has a shell that ignores Ctrl-C, and so
+   * do its children, unless it is said otherwise.
+   */
+  private static final List<String> HEEDS_CTRL_C = heedsCtrlC();
+
   private final Process process;
   private final Path out;
   private final Path err;
@@ -27,6 +33,17 @@ final class Child {
     this.err = err;
   }
 
+  private static List<String> heedsCtrlC() {
+    List<String> command = List.of("env", "--default-signal=INT");
+    List<String> trial = new ArrayList<>(command);
+    trial.add("true");
+    try {
+      return new ProcessBuilder(trial).start().waitFor() == 0 ? command : List.of();
+    } catch (IOException | InterruptedException e) {
+      return List.of();
+    }
+  }
+
   /**
    * Begins a call.
    *
@@ -34,7 +51,7 @@ final class Child {
    * @param shell what a shell does first, or null
    */
   static Child begin(Path folder, String shell, List<String> arguments) throws IOException {
-    List<String> command = new ArrayList<>();
+    List<String> command = new ArrayList<>(HEEDS_CTRL_C);
     if (shell != null) {
       command.addAll(List.of("sh", "-c", shell + "; exec \"$@\"", "sh"));
     }

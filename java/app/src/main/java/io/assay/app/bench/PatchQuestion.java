@@ -140,14 +140,14 @@ abstract class PatchQuestion implements Question {
       if (sweep == null) {
         sweep = open(pairs);
       }
-      sweep.run(new UnitListener<>() {});
+      sweep.run(UnitListener.none());
     }
 
     @Override
     public void check() {
       PatchMap map;
       try (Sweep few = open(pairs.subList(0, Math.min(2, pairs.size())))) {
-        map = few.run(new UnitListener<>() {});
+        map = few.run(UnitListener.none());
       }
       for (int i = 0; i < SAMPLE; i++) {
         int position = i % length;
@@ -240,12 +240,12 @@ abstract class PatchQuestion implements Question {
 
     private PatchMap map() {
       if (compiles) {
-        return PathPatch.run(engine, model, spec(), new UnitListener<>() {});
+        return PathPatch.run(engine, model, spec(), UnitListener.none());
       }
       if (paths == null) {
         paths = PathPatch.open(engine, model, spec());
       }
-      return paths.run(new UnitListener<>() {});
+      return paths.run(UnitListener.none());
     }
 
     @Override

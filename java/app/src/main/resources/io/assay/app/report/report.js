@@ -272,7 +272,7 @@ const views = {
           ? `${view.nodes[p.data.source].name} to ${view.nodes[p.data.target].name}: ${brief(p.data.value)} ${view.unit}`
           : `${view.nodes[p.dataIndex].name} (${view.nodes[p.dataIndex].group})`,
     });
-    box.append(el('p.legend', {}, `Blue, whole lines add; orange, broken lines take away. The widest is ${brief(most)} ${view.unit}.`));
+    box.append(el('p.legend', {}, `Blue, whole lines raise the value; orange, broken lines lower it. The widest is ${brief(most)} ${view.unit}.`));
   },
 
   Pair(box, view) {

@@ -45,7 +45,7 @@ final class TrainStatements {
   /** How many of them must lie in a band that not all of them reach. */
   private static final int MOST = 8;
 
-  private static final UnitListener<Stretch> FORGETS = new UnitListener<>() {};
+  private static final UnitListener<Stretch> FORGETS = UnitListener.none();
 
   private final Engine engine;
   private final List<Statement> s = new ArrayList<>();

@@ -287,7 +287,7 @@ public final class CircuitAudit {
     String senders = from.stream().map(n -> at(n, "hook_z")).collect(Collectors.joining(","));
     PathSpec spec =
         new PathSpec(senders, receivers, PathSpec.Mlps.LIVE, "all", Direction.NOISE, pairs);
-    PatchMap map = PathPatch.run(engine, model, spec, new UnitListener<>() {});
+    PatchMap map = PathPatch.run(engine, model, spec, UnitListener.none());
     return IntStream.range(0, from.size())
         .mapToObj(i -> new Edge(from.get(i), to, map.mean(i) - map.clean()))
         .toList();

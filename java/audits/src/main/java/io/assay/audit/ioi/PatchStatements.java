@@ -53,17 +53,17 @@ final class PatchStatements {
 
   private PatchMap paths(LanguageModel toy, List<Pair> pairs, String from, String to, String at) {
     PathSpec spec = new PathSpec(from, to, PathSpec.Mlps.LIVE, at, Direction.NOISE, pairs);
-    return PathPatch.run(engine, toy, spec, new UnitListener<>() {});
+    return PathPatch.run(engine, toy, spec, UnitListener.none());
   }
 
   private PatchMap nodes(LanguageModel toy, List<Pair> pairs) {
     SweepSpec spec = SweepSpec.of(HEADS, Direction.NOISE, pairs);
-    return Sweep.run(engine, toy, spec, new UnitListener<>() {});
+    return Sweep.run(engine, toy, spec, UnitListener.none());
   }
 
   private PatchMap estimates(LanguageModel toy, List<Pair> pairs) {
     AttributeSpec spec = AttributeSpec.of(HEADS, Direction.NOISE, pairs);
-    return Attribution.run(engine, toy, spec, new UnitListener<>() {});
+    return Attribution.run(engine, toy, spec, UnitListener.none());
   }
 
   private void circuit() {
@@ -90,7 +90,7 @@ final class PatchStatements {
     double[] writes = {3, -1, 0, 0, 0};
     PatchMap written =
         DirectAttribution.run(
-            engine, toy, AttributeSpec.of(HEADS, Direction.NOISE, pairs), new UnitListener<>() {});
+            engine, toy, AttributeSpec.of(HEADS, Direction.NOISE, pairs), UnitListener.none());
     double[][] got = new double[3][names.length];
     for (int i = 0; i < names.length; i++) {
       got[0][i] = swept.mean(cells[i]) - swept.clean();
@@ -223,7 +223,7 @@ final class PatchStatements {
     AttributeSpec spec =
         AttributeSpec.of(HEADS, Direction.NOISE, pairs)
             .withMethod(method, steps, Rule.GAUSS_LEGENDRE);
-    return EdgeAttribution.run(engine, toy, spec, new UnitListener<>() {});
+    return EdgeAttribution.run(engine, toy, spec, UnitListener.none());
   }
 
   private void add(String id, String words, double expected, double got) {

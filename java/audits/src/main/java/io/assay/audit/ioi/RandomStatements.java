@@ -124,7 +124,7 @@ final class RandomStatements {
               "a sweep less the same by whole passes",
               0,
               apart(
-                  Sweep.run(engine, model, sweep, new UnitListener<>() {}),
+                  Sweep.run(engine, model, sweep, UnitListener.none()),
                   Sweep.runPlainly(engine, model, sweep)),
               bound));
       PathSpec paths = PathSpec.toLogits(Direction.NOISE, List.of(pair));
@@ -134,7 +134,7 @@ final class RandomStatements {
               "paths to the logits less the same by whole passes",
               0,
               apart(
-                  PathPatch.run(engine, model, paths, new UnitListener<>() {}),
+                  PathPatch.run(engine, model, paths, UnitListener.none()),
                   PathPatch.runPlainly(engine, model, paths)),
               bound));
     }
@@ -272,7 +272,7 @@ final class RandomStatements {
   }
 
   private void run(LanguageModel model, PathSpec spec) {
-    PathPatch.run(engine, model, spec, new UnitListener<>() {});
+    PathPatch.run(engine, model, spec, UnitListener.none());
   }
 
   // ---- statement 10 ----
@@ -286,9 +286,9 @@ final class RandomStatements {
     try (Engine one = Engine.open(EngineOptions.defaults().withThreads(1));
         Sweep sweep = Sweep.open(one, model, spec);
         Naive naive = new Naive(one, model, pair)) {
-      PatchMap map = sweep.run(new UnitListener<>() {});
+      PatchMap map = sweep.run(UnitListener.none());
       double apart = naive.apart(map);
-      double ours = seconds(() -> sweep.run(new UnitListener<>() {}));
+      double ours = seconds(() -> sweep.run(UnitListener.none()));
       double other = seconds(() -> naive.apart(map));
       return List.of(
           near("ioi.10.same", "a sweep less a pass for each patch", 0, apart, 1e-4),

@@ -7,6 +7,7 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.assay.engine.InputException;
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -55,6 +56,8 @@ public final class TaskFiles {
         throw new InputException("the file " + file + " has more than 64 MiB; split it");
       }
       text = Files.readString(file).strip();
+    } catch (NoSuchFileException e) {
+      throw new InputException("there is no file " + file, e);
     } catch (IOException e) {
       throw new InputException("the file " + file + " cannot be read as UTF-8 text", e);
     }

@@ -109,7 +109,7 @@ public record WordLists(
               + names
               + "; at least "
               + FEWEST
-              + " are needed: give your own list");
+              + " are needed: give your own list (--names)");
     }
     if (places.isEmpty() || objects.isEmpty()) {
       throw new InputException(

@@ -206,7 +206,7 @@ class GrokModelTest {
               engine,
               spec,
               TrainListener.NONE,
-              new UnitListener<>() {},
+              UnitListener.none(),
               folder,
               folder.resolve("trajectory"),
               epoch -> false);

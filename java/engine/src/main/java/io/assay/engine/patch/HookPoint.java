@@ -79,10 +79,9 @@ public record HookPoint(String name, int layer, Axes axes) {
    * @throws PatchException if there is none
    */
   public static List<HookPoint> matching(String pattern, Collection<String> names) {
-    String regex = Pattern.quote(pattern).replace("*", "\\E\\d+\\Q");
     List<HookPoint> found = new ArrayList<>();
     for (String name : names) {
-      if (name.matches(regex)) {
+      if (matches(pattern, name)) {
         found.add(of(name));
       }
     }
@@ -99,10 +98,27 @@ public record HookPoint(String name, int layer, Axes axes) {
 
   /** The error for a hook that a model does not have, with the names nearest to it. */
   static PatchException unknown(String name, Collection<String> names) {
-    return new PatchException(
-        Reason.UNKNOWN_HOOK,
-        "the model has no hook "
-            + name
-            + (names.isEmpty() ? "; it has none at all" : EditDistance.near(name, names)));
+    String bare = name.replaceFirst("\\[.*", "");
+    List<String> parts =
+        names.stream()
+            .filter(n -> n.endsWith("." + bare))
+            .map(n -> n.replaceFirst("\\d+", "*"))
+            .distinct()
+            .toList();
+    String remedy;
+    if (names.isEmpty()) {
+      remedy = "; it has none at all";
+    } else if (!parts.isEmpty()) {
+      remedy = "; it has " + String.join(", ", parts) + ", where * stands for a block";
+    } else if (!bare.equals(name) && names.stream().anyMatch(n -> matches(bare, n))) {
+      remedy = "; it has " + bare + ", of which all heads are taken";
+    } else {
+      remedy = EditDistance.near(name, names);
+    }
+    return new PatchException(Reason.UNKNOWN_HOOK, "the model has no hook " + name + remedy);
+  }
+
+  private static boolean matches(String pattern, String name) {
+    return name.matches(Pattern.quote(pattern).replace("*", "\\E\\d+\\Q"));
   }
 }

@@ -11,6 +11,7 @@ import io.assay.engine.model.Tokenizer;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -68,6 +69,8 @@ public final class PairsFile {
               "the file %s has more than %d pairs; split it".formatted(file, MOST));
         }
       }
+    } catch (NoSuchFileException e) {
+      throw new InputException("there is no file of pairs " + file, e);
     } catch (IOException e) {
       throw new InputException("the file of pairs " + file + " cannot be read as UTF-8 text", e);
     }

@@ -168,7 +168,7 @@ public final class PathPatch implements AutoCloseable {
   /** The same by whole passes, also where the receiver is the logits. */
   public static PatchMap runPlainly(Engine engine, LanguageModel model, PathSpec spec) {
     try (PathPatch paths = new PathPatch(engine, model, spec, true)) {
-      return paths.run(new UnitListener<>() {});
+      return paths.run(UnitListener.none());
     }
   }
 

@@ -31,8 +31,9 @@ record Places(List<String> labels, List<int[]> at) {
           pairs.stream().map(p -> all).toList());
     }
     Set<String> names = pairs.getFirst().positions().keySet();
-    for (int i = 0; i < pairs.size(); i++) {
-      if (names.isEmpty() || !pairs.get(i).positions().keySet().equals(names)) {
+    for (int i = 1; i < pairs.size(); i++) {
+      boolean unnamed = names.isEmpty() && pairs.get(i).length() != length;
+      if (unnamed || !pairs.get(i).positions().keySet().equals(names)) {
         throw new PatchException(
             Reason.SHAPE,
             ("pair 0 has %d tokens and names the positions %s, pair %d has %d and names %s; pairs"

@@ -123,7 +123,7 @@ public final class Sweep implements AutoCloseable {
   /** The same by a whole pass for each patch: what {@link #run} is measured by. */
   public static PatchMap runPlainly(Engine engine, LanguageModel model, SweepSpec spec) {
     try (Sweep sweep = new Sweep(engine, model, spec, true)) {
-      return sweep.run(new UnitListener<>() {});
+      return sweep.run(UnitListener.none());
     }
   }
 

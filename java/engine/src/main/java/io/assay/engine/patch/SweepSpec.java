@@ -44,9 +44,14 @@ public record SweepSpec(String at, Per per, Direction direction, By by, List<Pai
       }
     }
     int length = pairs.getFirst().length();
-    if (by == By.MEAN && pairs.stream().anyMatch(p -> p.length() != length)) {
-      throw new PatchException(
-          Reason.SHAPE, "a mean over prompts of different lengths; give pairs of one length");
+    for (int i = 0; by == By.MEAN && i < pairs.size(); i++) {
+      if (pairs.get(i).length() != length) {
+        throw new PatchException(
+            Reason.SHAPE,
+            ("a mean over prompts of different lengths: pair 0 has %d tokens, pair %d has %d; give"
+                    + " pairs of one length, such as those of one template, or --by resample")
+                .formatted(length, i, pairs.get(i).length()));
+      }
     }
   }
 

@@ -13,6 +13,11 @@ import java.util.List;
  * @param <U> a finished unit
  */
 public interface UnitListener<U> {
+  /** One that keeps nothing, tells nothing and lets the method run to its end. */
+  static <U> UnitListener<U> none() {
+    return new UnitListener<>() {};
+  }
+
   /** Units finished in earlier lives of this run, in the order in which they were finished. */
   default List<U> done() {
     return List.of();

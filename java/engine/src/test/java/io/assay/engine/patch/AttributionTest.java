@@ -18,7 +18,7 @@ import org.junit.jupiter.api.Test;
 
 /** Estimates of first order against the stored ones, and against exact edges. */
 class AttributionTest extends TinyPairs {
-  private static final UnitListener<AttributeUnit> NONE = new UnitListener<>() {};
+  private static final UnitListener<AttributeUnit> NONE = UnitListener.none();
 
   @Test
   void componentsAreAsStored() {

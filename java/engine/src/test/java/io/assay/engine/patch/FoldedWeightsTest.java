@@ -85,8 +85,8 @@ class FoldedWeightsTest extends TinyPairs {
     LanguageModel model = random(6, 2, 2, 8, DType.F64);
     LanguageModel folded = LanguageModel.of(model.model().folded());
     SweepSpec spec = SweepSpec.of("blocks.*.attn.hook_z", Direction.NOISE, randomPairs(4, 2, 5));
-    PatchMap want = Sweep.run(engine, model, spec, new UnitListener<>() {});
-    PatchMap got = Sweep.run(engine, folded, spec, new UnitListener<>() {});
+    PatchMap want = Sweep.run(engine, model, spec, UnitListener.none());
+    PatchMap got = Sweep.run(engine, folded, spec, UnitListener.none());
     assertEquals(want.clean(), got.clean(), 1e-11);
     for (int cell = 0; cell < want.cells(); cell++) {
       assertArrayEquals(want.values()[cell], got.values()[cell], 1e-11);

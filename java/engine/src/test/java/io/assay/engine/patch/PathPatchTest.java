@@ -24,7 +24,7 @@ import org.junit.jupiter.api.TestFactory;
 
 /** Path patching against stored maps, the four-pass procedure, and its own identities. */
 class PathPatchTest extends TinyPairs {
-  private static final UnitListener<PathUnit> NONE = new UnitListener<>() {};
+  private static final UnitListener<PathUnit> NONE = UnitListener.none();
 
   private static Map<String, String> receivers() {
     Map<String, String> receivers = new LinkedHashMap<>();

@@ -21,7 +21,7 @@ import org.junit.jupiter.api.TestFactory;
 
 /** What recomputes only what changed against whole passes, on another shape than the fixture's. */
 class SuffixSweepTest extends TinyPairs {
-  private static final UnitListener<SweepUnit> NONE = new UnitListener<>() {};
+  private static final UnitListener<SweepUnit> NONE = UnitListener.none();
   private static final int LAYERS = 4;
   private static final int HEADS = 4;
 

@@ -59,7 +59,7 @@ class SweepFixtureTest extends TinyPairs {
                         () -> check(e, Sweep.run(engine, exported, spec(e.getValue()), NONE)))));
   }
 
-  private static final UnitListener<SweepUnit> NONE = new UnitListener<>() {};
+  private static final UnitListener<SweepUnit> NONE = UnitListener.none();
 
   private static SweepSpec spec(Case c) {
     return SweepSpec.of(c.at(), Direction.DENOISE, pairs()).withPer(c.per());

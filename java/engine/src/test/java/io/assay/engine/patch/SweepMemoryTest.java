@@ -38,10 +38,10 @@ class SweepMemoryTest {
     try (Engine engine = Engine.open(EngineOptions.defaults().withThreads(1))) {
       SweepSpec spec = SweepSpec.of("blocks.*.attn.hook_z", Direction.NOISE, pairs);
       // What every process needs once: libraries, weights, code.
-      Sweep.run(engine, model, of(pairs.subList(0, 1), 3), new UnitListener<>() {});
+      Sweep.run(engine, model, of(pairs.subList(0, 1), 3), UnitListener.none());
       Files.writeString(PEAK, "5");
       double before = resident("VmRSS:");
-      Sweep.run(engine, model, spec, new UnitListener<>() {});
+      Sweep.run(engine, model, spec, UnitListener.none());
       System.out.println(resident("VmHWM:") - before);
     }
   }

@@ -28,8 +28,18 @@ public final class CudaKernels implements Kernels {
   private final Gpu gpu;
   private final Kernels host;
 
+  /**
+   * A table of the host and its copy, which serves as long as the host's memory is that table's:
+   * where it has ended, something else may lie at its address.
+   */
+  private record Kept(MemorySegment table, DeviceTensor copy) {
+    boolean serves(long bytes) {
+      return table.scope().isAlive() && copy.bytes() >= bytes;
+    }
+  }
+
   /** By the address of the host's memory. */
-  private final Map<Long, DeviceTensor> kept = new ConcurrentHashMap<>();
+  private final Map<Long, Kept> kept = new ConcurrentHashMap<>();
 
   /** Null once closed. */
   private MemorySegment stream;
@@ -108,7 +118,9 @@ public final class CudaKernels implements Kernels {
       kept.compute(
           data.address(),
           (address, there) ->
-              there != null && there.bytes() >= data.byteSize() ? there : gpu.upload(data));
+              there != null && there.serves(data.byteSize())
+                  ? there
+                  : new Kept(data, gpu.upload(data)));
     } finally {
       lock.readLock().unlock();
     }
@@ -324,10 +336,10 @@ public final class CudaKernels implements Kernels {
       if (array == null) {
         return MemorySegment.NULL;
       }
-      DeviceTensor there = use == Use.READS ? kept.get(array.address()) : null;
-      if (there != null && there.bytes() >= bytes && array.isNative()) {
-        all.add(there);
-        return there.address();
+      Kept there = use == Use.READS ? kept.get(array.address()) : null;
+      if (there != null && there.serves(bytes) && array.isNative()) {
+        all.add(there.copy());
+        return there.copy().address();
       }
       DeviceTensor copy = own(bytes);
       MemorySegment part = array.asSlice(0, bytes);

@@ -82,6 +82,25 @@ class CudaKernelsTest {
     }
   }
 
+  /** What lies where a kept table was, after that has ended, is not taken for it. */
+  @Test
+  void keptTablesThatHaveEnded() {
+    try (Arena arena = Arena.ofConfined();
+        Kernels cuda = CudaKernels.open(new FakeDriver(1, BYTES, true), 0, 1)) {
+      MemorySegment place = arena.allocate(24, 8);
+      try (Arena brief = Arena.ofConfined()) {
+        MemorySegment first = place.reinterpret(24, brief, null);
+        cuda.keep(Matrix.of(Tensor.of(DType.F32, first, 3, 2)));
+      }
+      Tensor second = Tensor.of(DType.F32, place, 3, 2);
+      second.set(2, 20);
+      MemorySegment best = arena.allocate(4);
+      cuda.headRows(
+          rows(arena, second), arena.allocate(4), arena.allocate(4), best, arena.allocate(4));
+      assertEquals(1, best.get(Tensor.INT, 0));
+    }
+  }
+
   @Test
   void refusals() {
     try (Arena arena = Arena.ofConfined()) {

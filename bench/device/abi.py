@@ -27,7 +27,8 @@ TokenSwap = struct(
 HeadRows = struct("assay_head_rows_params", "hidden:m head:m bias:p targets:p")
 Fourier = struct(
     "assay_fourier_ablate_params",
-    "logits:m modulus:l families:p family_count:l groups:p group_count:l keep:i rotation:i",
+    "logits:m modulus:l families:p family_count:l groups:p group_count:l keep:i rotation:i "
+    "next:p",
 )
 AdamW = struct(
     "assay_adamw_params",

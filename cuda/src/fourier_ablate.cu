@@ -367,9 +367,12 @@ extern "C" int32_t assay_fourier_ablate_workspace(const struct assay_fourier_abl
   return guard([&] {
     check_fourier("assay_fourier_ablate_workspace", args);
     check_pointer("assay_fourier_ablate_workspace", "bytes", bytes);
-    Workspace w;
-    if (args->family_count > 0) fourier_args(*args, w);
-    *bytes = w.needed();
+    *bytes = 0;
+    for (const auto* each = args; each != nullptr; each = each->next) {
+      Workspace w;
+      if (each->family_count > 0) fourier_args(*each, w);
+      *bytes = w.needed() > *bytes ? w.needed() : *bytes;
+    }
   });
 }
 
@@ -379,19 +382,22 @@ extern "C" int32_t assay_fourier_ablate(const struct assay_fourier_ablate_params
   return guard([&] {
     const char* f = "assay_fourier_ablate";
     check_fourier(f, args);
-    if (args->family_count == 0) return;
-    check_pointer(f, "families", args->families);
-    check_pointer(f, "groups", args->groups);
-    check_pointer(f, "loss", loss);
-    Workspace w(workspace, workspace_bytes);
-    FourierArgs a = fourier_args(*args, w);
-    w.check(f);
-    a.loss = loss;
-    const OnDevice on(stream);
-    if (args->logits.dtype == ASSAY_F64) {
-      launch<double>(a, on.handle);
-    } else {
-      launch<float>(a, on.handle);
+    for (const auto* each = args; each != nullptr; each = each->next) {
+      if (each->family_count == 0) continue;
+      check_pointer(f, "families", each->families);
+      check_pointer(f, "groups", each->groups);
+      check_pointer(f, "loss", loss);
+      Workspace w(workspace, workspace_bytes);
+      FourierArgs a = fourier_args(*each, w);
+      w.check(f);
+      a.loss = loss;
+      const OnDevice on(stream);
+      if (each->logits.dtype == ASSAY_F64) {
+        launch<double>(a, on.handle);
+      } else {
+        launch<float>(a, on.handle);
+      }
+      loss += each->family_count * each->group_count;
     }
   });
 }

@@ -55,6 +55,9 @@ extern "C" {
 /* Longest row of whole numbers: sums of products of two such rows fit in 32 bits. */
 #define ASSAY_COARSE_LENGTH 46340
 
+/* Longest list of assay_fourier_ablate. */
+#define ASSAY_MAX_ABLATIONS 8
+
 /* Widest head of assay_suffix_attention and assay_patch_rows. */
 #define ASSAY_MAX_HEAD_WIDTH 1024
 
@@ -63,7 +66,7 @@ extern "C" {
 #define ASSAY_RMS_NORM 2
 
 /* Version of this header; changes whenever a caller built against an older one would break. */
-#define ASSAY_ABI_VERSION 8
+#define ASSAY_ABI_VERSION 9
 
 /* ---- the library ---- */
 
@@ -220,6 +223,8 @@ struct assay_fourier_ablate_params {
   int64_t group_count;        /* G, 1 .. 255 */
   int32_t keep;               /* 0: the families are removed, 1: they are kept alone */
   int32_t rotation;           /* 0: all of D_k, 1: the multiple of cos(w_k (a+b-c)) */
+  const struct assay_fourier_ablate_params *next; /* further families, or NULL: of the same logits
+                                                     and modulus, ASSAY_MAX_ABLATIONS in all */
 };
 
 /* Hyperparameters of assay_adamw. */
@@ -455,9 +460,11 @@ ASSAY_API int32_t assay_fourier_ablate_workspace(const struct assay_fourier_abla
 /*
  * Mean cross-entropy of each family over each group; see struct assay_fourier_ablate_params. All
  * families share the exponentials of the logits: exp(L - D) = exp(L) exp(-D), so that a family
- * costs one product. Arithmetic is in double; a row whose product leaves the range of doubles is
+ * costs one product; so do those of all that `next` names, whose losses have the bits that they
+ * have by themselves. Arithmetic is in double; a row whose product leaves the range of doubles is
  * computed by itself. Losses have full relative precision, however small.
- *   loss       out [F,G], nats; NaN where a group has no pair, and all where a logit is not finite
+ *   loss       out [F,G], nats; NaN where a group has no pair, and all where a logit is not finite;
+ *              those of `next` behind
  *   workspace  of workspace_bytes bytes; NULL where the query says 0
  *   stream     NULL: the calling thread alone
  */

@@ -82,6 +82,7 @@ std::string layout() {
   FIELD(assay_fourier_ablate_params, group_count);
   FIELD(assay_fourier_ablate_params, keep);
   FIELD(assay_fourier_ablate_params, rotation);
+  FIELD(assay_fourier_ablate_params, next);
   text += "\n";
   begin("assay_adamw_params", sizeof(assay_adamw_params));
   FIELD(assay_adamw_params, struct_bytes);

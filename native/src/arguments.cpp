@@ -38,9 +38,10 @@ void check_swap(const char* f, const assay_token_swap_topk_params* a) {
   }
 }
 
-void check_fourier(const char* f, const assay_fourier_ablate_params* a) {
+namespace {
+
+void check_ablation(const char* f, const assay_fourier_ablate_params* a) {
   constexpr int64_t kGroups = 255;
-  check_pointer(f, "args", a);
   check_struct(f, a->struct_bytes, sizeof *a);
   const int64_t p = a->modulus;
   if (p < 3 || p % 2 == 0) {
@@ -59,6 +60,25 @@ void check_fourier(const char* f, const assay_fourier_ablate_params* a) {
   if (a->group_count < 1 || a->group_count > kGroups) {
     fail(ASSAY_ERROR_ARGUMENT, "%s: group_count is %lld; 1 to %lld groups are possible", f,
          static_cast<long long>(a->group_count), static_cast<long long>(kGroups));
+  }
+}
+
+}  // namespace
+
+void check_fourier(const char* f, const assay_fourier_ablate_params* a) {
+  check_pointer(f, "args", a);
+  int count = 0;
+  for (const assay_fourier_ablate_params* each = a; each != nullptr; each = each->next) {
+    if (++count > ASSAY_MAX_ABLATIONS) {
+      fail(ASSAY_ERROR_ARGUMENT, "%s: more than %d follow each other by next", f,
+           ASSAY_MAX_ABLATIONS);
+    }
+    check_ablation(f, each);
+    if (each->modulus != a->modulus || each->logits.data != a->logits.data ||
+        each->logits.dtype != a->logits.dtype || each->logits.stride != a->logits.stride) {
+      fail(ASSAY_ERROR_ARGUMENT, "%s: next has another modulus or other logits; they must be one's",
+           f);
+    }
   }
 }
 

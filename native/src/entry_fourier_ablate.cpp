@@ -30,36 +30,55 @@ FourierJob fourier_job(const struct assay_fourier_ablate_params& a, Workspace& w
   job.frequencies = (p - 1) / 2;
   job.stride = whole_lines(p);
   job.lanes = p < kFourierLanes ? p : kFourierLanes;
-  const int64_t families = times(a.family_count, job.stride);
+  int64_t families = 0;
+  for (const auto* each = &a; each != nullptr; each = each->next) {
+    FourierCall& call = job.calls[job.call_count++];
+    call.args = *each;
+    call.first = families;
+    families = plus(families, each->family_count);
+    job.keeps |= each->keep != 0;
+    job.turns |= each->rotation != 0;
+    call.offsets = w.take<int64_t>(plus(each->family_count, 1));
+    call.members = w.take<int64_t>(times(each->family_count, job.frequencies));
+    call.parts = w.take<double>(times(times(p, each->family_count), each->group_count));
+  }
   FourierLane& lane = job.lane;
   lane.families = plus(lane.waves, times(job.frequencies, job.stride));
-  lane.rows = plus(lane.families, families);
-  lane.scales = plus(lane.rows, times(p, job.stride));
-  lane.row_scales = plus(lane.scales, whole_lines(a.family_count));
-  lane.spare = plus(lane.row_scales, job.stride);
+  lane.rows = plus(lane.families, times(families, job.stride));
+  lane.scales = plus(lane.rows, times(p + 1, job.stride));
+  lane.row_scales = plus(lane.scales, whole_lines(families));
+  lane.losses = plus(lane.row_scales, whole_lines(p + 1));
+  lane.spare = plus(lane.losses, times(p, kTile));
   lane.size = plus(lane.spare, 2 * job.stride);
+  const int64_t table = times(job.frequencies, job.stride);
+  job.used = w.take<uint8_t>(job.frequencies);
   job.cosines = w.take<double>(p);
   job.sines = w.take<double>(p);
   job.sums = w.take<double>(times(p, job.stride));
-  job.alpha = w.take<double>(times(job.frequencies, job.stride));
-  job.beta = w.take<double>(times(job.frequencies, job.stride));
+  job.alpha = w.take<double>(table);
+  job.beta = w.take<double>(table);
+  job.turning = w.take<double>(job.turns ? times(2, table) : 0);
   job.mean = w.take<double>(job.stride);
   job.scratch = w.take<double>(times(job.lanes, lane.size));
-  job.offsets = w.take<int64_t>(plus(a.family_count, 1));
-  job.members = w.take<int64_t>(times(a.family_count, job.frequencies));
-  job.parts = w.take<double>(times(times(p, a.family_count), a.group_count));
+  job.order = w.take<int32_t>(times(job.lanes, p));
   return job;
 }
 
 void list_members(const FourierJob& job) {
-  int64_t n = 0;
-  for (int64_t f = 0; f < job.args.family_count; f++) {
-    job.offsets[f] = n;
-    for (int64_t k = 0; k < job.frequencies; k++) {
-      if (job.args.families[f * job.frequencies + k]) job.members[n++] = k;
+  for (int64_t k = 0; k < job.frequencies; k++) job.used[k] = 0;
+  for (int64_t i = 0; i < job.call_count; i++) {
+    const FourierCall& call = job.calls[i];
+    int64_t n = 0;
+    for (int64_t f = 0; f < call.args.family_count; f++) {
+      call.offsets[f] = n;
+      for (int64_t k = 0; k < job.frequencies; k++) {
+        if (!call.args.families[f * job.frequencies + k]) continue;
+        call.members[n++] = k;
+        job.used[k] = 1;
+      }
     }
+    call.offsets[call.args.family_count] = n;
   }
-  job.offsets[job.args.family_count] = n;
 }
 
 // Whether all logits are finite, by their sums: an infinity or NaN stays one.
@@ -72,16 +91,16 @@ bool finite(const FourierJob& job) {
   return true;
 }
 
-void merge(const FourierJob& job, double* loss) {
-  const int64_t p = job.args.modulus, F = job.args.family_count, G = job.args.group_count;
+void merge(int64_t p, const FourierCall& call, bool is_finite, double* loss) {
+  const int64_t F = call.args.family_count, G = call.args.group_count;
   for (int64_t g = 0; g < G; g++) {
     int64_t count = 0;
-    for (int64_t i = 0; i < p * p; i++) count += job.args.groups[i] == g + 1;
+    for (int64_t i = 0; i < p * p; i++) count += call.args.groups[i] == g + 1;
     for (int64_t f = 0; f < F; f++) {
       double sum = 0;
-      for (int64_t s = 0; s < p; s++) sum += job.parts[(s * F + f) * G + g];
-      loss[f * G + g] =
-          count == 0 ? std::numeric_limits<double>::quiet_NaN() : sum / static_cast<double>(count);
+      for (int64_t s = 0; s < p && is_finite; s++) sum += call.parts[(s * F + f) * G + g];
+      loss[f * G + g] = count == 0 || !is_finite ? std::numeric_limits<double>::quiet_NaN()
+                                                 : sum / static_cast<double>(count);
     }
   }
 }
@@ -97,7 +116,7 @@ extern "C" int32_t assay_fourier_ablate_workspace(const struct assay_fourier_abl
     check_fourier("assay_fourier_ablate_workspace", args);
     check_pointer("assay_fourier_ablate_workspace", "bytes", bytes);
     Workspace w;
-    if (args->family_count > 0) fourier_job(*args, w);
+    fourier_job(*args, w);
     *bytes = w.needed();
   });
 }
@@ -109,9 +128,13 @@ extern "C" int32_t assay_fourier_ablate(const struct assay_fourier_ablate_params
     const char* f = "assay_fourier_ablate";
     check_fourier(f, args);
     const int64_t p = args->modulus;
-    if (args->family_count == 0) return;
-    check_bytes(f, "families", args->families, times(args->family_count, (p - 1) / 2), 1);
-    check_bytes(f, "groups", args->groups, p * p, args->group_count);
+    int64_t families = 0;
+    for (const auto* each = args; each != nullptr; each = each->next) {
+      check_bytes(f, "families", each->families, times(each->family_count, (p - 1) / 2), 1);
+      check_bytes(f, "groups", each->groups, p * p, each->group_count);
+      families += each->family_count;
+    }
+    if (families == 0) return;
     check_pointer(f, "loss", loss);
     Workspace w(workspace, workspace_bytes);
     const FourierJob job = fourier_job(*args, w);
@@ -123,14 +146,14 @@ extern "C" int32_t assay_fourier_ablate(const struct assay_fourier_ablate_params
     }
     list_members(job);
     run(stream, kernels().fourier_sums, &job, p);
-    if (!finite(job)) {
-      for (int64_t i = 0; i < args->family_count * args->group_count; i++) {
-        loss[i] = std::numeric_limits<double>::quiet_NaN();
-      }
-      return;
+    const bool is_finite = finite(job);
+    if (is_finite) {
+      run(stream, kernels().fourier_waves, &job, job.frequencies + 1);
+      run(stream, kernels().fourier_loss, &job, job.lanes);
     }
-    run(stream, kernels().fourier_waves, &job, job.frequencies + 1);
-    run(stream, kernels().fourier_loss, &job, job.lanes);
-    merge(job, loss);
+    for (int64_t i = 0; i < job.call_count; i++) {
+      merge(p, job.calls[i], is_finite, loss);
+      loss += job.calls[i].args.family_count * job.calls[i].args.group_count;
+    }
   });
 }

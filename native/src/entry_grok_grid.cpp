@@ -22,8 +22,10 @@ GridJob job_of(const assay_grok_grid_params& a, Workspace& w) {
   j.neuron_panels = panels(a.neurons);
   j.panels = j.neuron_panels + panels(p);
   j.stride = (p + kGridLine - 1) / kGridLine * kGridLine;
-  const int64_t blocks = (p + kGridRows - 1) / kGridRows;
-  j.lanes = blocks < kGridLanes ? blocks : kGridLanes;
+  const int64_t across = (p + kGridColumns - 1) / kGridColumns;
+  j.columns = (p + across - 1) / across;
+  j.blocks = times((p + kGridRows - 1) / kGridRows, across);
+  j.lanes = j.blocks < kGridLanes ? j.blocks : kGridLanes;
   const int64_t table = times(times(j.panels, p), times(a.heads, kGridPanel));
   j.first = w.take<double>(table);
   j.second = w.take<double>(table);
@@ -31,7 +33,7 @@ GridJob job_of(const assay_grok_grid_params& a, Workspace& w) {
   j.attention = w.take<double>(times(times(p, p), times(2, a.heads)));
   j.map = w.take<double>(times(times(j.neuron_panels, kGridPanel), j.stride));
   j.sums = w.take<double>(times(times(j.neuron_panels, 4 * p + 1), kGridPanel));
-  const int64_t pairs = times(j.lanes, kGridRows * p);
+  const int64_t pairs = times(j.lanes, kGridRows * j.columns);
   j.logits = w.take<double>(times(pairs, (j.panels - j.neuron_panels) * kGridPanel));
   j.activations = w.take<double>(times(pairs, kGridPanel));
   j.active = w.take<uint32_t>(pairs);

@@ -3,7 +3,8 @@
 // For each s = a + b: rows E_i(c) = exp(L_i(c) - L_i(s) - max), columns X_F(c) = exp(D_F(s) -
 // D_F(c) - max), both 0 at c = s, and the loss of row i is log1p(E_i . X_F exp(both maxima)). A row
 // costs one dot product a family and p exponentials in all: p p F + N p of them and N p F
-// multiplications. Kept alone, the only row of an s is the mean, and X has the other sign.
+// multiplications. Kept alone, the only row of an s is the mean, and X has the other sign. Several
+// calls over the same logits share the rows, which are put in order by the calls that want them.
 //
 // Order of a loss: dot products as in product.h; rows of an s by ascending a; s ascending.
 #pragma once
@@ -63,6 +64,7 @@ void fourier_waves_task(const void* job, int64_t task) {
     for (int64_t s = 0; s < p; s++) fourier_add(1 / pairs, j.sums + s * j.stride, p, j.mean);
     return;
   }
+  if (!j.used[task]) return;
   double* alpha = j.alpha + task * j.stride;
   double* beta = j.beta + task * j.stride;
   for (int64_t c = 0; c < j.stride; c++) alpha[c] = beta[c] = 0;
@@ -70,15 +72,17 @@ void fourier_waves_task(const void* job, int64_t task) {
     fourier_add(2 / pairs * j.cosines[angle], j.sums + s * j.stride, p, alpha);
     fourier_add(2 / pairs * j.sines[angle], j.sums + s * j.stride, p, beta);
   }
-  if (j.args.rotation) {
+  if (j.turns) {
+    double* turning = j.turning + task * j.stride;
+    double* across = turning + j.frequencies * j.stride;
     double amplitude = 0;
     for (int64_t c = 0, angle = 0; c < p; c++, angle = (angle + task + 1) % p) {
       amplitude += alpha[c] * j.cosines[angle] + beta[c] * j.sines[angle];
     }
     amplitude /= static_cast<double>(p);
     for (int64_t c = 0, angle = 0; c < p; c++, angle = (angle + task + 1) % p) {
-      alpha[c] = amplitude * j.cosines[angle];
-      beta[c] = amplitude * j.sines[angle];
+      turning[c] = amplitude * j.cosines[angle];
+      across[c] = amplitude * j.sines[angle];
     }
   }
 }
@@ -95,9 +99,21 @@ inline double fourier_exponentials(int64_t p, int64_t stride, int64_t s, double*
   lanes.store(each);
   double max = each[0];
   for (int l = 1; l < V::N; l++) max = each[l] > max ? each[l] : max;
-  for (int64_t c = 0; c < stride; c++) x[c] = exponential<true>(x[c] - max);
+  // Not of -infinity, whose exponentials are denormal on the way, for which processors take a
+  // detour.
+  x[s] = max;
+  for (int64_t c = p; c < stride; c++) x[c] = max;
+  exponentials(stride, max, x);
+  x[s] = 0;
+  for (int64_t c = p; c < stride; c++) x[c] = 0;
   return max - target;
 }
+
+// Rows of an s, in `order`, of which the same calls want the losses: a bit for each call.
+struct FourierRun {
+  uint8_t mask;
+  int64_t begin, end;
+};
 
 // The work on one s: what fourier_loss_task does for each of a lane's.
 template <class Elem>
@@ -109,7 +125,11 @@ struct FourierSum {
   double* rows;
   double* __restrict scales;
   double* __restrict row_scales;
+  double* losses;
   double* spare;
+  int32_t* order;
+  FourierRun runs[1 << ASSAY_MAX_ABLATIONS];
+  int run_count = 0;
 
   FourierSum(const assay::FourierJob& job, int64_t lane, int64_t sum)
       : j(job), p(job.args.modulus), s(sum) {
@@ -119,20 +139,31 @@ struct FourierSum {
     rows = base + j.lane.rows;
     scales = base + j.lane.scales;
     row_scales = base + j.lane.row_scales;
+    losses = base + j.lane.losses;
     spare = base + j.lane.spare;
+    order = j.order + lane * p;
   }
 
   // D_F(s, :), with the sign with which it stands in the logits.
-  void family(int64_t f, double* to) const {
+  void family(const assay::FourierCall& call, int64_t f, double* to) const {
     for (int64_t c = 0; c < j.stride; c++) to[c] = 0;
-    for (int64_t i = j.offsets[f]; i < j.offsets[f + 1]; i++) {
-      fourier_add(j.args.keep ? 1 : -1, waves + j.members[i] * j.stride, p, to);
+    const double sign = call.args.keep ? 1 : -1;
+    for (int64_t i = call.offsets[f]; i < call.offsets[f + 1]; i++) {
+      const int64_t k = call.members[i];
+      if (call.args.rotation) {
+        const int64_t angle = (k + 1) * s % p;
+        const double* turning = j.turning + k * j.stride;
+        fourier_add(sign * j.cosines[angle], turning, p, to);
+        fourier_add(sign * j.sines[angle], turning + j.frequencies * j.stride, p, to);
+      } else {
+        fourier_add(sign, waves + k * j.stride, p, to);
+      }
     }
   }
 
   // The logits of row `a`, or the mean.
-  void row(int64_t a, double* __restrict to) const {
-    if (j.args.keep) {
+  void row(bool mean, int64_t a, double* __restrict to) const {
+    if (mean) {
       for (int64_t c = 0; c < p; c++) to[c] = j.mean[c];
       return;
     }
@@ -140,21 +171,47 @@ struct FourierSum {
     for (int64_t c = 0; c < p; c++) to[c] = from[c];
   }
 
-  // The first row that has a loss of its own, from `a` on; p if there is none.
-  int64_t next(int64_t a) const {
-    while (a < p && !j.args.keep && !group(a)) a++;
-    return a;
+  int64_t b(int64_t a) const { return s >= a ? s - a : s - a + p; }
+  uint8_t group(const assay::FourierCall& call, int64_t a) const {
+    return call.args.groups[a * p + b(a)];
   }
 
-  int64_t b(int64_t a) const { return s >= a ? s - a : s - a + p; }
-  uint8_t group(int64_t a) const { return j.args.groups[a * p + b(a)]; }
+  // The calls that want a loss of row a itself.
+  int mask(int64_t a) const {
+    int bits = 0;
+    for (int64_t i = 0; i < j.call_count; i++) {
+      bits |= (!j.calls[i].args.keep && group(j.calls[i], a) != 0) << i;
+    }
+    return bits;
+  }
+
+  // order and runs: by mask and then a. Returns the number of rows.
+  int64_t list_rows() {
+    int64_t ends[1 << ASSAY_MAX_ABLATIONS] = {};
+    const int masks = 1 << j.call_count;
+    for (int64_t a = 0; a < p; a++) ends[mask(a)]++;
+    int64_t n = 0;
+    ends[0] = 0;
+    run_count = 0;
+    for (int m = 1; m < masks; m++) {
+      if (ends[m] > 0) runs[run_count++] = {static_cast<uint8_t>(m), n, n + ends[m]};
+      n += ends[m];
+      ends[m] = n - ends[m];
+    }
+    for (int64_t a = 0; a < p; a++) {
+      const int m = mask(a);
+      if (m != 0) order[ends[m]++] = static_cast<int32_t>(a);
+    }
+    return n;
+  }
 
   // The loss of one row by itself: log(1 + e^l), l the log-sum-exp of the other classes.
-  __attribute__((noinline)) double alone(int64_t a, int64_t f) const {
+  __attribute__((noinline)) double alone(const assay::FourierCall& call, int64_t a,
+                                         int64_t f) const {
     double* x = spare;
     double* d = spare + j.stride;
-    row(a, x);
-    family(f, d);
+    row(call.args.keep, a, x);
+    family(call, f, d);
     fourier_add(1, d, p, x);
     const double max = fourier_exponentials(p, j.stride, s, x);
     double sum = 0;
@@ -166,69 +223,90 @@ struct FourierSum {
   void run() {
     for (int64_t k = 0, angle = 0; k < j.frequencies; k++) {
       angle = (angle + s) % p;
+      if (!j.used[k]) continue;
       double* wave = waves + k * j.stride;
       for (int64_t c = 0; c < j.stride; c++) wave[c] = 0;
       fourier_add(j.cosines[angle], j.alpha + k * j.stride, p, wave);
       fourier_add(j.sines[angle], j.beta + k * j.stride, p, wave);
     }
-    const int64_t F = j.args.family_count;
-    for (int64_t f = 0; f < F; f++) {
-      family(f, families + f * j.stride);
-      scales[f] = fourier_exponentials(p, j.stride, s, families + f * j.stride);
+    int64_t all = 0;
+    for (int64_t i = 0; i < j.call_count; i++) {
+      for (int64_t f = 0; f < j.calls[i].args.family_count; f++, all++) {
+        family(j.calls[i], f, families + all * j.stride);
+        scales[all] = fourier_exponentials(p, j.stride, s, families + all * j.stride);
+      }
     }
-    for (int64_t f = 0; f < F; f++) scales[f] = exponential<true>(scales[f]);
-    int64_t n = 0;
-    for (int64_t a = next(0), after; a < p && !(j.args.keep && n == 1); a = after) {
-      after = next(a + 1);
-      if (after < p) fourier_fetch<Elem>(j, after, s);
-      row(a, rows + n * j.stride);
+    for (int64_t f = 0; f < all; f++) scales[f] = exponential<true>(scales[f]);
+    int64_t n = list_rows();
+    for (int64_t r = 0; r < n; r++) {
+      if (r + 1 < n) fourier_fetch<Elem>(j, order[r + 1], s);
+      row(false, order[r], rows + r * j.stride);
+      row_scales[r] = fourier_exponentials(p, j.stride, s, rows + r * j.stride);
+    }
+    const int64_t mean = n;
+    if (j.keeps) {
+      row(true, 0, rows + n * j.stride);
       row_scales[n] = fourier_exponentials(p, j.stride, s, rows + n * j.stride);
       n++;
     }
     for (int64_t r = 0; r < n; r++) row_scales[r] = exponential<true>(row_scales[r]);
-    double* parts = j.parts + s * F * j.args.group_count;
-    for (int64_t i = 0; i < F * j.args.group_count; i++) parts[i] = 0;
+    for (int64_t i = 0; i < j.call_count; i++) call(j.calls[i], 1 << i, mean);
+  }
+
+  // The losses of one call; row `mean` is the mean.
+  void call(const assay::FourierCall& call, int bit, int64_t mean) {
+    const int64_t F = call.args.family_count, G = call.args.group_count;
+    double* parts = call.parts + s * F * G;
+    for (int64_t i = 0; i < F * G; i++) parts[i] = 0;
     for (int64_t f = 0; f < F; f += assay::kTile) {
       const int nf = tile(f, F);
-      for (int64_t a = 0, r = 0; r < n; r += assay::kRowBlock) {
-        block(f, nf, r, static_cast<int>(n - r < assay::kRowBlock ? n - r : assay::kRowBlock), a);
+      if (call.args.keep) {
+        block(call, f, nf, mean, 1, true);
+      } else {
+        for (int r = 0; r < run_count; r++) {
+          if (!(runs[r].mask & bit)) continue;
+          for (int64_t at = runs[r].begin; at < runs[r].end; at += assay::kRowBlock) {
+            const int64_t left = runs[r].end - at;
+            block(call, f, nf, at,
+                  static_cast<int>(left < assay::kRowBlock ? left : assay::kRowBlock), false);
+          }
+        }
+      }
+      for (int64_t a = 0; a < p; a++) {
+        const uint8_t g = group(call, a);
+        if (g == 0) continue;
+        const double* loss = losses + (call.args.keep ? 0 : a) * assay::kTile;
+        for (int v = 0; v < nf; v++) parts[(f + v) * G + g - 1] += loss[v];
       }
     }
   }
 
-  // Rows r .. r + nr - 1 with families f .. f + nf - 1; `a` is where to look for the next row.
-  void block(int64_t f, int nf, int64_t r, int nr, int64_t& a) {
-    alignas(64) double loss[assay::kRowBlock * assay::kTile] = {};
-    product(families + f * j.stride, j.stride, nf, rows + r * j.stride, j.stride, nr, j.stride,
-            loss);
-    const int64_t G = j.args.group_count;
-    double* parts = j.parts + (s * j.args.family_count + f) * G;
+  // losses [a, kTile] of rows r .. r + nr - 1 with families f .. f + nf - 1; of the mean at a = 0.
+  void block(const assay::FourierCall& call, int64_t f, int nf, int64_t r, int nr, bool mean) {
+    constexpr int kOnce = 8;
+    alignas(64) double odds[assay::kRowBlock * assay::kTile] = {};
+    product(families + (call.first + f) * j.stride, j.stride, nf, rows + r * j.stride, j.stride, nr,
+            j.stride, odds);
+    const double* factors = scales + call.first + f;
     for (int i = 0; i < nr; i++) {
-      double* __restrict of = loss + i * assay::kTile;
-      a = next(a);
+      const int64_t a = mean ? 0 : order[r + i];
+      double* __restrict of = losses + a * assay::kTile;
       int64_t odd[assay::kTile] = {};
       int64_t any = 0;
       for (int v = 0; v < nf; v++) {
-        const double odds = of[v] * scales[f + v] * row_scales[r + i];
-        odd[v] = !(of[v] > 1e-280) | !(odds < 1e300);
+        const double product = odds[i * assay::kTile + v];
+        const double x = product * factors[v] * row_scales[r + i];
+        odd[v] = !(product > 1e-280) | !(x < 1e300);
         any |= odd[v];
-        of[v] = odds;
+        of[v] = x;
       }
-      for (int v = 0; v < assay::kTile; v++) of[v] = log1p_positive(of[v]);
+      for (int v = nf; v < assay::kTile; v++) of[v] = 0;
+      for (int v = 0; v < nf; v += kOnce) {
+        for (int w = 0; w < kOnce; w++) of[v + w] = log1p_positive(of[v + w]);
+      }
       for (int v = 0; any && v < nf; v++) {
-        if (odd[v]) of[v] = alone(a, f + v);
+        if (odd[v]) of[v] = alone(call, a, f + v);
       }
-      if (j.args.keep) {
-        for (int64_t each = 0; each < p; each++) add(of, nf, G, group(each), parts);
-      } else {
-        add(of, nf, G, group(a++), parts);
-      }
-    }
-  }
-
-  static void add(const double* loss, int nf, int64_t groups, uint8_t group, double* parts) {
-    if (group) {
-      for (int v = 0; v < nf; v++) parts[v * groups + group - 1] += loss[v];
     }
   }
 };

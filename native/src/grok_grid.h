@@ -19,11 +19,20 @@ constexpr int kGridVectors = kGridPanel / Vec<double>::N;
 // Vectors of logits that the registers hold beside a factor; with AVX-512 half as many, so that
 // what a panel of neurons writes there (16 KiB) stays in the first cache.
 #if defined(ASSAY_TIER_AVX512)
-constexpr int kGridWide = 8;
+constexpr int kGridWide = 15;
 #elif defined(ASSAY_TIER_AVX2)
 constexpr int kGridWide = 12;
 #else
 constexpr int kGridWide = 8;
+#endif
+
+// Numbers a whose pairs with a b are combined at once, and vectors of their columns: the sums of
+// activations need registers beside.
+constexpr int kGridTogether = 4;
+#if defined(ASSAY_TIER_AVX512)
+constexpr int kGridWidth = 4, kGridSumWidth = 2;
+#else
+constexpr int kGridWidth = 2, kGridSumWidth = 1;
 #endif
 
 // Columns of one panel, neurons or classes, and where they stand among those of the tables.
@@ -94,46 +103,115 @@ void grid_attention_task(const void* job, int64_t first) {
   }
 }
 
-// Calls use(b, columns of one panel for the pair a, b) for all b. H: the number of heads, so that
-// what a adds stays in registers; 0 where it is not known here.
-template <int H, class Use>
-inline void grid_pairs(const GridJob& j, int64_t panel, int64_t a, Use use) {
+// Numbers begin .. end - 1.
+struct GridRange {
+  int64_t begin, end;
+};
+
+// Calls use(b, z) for each b, z [R][W] being the columns of one panel, from vector `v` on, of the
+// pairs (a, b) to (a + R - 1, b).
+template <int R, int W, class Use>
+inline void grid_pairs(const GridJob& j, int64_t panel, int64_t v, int64_t a, GridRange of_b,
+                       Use use) {
   using V = Vec<double>;
-  const int64_t p = j.args.numbers, heads = H > 0 ? H : j.args.heads;
-  const double* first = grid_row(j, j.first, panel, a);
-  const double* second = grid_row(j, j.second, panel, 0);
-  const double* attention = j.attention + a * p * 2 * heads;
-  V base[kGridVectors], own[H > 0 ? H : 1][kGridVectors];
-  for (int v = 0; v < kGridVectors; v++) base[v] = V::load(j.base + panel * kGridPanel + v * V::N);
-  for (int h = 0; h < H; h++) {
-    for (int v = 0; v < kGridVectors; v++) own[h][v] = V::load(first + h * kGridPanel + v * V::N);
-  }
-  for (int64_t b = 0; b < p; b++, attention += 2 * heads) {
-    V sum[kGridVectors];
-    for (int v = 0; v < kGridVectors; v++) sum[v] = base[v];
-    for (int64_t h = 0; h < heads; h++, second += kGridPanel) {
-      const V x = V::all(attention[h]), y = V::all(attention[heads + h]);
-      for (int v = 0; v < kGridVectors; v++) {
-        sum[v] = sum[v].fma(x, H > 0 ? own[h][v] : V::load(first + h * kGridPanel + v * V::N));
-      }
-      for (int v = 0; v < kGridVectors; v++) sum[v] = sum[v].fma(y, V::load(second + v * V::N));
+  const int64_t p = j.args.numbers, heads = j.args.heads, row = heads * kGridPanel;
+  const double* base = j.base + panel * kGridPanel + v * V::N;
+  const double* first = grid_row(j, j.first, panel, a) + v * V::N;
+  const double* second = grid_row(j, j.second, panel, of_b.begin) + v * V::N;
+  const double* attention = j.attention + (a * p + of_b.begin) * 2 * heads;
+  for (int64_t b = of_b.begin; b < of_b.end; b++, attention += 2 * heads) {
+    V z[R][W];
+    for (int r = 0; r < R; r++) {
+      for (int w = 0; w < W; w++) z[r][w] = V::load(base + w * V::N);
     }
-    use(b, sum);
+    const double* own = first;
+    for (int64_t h = 0; h < heads; h++, own += kGridPanel, second += kGridPanel) {
+      V other[W];
+      for (int w = 0; w < W; w++) other[w] = V::load(second + w * V::N);
+      for (int r = 0; r < R; r++) {
+        const double* share = attention + r * p * 2 * heads + h;
+        const V x = V::all(share[0]), y = V::all(share[heads]);
+        for (int w = 0; w < W; w++) {
+          z[r][w] = z[r][w].fma(x, V::load(own + r * row + w * V::N));
+        }
+        for (int w = 0; w < W; w++) z[r][w] = z[r][w].fma(y, other[w]);
+      }
+    }
+    use(b, z);
   }
 }
 
-template <class Use>
-inline void grid_pairs(const GridJob& j, int64_t panel, int64_t a, Use use) {
-  if (j.args.heads == 4) {
-    grid_pairs<4>(j, panel, a, use);
-  } else {
-    grid_pairs<0>(j, panel, a, use);
+// The i-th piece of `size` of 0 .. n - 1.
+inline GridRange grid_range(int64_t i, int64_t size, int64_t n) {
+  return {i * size, i * size + size < n ? i * size + size : n};
+}
+
+// The same of all pairs of two ranges, kGridTogether numbers a at a time, and then one by one:
+// calls use(a, b, z).
+template <int W, class Use>
+inline void grid_block(const GridJob& j, int64_t panel, int64_t v, GridRange of_a, GridRange of_b,
+                       Use use) {
+  constexpr int R = kGridTogether;
+  int64_t a = of_a.begin;
+  for (; a + R <= of_a.end; a += R) {
+    grid_pairs<R, W>(j, panel, v, a, of_b, [&](int64_t b, auto& z) { use(a, b, z); });
+  }
+  for (; a < of_a.end; a++) {
+    grid_pairs<1, W>(j, panel, v, a, of_b, [&](int64_t b, auto& z) { use(a, b, z); });
   }
 }
 
-inline void grid_add(const Vec<double> (&x)[kGridVectors], double* to) {
+// to += x, one vector.
+inline void grid_add(Vec<double> x, double* to) { Vec<double>::load(to).plus(x).store(to); }
+
+// Adds the activations of R numbers a to the sums of one panel: those by b and, along both
+// diagonals, by a + b and a - b take what R pairs add before they are read and written.
+template <int R>
+inline void grid_sum_rows(const GridJob& j, int64_t panel, int64_t v, int64_t a, double* sums,
+                          Vec<double>* squares) {
   using V = Vec<double>;
-  for (int v = 0; v < kGridVectors; v++) V::load(to + v * V::N).plus(x[v]).store(to + v * V::N);
+  constexpr int W = kGridSumWidth;
+  const int64_t p = j.args.numbers;
+  const auto at = [&](int64_t marginal, int64_t i) {
+    return sums + (marginal * p + i) * kGridPanel + v * V::N;
+  };
+  // row: by a. up[i], down[i]: what is known of the sums i + 1 diagonals on.
+  V row[R][W], up[R][W], down[R][W];
+  for (int r = 0; r < R; r++) {
+    for (int w = 0; w < W; w++) row[r][w] = up[r][w] = down[r][w] = V::zero();
+  }
+  int64_t plus = a, minus = (a + R - 1) % p;
+  grid_pairs<R, W>(j, panel, v, a, {0, p}, [&](int64_t b, V(&z)[R][W]) {
+    double* by_b = at(1, b);
+    double* by_plus = at(2, plus);
+    double* by_minus = at(3, minus);
+    for (int w = 0; w < W; w++) {
+      V sum = V::load(by_b + w * V::N);
+      for (int r = 0; r < R; r++) {
+        const V n = z[r][w] = z[r][w].positive();
+        row[r][w] = row[r][w].plus(n);
+        squares[w] = squares[w].fma(n, n);
+        sum = sum.plus(n);
+      }
+      sum.store(by_b + w * V::N);
+      grid_add(up[0][w].plus(z[0][w]), by_plus + w * V::N);
+      for (int r = 1; r < R; r++) up[r - 1][w] = r + 1 < R ? up[r][w].plus(z[r][w]) : z[r][w];
+      grid_add(down[0][w].plus(z[R - 1][w]), by_minus + w * V::N);
+      for (int r = 1; r < R; r++) {
+        const V n = z[R - 1 - r][w];
+        down[r - 1][w] = r + 1 < R ? down[r][w].plus(n) : n;
+      }
+    }
+    plus = plus + 1 < p ? plus + 1 : 0;
+    minus = minus > 0 ? minus - 1 : p - 1;
+  });
+  for (int w = 0; w < W; w++) {
+    for (int r = 0; r < R; r++) row[r][w].store(at(0, a + r) + w * V::N);
+    for (int r = 1; r < R; r++) {
+      grid_add(up[r - 1][w], at(2, (plus + r - 1) % p) + w * V::N);
+      grid_add(down[r - 1][w], at(3, (minus + p - r + 1) % p) + w * V::N);
+    }
+  }
 }
 
 // Sums of the activations of one panel of neurons.
@@ -143,24 +221,18 @@ void grid_sums_task(const void* job, int64_t panel) {
   const int64_t p = j.args.numbers;
   double* sums = j.sums + panel * (4 * p + 1) * kGridPanel;
   for (int64_t i = 0; i < (4 * p + 1) * kGridPanel; i++) sums[i] = 0;
-  V squares[kGridVectors];
-  for (int v = 0; v < kGridVectors; v++) squares[v] = V::zero();
-  for (int64_t a = 0; a < p; a++) {
-    V row[kGridVectors];
-    for (int v = 0; v < kGridVectors; v++) row[v] = V::zero();
-    grid_pairs(j, panel, a, [&](int64_t b, V(&z)[kGridVectors]) {
-      for (int v = 0; v < kGridVectors; v++) {
-        z[v] = z[v].positive();
-        row[v] = row[v].plus(z[v]);
-        squares[v] = squares[v].fma(z[v], z[v]);
-      }
-      grid_add(z, sums + (p + b) * kGridPanel);
-      grid_add(z, sums + (2 * p + (a + b < p ? a + b : a + b - p)) * kGridPanel);
-      grid_add(z, sums + (3 * p + (a < b ? a - b + p : a - b)) * kGridPanel);
-    });
-    for (int v = 0; v < kGridVectors; v++) row[v].store(sums + a * kGridPanel + v * V::N);
+  for (int64_t v = 0; v < kGridVectors; v += kGridSumWidth) {
+    V squares[kGridSumWidth];
+    for (int w = 0; w < kGridSumWidth; w++) squares[w] = V::zero();
+    int64_t a = 0;
+    for (; a + kGridTogether <= p; a += kGridTogether) {
+      grid_sum_rows<kGridTogether>(j, panel, v, a, sums, squares);
+    }
+    for (; a < p; a++) grid_sum_rows<1>(j, panel, v, a, sums, squares);
+    for (int w = 0; w < kGridSumWidth; w++) {
+      squares[w].store(sums + 4 * p * kGridPanel + (v + w) * V::N);
+    }
   }
-  for (int v = 0; v < kGridVectors; v++) squares[v].store(sums + 4 * p * kGridPanel + v * V::N);
   const GridColumns of = grid_columns(j, panel);
   for (int64_t r = 0; r < 4 * p; r++) {
     for (int64_t c = 0; c < of.count; c++) {
@@ -205,40 +277,51 @@ inline void grid_write_all(int64_t vectors, int64_t pairs, const uint32_t* activ
   }
 }
 
-// Logits of the pairs of kGridRows numbers a; see GridJob for what a lane is.
+// Logits of the pairs of a block of numbers a with one of b; see GridJob for what a lane is.
 void grid_logits_task(const void* job, int64_t lane) {
   using V = Vec<double>;
   const auto& j = *static_cast<const GridJob*>(job);
   const auto& args = j.args;
   const int64_t p = args.numbers, vectors = (p + V::N - 1) / V::N;
   const int64_t wide = (j.panels - j.neuron_panels) * kGridPanel;
-  const int64_t most = assay::kGridRows * p;
+  const int64_t most = assay::kGridRows * j.columns;
   double* logits = j.logits + lane * most * wide;
   double* activations = j.activations + lane * most * kGridPanel;
   uint32_t* active = j.active + lane * most;
-  for (int64_t begin = lane * assay::kGridRows; begin < p; begin += j.lanes * assay::kGridRows) {
-    const int64_t end = begin + assay::kGridRows < p ? begin + assay::kGridRows : p;
-    const int64_t pairs = (end - begin) * p;
+  for (int64_t block = lane; block < j.blocks; block += j.lanes) {
+    const int64_t across = (p + j.columns - 1) / j.columns;
+    const GridRange of_a = grid_range(block / across, assay::kGridRows, p);
+    const GridRange of_b = grid_range(block % across, j.columns, p);
+    const int64_t width = of_b.end - of_b.begin, pairs = (of_a.end - of_a.begin) * width;
+    const auto place = [&](int64_t a, int64_t b) {
+      return (a - of_a.begin) * width + b - of_b.begin;
+    };
     for (int64_t panel = j.neuron_panels; panel < j.panels; panel++) {
-      double* to = logits + (panel - j.neuron_panels) * kGridPanel;
-      for (int64_t a = begin; a < end; a++) {
-        grid_pairs(j, panel, a, [&](int64_t, V(&sum)[kGridVectors]) {
-          for (int v = 0; v < kGridVectors; v++) sum[v].store(to + v * V::N);
-          to += wide;
+      for (int64_t v = 0; v < kGridVectors; v += kGridWidth) {
+        double* columns = logits + (panel - j.neuron_panels) * kGridPanel + v * V::N;
+        grid_block<kGridWidth>(j, panel, v, of_a, of_b, [&](int64_t a, int64_t b, auto& z) {
+          double* to = columns + place(a, b) * wide;
+          for (auto& row : z) {
+            for (int w = 0; w < kGridWidth; w++) row[w].store(to + w * V::N);
+            to += width * wide;
+          }
         });
       }
     }
     for (int64_t panel = 0; panel < j.neuron_panels; panel++) {
-      for (int64_t a = begin; a < end; a++) {
-        double* z = activations + (a - begin) * p * kGridPanel;
-        uint32_t* bits = active + (a - begin) * p;
-        grid_pairs(j, panel, a, [&](int64_t b, V(&sum)[kGridVectors]) {
-          uint32_t mask = 0;
-          for (int v = 0; v < kGridVectors; v++) {
-            sum[v].store(z + b * kGridPanel + v * V::N);
-            mask |= sum[v].active() << (v * V::N);
+      for (int64_t v = 0; v < kGridVectors; v += kGridWidth) {
+        grid_block<kGridWidth>(j, panel, v, of_a, of_b, [&](int64_t a, int64_t b, auto& z) {
+          int64_t pair = place(a, b);
+          for (auto& row : z) {
+            uint32_t mask = 0;
+            for (int w = 0; w < kGridWidth; w++) {
+              row[w].store(activations + pair * kGridPanel + (v + w) * V::N);
+              mask |= row[w].active() << (w * V::N);
+            }
+            mask <<= v * V::N;
+            active[pair] = v == 0 ? mask : active[pair] | mask;
+            pair += width;
           }
-          bits[b] = mask;
         });
       }
       const double* map = j.map + panel * kGridPanel * j.stride;
@@ -247,9 +330,12 @@ void grid_logits_task(const void* job, int64_t lane) {
                                   logits + v * V::N, wide);
       }
     }
-    for (int64_t i = 0; i < pairs; i++) {
-      double* to = args.logits + (begin * p + i) * p;
-      for (int64_t c = 0; c < p; c++) to[c] = logits[i * wide + c];
+    const double* from = logits;
+    for (int64_t a = of_a.begin; a < of_a.end; a++) {
+      double* to = args.logits + (a * p + of_b.begin) * p;
+      for (int64_t b = 0; b < width; b++, from += wide, to += p) {
+        for (int64_t c = 0; c < p; c++) to[c] = from[c];
+      }
     }
   }
 }

@@ -113,33 +113,46 @@ constexpr int64_t kFourierLanes = 32;
 // Its tables over c have rows of whole cache lines: so many doubles.
 constexpr int kFourierLine = 8;
 
-// Scratch of one lane, in doubles; see fourier_ablate.h.
+// Scratch of one lane, in doubles; see fourier_ablate.h. F: the families of all calls.
 struct FourierLane {
   int64_t waves;       // [h, stride]: D_k at one s
   int64_t families;    // [F, stride]: exponentials of -D_F, or of D_F where it is kept
-  int64_t rows;        // [p, stride]: exponentials of L
+  int64_t rows;        // [p + 1, stride]: exponentials of L, and of its mean
   int64_t scales;      // [F]: what the exponentials of a family were divided by
-  int64_t row_scales;  // [p]
+  int64_t row_scales;  // [p + 1]
+  int64_t losses;      // [p, kTile]
   int64_t spare;       // [2, stride]
   int64_t size;
 };
 
-struct FourierJob {
+// One of the list of a call.
+struct FourierCall {
   assay_fourier_ablate_params args;
+  int64_t first;     // its first family among those of all
+  int64_t* offsets;  // [F+1]: where each family begins in members
+  int64_t* members;  // [F h] at most: frequencies of the families, from 0
+  double* parts;     // [p, F, G]: sum of the losses of the pairs with a + b = s
+};
+
+struct FourierJob {
+  assay_fourier_ablate_params args;  // of the first call, and so the logits of all
+  FourierCall calls[ASSAY_MAX_ABLATIONS];
+  int64_t call_count;
+  bool keeps, turns;    // whether one keeps its families, or takes multiples of cos(w_k (a+b-c))
+  uint8_t* used;        // [h]: whether some D_k is asked for
   int64_t frequencies;  // h
   int64_t stride;       // of all tables over c: p rounded up to whole lines
   int64_t lanes;
   FourierLane lane;
-  double* cosines;   // [p] cos(2 pi i / p)
-  double* sines;     // [p]
-  double* sums;      // [p, stride]: M(s,c), the sum of L over the pairs with a + b = s
-  double* alpha;     // [h, stride]
-  double* beta;      // [h, stride]
-  double* mean;      // [stride]
-  double* scratch;   // [lanes, lane.size]
-  int64_t* offsets;  // [F+1]: where each family begins in members
-  int64_t* members;  // [F h] at most: frequencies of the families, from 0
-  double* parts;     // [p, F, G]: sum of the losses of the pairs with a + b = s
+  double* cosines;  // [p] cos(2 pi i / p)
+  double* sines;    // [p]
+  double* sums;     // [p, stride]: M(s,c), the sum of L over the pairs with a + b = s
+  double* alpha;    // [h, stride]
+  double* beta;     // [h, stride]
+  double* turning;  // [2, h, stride]: both of the multiples of cos(w_k (a+b-c)), if one turns
+  double* mean;     // [stride]
+  double* scratch;  // [lanes, lane.size]
+  int32_t* order;   // [lanes, p]: the rows of an s that are wanted
 };
 
 // Columns of assay_grok that lie together, rows of a block of pairs, and pairs of one task.
@@ -187,10 +200,12 @@ struct GrokJob {
   float* d_scores;  // [rows, H]
 };
 
-// Columns of assay_grok_grid that lie together (their activity is a mask of 32 bits), numbers a of
-// one block of pairs, blocks that are under way at once, and doubles of a cache line.
+// Columns of assay_grok_grid that lie together (their activity is a mask of 32 bits), numbers a and
+// at most so many b of one block of pairs, blocks that are under way at once, and doubles of a
+// cache line.
 constexpr int64_t kGridPanel = 32;
-constexpr int64_t kGridRows = 4;
+constexpr int64_t kGridRows = 16;
+constexpr int64_t kGridColumns = 32;
 constexpr int64_t kGridLanes = 16;
 constexpr int64_t kGridLine = 8;
 
@@ -201,6 +216,8 @@ struct GridJob {
   int64_t neuron_panels;  // of all panels, the first
   int64_t panels;
   int64_t stride;     // of map: p rounded up to whole lines
+  int64_t columns;    // numbers b of one block, p cut evenly
+  int64_t blocks;     // of pairs: all b, and then the next a
   int64_t lanes;      // lane t takes the blocks t, t + lanes, ...
   double* first;      // what attention to a adds beyond what it takes from "="
   double* second;     // the same of b
@@ -208,10 +225,10 @@ struct GridJob {
   double* attention;  // [p, p, 2, H]: to a, to b
   double* map;        // [neurons, stride]: W_L by neuron
   double* sums;       // [neuron panel, 4 p + 1, kGridPanel]: as the outputs, squares behind
-  double* logits;     // [lane, kGridRows p, classes]
+  double* logits;     // [lane, kGridRows columns, classes]
   // Of the neurons of one panel, for the pairs of one block:
-  double* activations;  // [lane, kGridRows p, kGridPanel]
-  uint32_t* active;     // [lane, kGridRows p]: a bit for each that is not 0
+  double* activations;  // [lane, kGridRows columns, kGridPanel]
+  uint32_t* active;     // [lane, kGridRows columns]: a bit for each that is not 0
 };
 
 // Task t: sequence t.

@@ -490,6 +490,55 @@ __attribute__((always_inline)) inline double exponential(double x) {
          __builtin_bit_cast(double, (rest + 1023) << 52);
 }
 
+#if defined(ASSAY_TIER_AVX512)
+
+// exponential<true> of x - max <= 0, M vectors of it step by step, so that the units do not wait
+// for one chain of dependent operations.
+template <int M>
+__attribute__((always_inline)) inline void exponentials(double max, double* x) {
+  constexpr double kRound = 0x1.8p52;
+  constexpr double kSeries[] = {1.0 / 6227020800, 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800,
+                                1.0 / 362880,     1.0 / 40320,     1.0 / 5040,     1.0 / 720,
+                                1.0 / 120,        1.0 / 24,        1.0 / 6,        0.5};
+  const auto all = [](double value) { return _mm512_set1_pd(value); };
+  __m512d n[M], r[M], p[M];
+  for (int i = 0; i < M; i++) {
+    const __m512d shifted = _mm512_sub_pd(_mm512_loadu_pd(x + 8 * i), all(max));
+    r[i] = _mm512_max_pd(all(-746.0), shifted);  // NaN stays
+    n[i] = _mm512_fmadd_pd(r[i], all(0x1.71547652b82fep+0), all(kRound));
+  }
+  for (int i = 0; i < M; i++) n[i] = _mm512_sub_pd(n[i], all(kRound));
+  for (int i = 0; i < M; i++) r[i] = _mm512_fmadd_pd(n[i], all(-0x1.62e42feep-1), r[i]);
+  for (int i = 0; i < M; i++) {
+    r[i] = _mm512_fmadd_pd(n[i], all(-0x1.a39ef35793c76p-33), r[i]);
+    p[i] = all(kSeries[0]);
+  }
+#pragma GCC unroll 16
+  for (int k = 1; k < 12; k++) {
+    for (int i = 0; i < M; i++) p[i] = _mm512_fmadd_pd(p[i], r[i], all(kSeries[k]));
+  }
+  for (int i = 0; i < M; i++) p[i] = _mm512_fmadd_pd(p[i], _mm512_mul_pd(r[i], r[i]), r[i]);
+  for (int i = 0; i < M; i++) p[i] = _mm512_add_pd(p[i], all(1.0));
+  for (int i = 0; i < M; i++) _mm512_storeu_pd(x + 8 * i, _mm512_scalef_pd(p[i], n[i]));
+}
+
+// The same of n numbers, a multiple of 8.
+inline void exponentials(int64_t n, double max, double* x) {
+  constexpr int kOnce = 5;
+  int64_t c = 0;
+  for (; c + 8 * kOnce <= n; c += 8 * kOnce) exponentials<kOnce>(max, x + c);
+  for (; c < n; c += 8) exponentials<1>(max, x + c);
+}
+
+#else
+
+// exponential<true> of x - max <= 0, n numbers.
+inline void exponentials(int64_t n, double max, double* __restrict x) {
+  for (int64_t c = 0; c < n; c++) x[c] = exponential<true>(x[c] - max);
+}
+
+#endif
+
 // log(1 + x) for x >= 0 below 1e300, within a few ulp however small x is, as vector code too: with
 // u = 1 + x rounded, log u + (x - (u - 1)) / u; u = 2^e m, log m = 2 atanh(f / (2 + f)), f = m - 1,
 // |f / (2 + f)| < 0.172, by its series to the 23rd power.

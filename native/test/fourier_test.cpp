@@ -161,6 +161,68 @@ void fourier_case(const FourierCase& k, const Streams& streams) {
   }
 }
 
+// Several calls in one give the bits of each by itself, whatever pairs they count and in whatever
+// order they come.
+void list_case(const Streams& streams) {
+  constexpr int64_t p = 37, h = 18, pairs = p * p;
+  constexpr int kCalls = 4;
+  Array logits(ASSAY_F64, pairs * p);
+  std::normal_distribution<double> normal(0, 4);
+  for (size_t i = 0; i < pairs * p; i++) logits.set(i, normal(generator));
+  logits.set(5, 900);  // a row that is computed by itself
+  const int64_t families[kCalls] = {3, 40, 2, 5};
+  std::vector<uint8_t> members[kCalls], groups[kCalls];
+  struct assay_fourier_ablate_params calls[kCalls] = {};
+  int64_t all = 0;
+  for (int i = 0; i < kCalls; i++) {
+    members[i].resize(static_cast<size_t>(families[i] * h));
+    for (uint8_t& m : members[i]) m = generator() % 3 == 0;
+    groups[i].resize(pairs);
+    for (uint8_t& g : groups[i]) g = static_cast<uint8_t>(generator() % 3);
+    struct assay_fourier_ablate_params& a = calls[i];
+    a.struct_bytes = sizeof a;
+    a.logits = logits.matrix(pairs, p, p);
+    a.modulus = p;
+    a.families = members[i].data();
+    a.family_count = families[i];
+    a.groups = groups[i].data();
+    a.group_count = 2;
+    a.keep = i == 2;
+    a.rotation = i == 3;
+    all += families[i] * a.group_count;
+  }
+  const auto losses = [](const struct assay_fourier_ablate_params* a, int64_t count,
+                         assay_stream* stream) {
+    int64_t bytes = 0;
+    CHECK(assay_fourier_ablate_workspace(a, &bytes) == ASSAY_OK, "%s", assay_last_error());
+    std::vector<char> work(static_cast<size_t>(bytes), 'x');
+    std::vector<double> loss(static_cast<size_t>(count + 1), 99);
+    CHECK(assay_fourier_ablate(a, loss.data(), work.data(), bytes, stream) == ASSAY_OK, "%s",
+          assay_last_error());
+    CHECK(loss.back() == 99, "wrote behind the losses");
+    loss.pop_back();
+    return loss;
+  };
+  std::vector<double> wanted;
+  for (const auto& a : calls) {
+    for (double loss : losses(&a, a.family_count * a.group_count, nullptr)) wanted.push_back(loss);
+  }
+  for (int i = 0; i + 1 < kCalls; i++) calls[i].next = &calls[i + 1];
+  for (int i = 0; i < kStreams; i++) {
+    const std::vector<double> got = losses(calls, all, streams.of[i]);
+    CHECK(std::memcmp(got.data(), wanted.data(), wanted.size() * sizeof(double)) == 0,
+          "bits differ of a list of calls");
+  }
+  int64_t bytes = 0;
+  calls[3].modulus = 35;
+  CHECK(assay_fourier_ablate_workspace(calls, &bytes) == ASSAY_ERROR_ARGUMENT,
+        "another modulus was accepted");
+  calls[3].modulus = p;
+  calls[3].next = calls;
+  CHECK(assay_fourier_ablate_workspace(calls, &bytes) == ASSAY_ERROR_ARGUMENT,
+        "a list without an end was accepted");
+}
+
 // One logit that is not finite makes every loss NaN: also where nothing is removed, and nothing but
 // the count of such logits makes it so.
 void broken_case(double logit, bool right) {
@@ -202,6 +264,7 @@ void test_fourier(const Streams& streams) {
     fourier_case({dtype, 3, false, false, 5}, streams);
     fourier_case({dtype, 9, true, false, 5}, streams);
   }
+  list_case(streams);
   // More families, and more sums a + b, than are done at a time.
   fourier_case({ASSAY_F64, 61, false, false, 20}, streams);
   fourier_case({ASSAY_F64, 131, false, false, 20, false}, streams);

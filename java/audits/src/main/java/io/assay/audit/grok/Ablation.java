@@ -9,6 +9,7 @@ import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.Arrays;
 import java.util.HashSet;
 import java.util.List;
 import java.util.stream.IntStream;
@@ -36,63 +37,76 @@ final class Ablation {
     this.train = train;
   }
 
+  /** What is asked of some families. */
+  record Question(List<List<Integer>> families, boolean test, boolean keep, boolean rotation) {}
+
   /**
    * L - D of each family.
    *
    * @param test whether the losses of the test set are wanted, too
    */
-  List<Loss> removed(List<List<Integer>> families, boolean test) {
-    return run(families, test, false, false);
+  static Question removed(List<List<Integer>> families, boolean test) {
+    return new Question(families, test, false, false);
   }
 
-  /** L without the multiples of cos(w_k (a+b-c)). */
-  List<Loss> rotationRemoved(List<List<Integer>> families) {
-    return run(families, false, false, true);
+  /** L without the multiples of cos(w_k (a+b-c)), over the training set. */
+  static Question rotationRemoved(List<List<Integer>> families) {
+    return new Question(families, false, false, true);
   }
 
   /** Mean of L + D of each family. */
-  List<Loss> kept(List<List<Integer>> families) {
-    return run(families, true, true, false);
+  static Question kept(List<List<Integer>> families) {
+    return new Question(families, true, true, false);
   }
 
-  private List<Loss> run(
-      List<List<Integer>> families, boolean test, boolean keep, boolean rotation) {
-    int h = (p - 1) / 2;
+  /** Losses of the families of each question, all by one call of the kernel. */
+  List<List<Loss>> losses(Question... questions) {
     try (Arena arena = Arena.ofConfined()) {
-      MemorySegment members = arena.allocate(Math.max(1, (long) families.size() * h));
-      for (int f = 0; f < families.size(); f++) {
-        requireFrequencies(p, families.get(f));
-        for (int k : families.get(f)) {
-          members.set(ValueLayout.JAVA_BYTE, (long) f * h + k - 1, (byte) 1);
-        }
-      }
-      MemorySegment groups = arena.allocate(train.length);
-      for (int i = 0; i < train.length; i++) {
-        int group = train[i] ? TRAIN : test ? TEST : 0;
-        groups.set(ValueLayout.JAVA_BYTE, i, (byte) group);
-      }
-      int groupCount = test ? TEST : TRAIN;
-      Tensor loss =
-          Tensor.allocate(arena, DType.F64, Math.max(1, (long) families.size()), groupCount);
-      kernels.fourierAblate(
-          new FourierAblate(
-              logits,
-              p,
-              members,
-              families.size(),
-              groups,
-              groupCount,
-              keep,
-              rotation,
-              loss.data()));
-      return IntStream.range(0, families.size())
-          .mapToObj(
-              f ->
-                  new Loss(
-                      loss.get((long) f * groupCount),
-                      test ? loss.get((long) f * groupCount + 1) : Double.NaN))
-          .toList();
+      List<FourierAblate> calls = Arrays.stream(questions).map(q -> call(arena, q)).toList();
+      kernels.fourierAblate(calls);
+      return calls.stream().map(Ablation::losses).toList();
     }
+  }
+
+  private FourierAblate call(Arena arena, Question question) {
+    int h = (p - 1) / 2;
+    int count = question.families().size();
+    MemorySegment members = arena.allocate(Math.max(1, (long) count * h));
+    for (int f = 0; f < count; f++) {
+      requireFrequencies(p, question.families().get(f));
+      for (int k : question.families().get(f)) {
+        members.set(ValueLayout.JAVA_BYTE, (long) f * h + k - 1, (byte) 1);
+      }
+    }
+    MemorySegment groups = arena.allocate(train.length);
+    for (int i = 0; i < train.length; i++) {
+      int group = train[i] ? TRAIN : question.test() ? TEST : 0;
+      groups.set(ValueLayout.JAVA_BYTE, i, (byte) group);
+    }
+    int groupCount = question.test() ? TEST : TRAIN;
+    Tensor loss = Tensor.allocate(arena, DType.F64, Math.max(1, count), groupCount);
+    return new FourierAblate(
+        logits,
+        p,
+        members,
+        count,
+        groups,
+        groupCount,
+        question.keep(),
+        question.rotation(),
+        loss.data());
+  }
+
+  private static List<Loss> losses(FourierAblate call) {
+    int groups = call.groupCount();
+    return IntStream.range(0, call.familyCount())
+        .mapToObj(
+            f -> {
+              double train = call.loss().getAtIndex(Tensor.DOUBLE, (long) f * groups);
+              double test = call.loss().getAtIndex(Tensor.DOUBLE, (long) f * groups + groups - 1);
+              return new Loss(train, groups == TEST ? test : Double.NaN);
+            })
+        .toList();
   }
 
   /**

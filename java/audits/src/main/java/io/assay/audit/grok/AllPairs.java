@@ -4,6 +4,7 @@ import io.assay.engine.Engine;
 import io.assay.engine.graph.Graph;
 import io.assay.engine.graph.TensorType;
 import io.assay.engine.kernel.GrokGrid;
+import io.assay.engine.session.Binding;
 import io.assay.engine.session.Session;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
@@ -12,6 +13,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Supplier;
 
 /**
  * A network on all p p pairs at once, in float64, by the exact collapse to token tables
@@ -46,8 +48,25 @@ final class AllPairs implements AutoCloseable {
   /** [p,m] W_L. */
   static final String MAP = "map";
 
+  /** [p] norms of the rows of F W_L. */
+  private static final String MAP_SPECTRUM = "map spectrum";
+
+  /** [p] norms of the rows of F W_E^T, of the numbers. */
+  private static final String TOKEN_SPECTRUM = "token spectrum";
+
+  /** [4,p,m] sums of activations, by which two numbers and neuron, and F times them. */
+  private static final String SUMS = "sums";
+
+  private static final String WAVES = "waves";
+
   private final Graph graph;
-  private final Part tables;
+  private final Session tables;
+  private final Session waves;
+
+  /** The sessions over the memory below. */
+  private final Binding tabling;
+
+  private final Binding transforming;
 
   /** Compiled when first needed. */
   private Session whole;
@@ -59,6 +78,13 @@ final class AllPairs implements AutoCloseable {
 
   private final Tensor sums;
   private final Tensor squares;
+  private final Tensor transformed;
+
+  /** What the session of the tables reads and writes, by name. */
+  private final Map<String, Tensor> weights = new HashMap<>();
+
+  private final Map<String, Tensor> made = new HashMap<>();
+
   private final Map<Set<String>, Part> parts = new HashMap<>();
 
   /** What computes the logits from some values that are given. */
@@ -74,25 +100,55 @@ final class AllPairs implements AutoCloseable {
     sums = Tensor.allocate(Arena.ofAuto(), DType.F64, 4, p, shape.neurons());
     squares = Tensor.allocate(Arena.ofAuto(), DType.F64, shape.neurons());
     graph = graph(shape);
-    Graph tabled = graph.slice(List.of(), List.of(TABLES, SCORES, CONSTANT, MAP));
-    tables = new Part(tabled, engine.compile(tabled));
+    transformed = Tensor.allocate(Arena.ofAuto(), DType.F64, sums.shape());
+    waves = engine.compile(waves(shape), options -> options.withSpin(false));
+    Graph tabled =
+        graph.slice(
+            List.of(), List.of(TABLES, SCORES, CONSTANT, MAP, MAP_SPECTRUM, TOKEN_SPECTRUM));
+    tables = engine.compile(tabled, options -> options.withSpin(false));
+    allocate(tabled, tabled.inputs(), weights);
+    allocate(tabled, tabled.outputs(), made);
+    tabling = tables.bind(weights, made);
+    transforming = waves.bind(Map.of(SUMS, sums), Map.of(WAVES, transformed));
+  }
+
+  private static void allocate(Graph g, List<String> values, Map<String, Tensor> to) {
+    for (String value : values) {
+      to.put(value, Tensor.allocate(Arena.ofAuto(), DType.F64, g.type(value).shape()));
+    }
   }
 
   /**
    * What a network gives for all pairs, by one pass of the kernel.
    *
-   * @param logits in memory that the next call overwrites
-   * @param map W_L [p,m]
+   * <p>All of it is in memory that the next call overwrites.
+   *
+   * @param swept logits [p p,p]
+   * @param made by the session of the tables, by name
+   * @param marginals of the activations; computed when asked for
    */
-  record Found(Logits logits, Neurons neurons, Tensor map) {}
+  record Found(
+      Network network, Tensor swept, Map<String, Tensor> made, Supplier<Marginals> marginals) {
+    Logits logits() {
+      return new Logits(network.p(), swept);
+    }
 
-  /** What a network gives for all pairs, and what its neurons do, without storing activations. */
+    Neurons neurons() {
+      return Neurons.of(marginals.get());
+    }
+
+    WeightMeasures weights() {
+      return WeightMeasures.of(
+          network, made.get(TOKEN_SPECTRUM).toDoubles(), made.get(MAP_SPECTRUM).toDoubles());
+    }
+  }
+
+  /** What a network gives for all pairs, and sums of what its neurons do, without storing that. */
   Found sweep(Network network) {
     int p = network.p();
     long columns = (long) network.neurons() + p;
-    Map<String, Tensor> inputs = new HashMap<>(network.tensors());
-    inputs.keySet().retainAll(tables.graph().inputs());
-    Map<String, Tensor> made = tables.session().run(inputs);
+    weights.forEach((name, t) -> t.data().copyFrom(network.tensors().get(name).data()));
+    tabling.run();
     engine
         .kernels()
         .grokGrid(
@@ -104,10 +160,12 @@ final class AllPairs implements AutoCloseable {
                 swept,
                 sums,
                 squares));
-    return new Found(
-        new Logits(p, swept.reshape(p, p, p)),
-        Neurons.of(p, Marginals.of(sums, squares)),
-        made.get(MAP));
+    return new Found(network, swept, made, this::marginals);
+  }
+
+  private Marginals marginals() {
+    transforming.run();
+    return new Marginals(sums, squares, transformed);
   }
 
   /** {@link #ATTENTION}, {@link #NEURONS}, {@link #PRE}, {@link #SKIP} and {@link #LOGITS}. */
@@ -214,13 +272,33 @@ final class AllPairs implements AutoCloseable {
     b.type(SKIP, TensorType.of(DType.F64, p, p, p));
     b.op(MAP, "MatMul", Map.of(), "unembed.rows", GrokShape.NEURONS_OUT);
     b.op("map.t", "Transpose", perm(1L, 0L), MAP);
+    b.constant("fourier", new Fourier(p).tensor());
+    Map<String, Object> rows = Map.of("axes", List.of(1L), "keepdims", 0L);
+    b.op("map.waves", "MatMul", Map.of(), "fourier", MAP);
+    b.op(MAP_SPECTRUM, "ReduceL2", rows, "map.waves");
+    b.op("token.waves", "MatMul", Map.of(), "fourier", "numbers");
+    b.op(TOKEN_SPECTRUM, "ReduceL2", rows, "token.waves");
     b.op("mlp", "MatMul", Map.of(), NEURONS, "map.t");
     b.op(LOGITS, "Add", Map.of(), "mlp", SKIP);
     b.type(LOGITS, TensorType.of(DType.F64, p, p, p));
+    b.type(SCORES, TensorType.of(DType.F64, n.heads(), tables, 1));
+    b.type(TABLES, TensorType.of(DType.F64, n.heads(), tables, m + p));
+    b.type(CONSTANT, TensorType.of(DType.F64, 1, m + p));
+    b.type(MAP, TensorType.of(DType.F64, p, m));
+    b.type(MAP_SPECTRUM, TensorType.of(DType.F64, p));
+    b.type(TOKEN_SPECTRUM, TensorType.of(DType.F64, p));
     for (String value : List.of(ATTENTION, PRE, NEURONS, SKIP, LOGITS)) {
       b.output(value);
     }
     return b.build();
+  }
+
+  /** F times what a marginal of the neurons has. */
+  private static Graph waves(Network n) {
+    TensorType type = TensorType.of(DType.F64, 4, n.p(), n.neurons());
+    Graph.Builder b = Graph.builder("grok waves").opset("", 17).input(SUMS, type);
+    b.op(WAVES, "MatMul", Map.of(), b.constant("fourier", new Fourier(n.p()).tensor()), SUMS);
+    return b.type(WAVES, type).output(WAVES).build();
   }
 
   private static Map<String, Object> perm(Long... order) {
@@ -246,7 +324,10 @@ final class AllPairs implements AutoCloseable {
 
   @Override
   public void close() {
-    tables.session().close();
+    tabling.close();
+    tables.close();
+    transforming.close();
+    waves.close();
     if (whole != null) {
       whole.close();
     }

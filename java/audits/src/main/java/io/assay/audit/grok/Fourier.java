@@ -1,6 +1,7 @@
 package io.assay.audit.grok;
 
 import io.assay.engine.InputException;
+import io.assay.engine.tensor.Tensor;
 import java.util.Arrays;
 
 /**
@@ -32,22 +33,18 @@ public final class Fourier {
       sin[i] = Math.sin(2 * Math.PI * i / p);
     }
     rows = new double[p][p];
-    for (int i = 0; i < p; i++) {
-      for (int x = 0; x < p; x++) {
-        rows[i][x] = element(i, x);
+    Arrays.fill(rows[0], 1 / Math.sqrt(p));
+    double norm = Math.sqrt(2.0 / p);
+    for (int i = 1; i < p; i++) {
+      int k = (i + 1) / 2;
+      double[] wave = i % 2 == 1 ? cos : sin;
+      for (int x = 0, at = 0; x < p; x++, at = at + k >= p ? at + k - p : at + k) {
+        rows[i][x] = norm * wave[at];
       }
     }
-  }
-
-  private double element(int i, int x) {
-    if (i == 0) {
-      return 1 / Math.sqrt(p);
+    for (int x = 0; x < p && p % 2 == 0; x++) {
+      rows[p - 1][x] = (x % 2 == 0 ? 1 : -1) / Math.sqrt(p);
     }
-    if (i == p - 1 && p % 2 == 0) {
-      return (x % 2 == 0 ? 1 : -1) / Math.sqrt(p);
-    }
-    int k = (i + 1) / 2;
-    return Math.sqrt(2.0 / p) * (i % 2 == 1 ? cos(k, x) : sin(k, x));
   }
 
   /** p. */
@@ -74,6 +71,15 @@ public final class Fourier {
     return (int) Math.floorMod((long) k * x, (long) p);
   }
 
+  /** The basis, F64 [p,p], for products by graphs. */
+  Tensor tensor() {
+    double[] values = new double[p * p];
+    for (int i = 0; i < p; i++) {
+      System.arraycopy(rows[i], 0, values, i * p, p);
+    }
+    return Tensor.ofDoubles(values, p, p);
+  }
+
   /** Element x of row i of the basis. */
   public double row(int i, int x) {
     return rows[i][x];
@@ -97,9 +103,7 @@ public final class Fourier {
     double[][] out = new double[p][n];
     for (int i = 0; i < p; i++) {
       boolean isSine = i > 0 && i % 2 == 0;
-      for (int x = 0; x <= p / 2; x++) {
-        add(row(i, x), isSine ? odd[x] : even[x], out[i]);
-      }
+      add(rows[i], isSine ? odd : even, out[i]);
     }
     return out;
   }
@@ -108,6 +112,28 @@ public final class Fourier {
     for (int n = 0; n < x.length; n++) {
       even[n] = x[n] + weight * y[n];
       odd[n] = x[n] - weight * y[n];
+    }
+  }
+
+  /** Adds multiples of rows: four of them for each time that the sum is read and written. */
+  private static void add(double[] factors, double[][] from, double[] to) {
+    int whole = from.length / 4 * 4;
+    for (int x = 0; x < whole; x += 4) {
+      add(factors, x, from[x], from[x + 1], from[x + 2], from[x + 3], to);
+    }
+    for (int x = whole; x < from.length; x++) {
+      add(factors[x], from[x], to);
+    }
+  }
+
+  private static void add(
+      double[] factors, int x, double[] a, double[] b, double[] c, double[] d, double[] to) {
+    double fa = factors[x];
+    double fb = factors[x + 1];
+    double fc = factors[x + 2];
+    double fd = factors[x + 3];
+    for (int n = 0; n < to.length; n++) {
+      to[n] += fa * a[n] + fb * b[n] + (fc * c[n] + fd * d[n]);
     }
   }
 
@@ -122,18 +148,14 @@ public final class Fourier {
     double[] norms = new double[p];
     double[][] transformed = transform(f);
     for (int i = 0; i < p; i++) {
-      double squares = 0;
-      for (double x : transformed[i]) {
-        squares += x * x;
-      }
-      norms[i] = Math.sqrt(squares);
+      norms[i] = Math.sqrt(Svd.dot(transformed[i], transformed[i]));
     }
     return norms;
   }
 
   /** Norms of the pairs of rows of each frequency, [frequencies], of {@link #norms}. */
-  public double[] pairs(double[] norms) {
-    double[] pairs = new double[frequencies()];
+  public static double[] pairs(double[] norms) {
+    double[] pairs = new double[(norms.length - 1) / 2];
     for (int k = 1; k <= pairs.length; k++) {
       pairs[k - 1] = Math.hypot(norms[2 * k - 1], norms[2 * k]);
     }

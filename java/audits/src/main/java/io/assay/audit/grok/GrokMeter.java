@@ -3,6 +3,8 @@ package io.assay.audit.grok;
 import io.assay.audit.grok.GrokAnalysis.Point;
 import io.assay.engine.Engine;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.function.Supplier;
 
 /** Measures networks of one shape, such as the checkpoints of a training, one after the other. */
 public final class GrokMeter implements AutoCloseable {
@@ -39,11 +41,21 @@ public final class GrokMeter implements AutoCloseable {
   Point measure(
       long epoch, Network network, boolean[] train, List<Integer> keys, boolean allowNoTest) {
     AllPairs.Found found = pairs.sweep(network);
-    return new Point(
-        epoch,
-        LogitMeasures.of(engine.kernels(), found.logits(), train, keys, allowNoTest),
-        WeightMeasures.of(network, Network.rows(found.map())),
-        found.neurons());
+    Supplier<Neurons> beside = beside(found::neurons);
+    Logits logits = found.logits();
+    // The kernel has all threads: nothing else is to want them.
+    Neurons neurons = beside.get();
+    LogitMeasures.Losses losses =
+        LogitMeasures.Losses.of(engine.kernels(), logits, train, keys, allowNoTest);
+    Supplier<Spectrum> spectrum = beside(() -> Spectrum.of(logits));
+    boolean[] right = logits.right();
+    WeightMeasures weights = found.weights();
+    return new Point(epoch, losses.with(spectrum.get(), right), weights, neurons);
+  }
+
+  /** Begins work on another thread, if the engine has one; it is over when it was got. */
+  private <T> Supplier<T> beside(Supplier<T> work) {
+    return engine.threads() == 1 ? work : CompletableFuture.supplyAsync(work)::join;
   }
 
   /** Logits of all pairs. */

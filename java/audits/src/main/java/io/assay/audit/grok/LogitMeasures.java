@@ -73,17 +73,66 @@ public record LogitMeasures(
    */
   public static LogitMeasures of(
       Kernels kernels, Logits logits, boolean[] train, List<Integer> keys, boolean allowNoTest) {
-    int p = logits.p();
-    int trained = requireTrain(p, train, allowNoTest);
+    return Losses.of(kernels, logits, train, keys, allowNoTest)
+        .with(Spectrum.of(logits), logits.right());
+  }
+
+  /**
+   * The kernel's part of the measures.
+   *
+   * @param whole of the logits as they are, and without the key frequencies
+   * @param single without each frequency, over the training set
+   * @param kept of the key frequencies alone, and of random sets
+   * @param rotation without the multiples of cos(w_k (a+b-c)), over the training set
+   */
+  record Losses(
+      boolean[] train,
+      int trained,
+      List<Integer> keys,
+      List<Ablation.Loss> whole,
+      List<Ablation.Loss> single,
+      List<Ablation.Loss> kept,
+      Ablation.Loss rotation) {
+
+    /** As {@link LogitMeasures#of}. */
+    static Losses of(
+        Kernels kernels, Logits logits, boolean[] train, List<Integer> keys, boolean allowNoTest) {
+      int p = logits.p();
+      int trained = requireTrain(p, train, allowNoTest);
+      Ablation.requireFrequencies(p, keys);
+      List<List<Ablation.Loss>> losses =
+          new Ablation(kernels, logits, train)
+              .losses(
+                  Ablation.removed(List.of(List.of(), keys), true),
+                  Ablation.removed(
+                      IntStream.rangeClosed(1, (p - 1) / 2).mapToObj(List::of).toList(), false),
+                  Ablation.kept(randomSets(p, keys)),
+                  Ablation.rotationRemoved(List.of(keys)));
+      return new Losses(
+          train,
+          trained,
+          keys,
+          losses.get(0),
+          losses.get(1),
+          losses.get(2),
+          losses.get(3).getFirst());
+    }
+
+    /** All measures: with those that are not the kernel's. */
+    LogitMeasures with(Spectrum spectrum, boolean[] right) {
+      return LogitMeasures.of(this, spectrum, right);
+    }
+  }
+
+  private static LogitMeasures of(Losses losses, Spectrum spectrum, boolean[] isRight) {
+    int p = spectrum.fourier().modulus();
+    boolean[] train = losses.train();
+    int trained = losses.trained();
     int tested = train.length - trained;
-    Ablation.requireFrequencies(p, keys);
-    Spectrum spectrum = Spectrum.of(logits);
-    Ablation ablation = new Ablation(kernels, logits, train);
-    List<List<Integer>> singles = IntStream.rangeClosed(1, (p - 1) / 2).mapToObj(List::of).toList();
-    List<Ablation.Loss> whole = ablation.removed(List.of(List.of(), keys), true);
-    List<Ablation.Loss> single = ablation.removed(singles, false);
-    List<Ablation.Loss> kept = ablation.kept(randomSets(p, keys));
-    double[] right = share(train, logits.right());
+    List<Integer> keys = losses.keys();
+    List<Ablation.Loss> whole = losses.whole();
+    List<Ablation.Loss> kept = losses.kept();
+    double[] right = share(train, isRight);
     double[][] rest = spectrum.kept(keys);
     boolean[] rightSums = new boolean[p];
     for (int s = 0; s < p; s++) {
@@ -107,8 +156,8 @@ public record LogitMeasures(
         (nulls[(NULLS - 1) / 2] + nulls[NULLS / 2]) / 2,
         whole.getLast().train(),
         whole.getLast().test(),
-        single.stream().mapToDouble(Ablation.Loss::train).toArray(),
-        ablation.rotationRemoved(List.of(keys)).getFirst().train(),
+        losses.single().stream().mapToDouble(Ablation.Loss::train).toArray(),
+        losses.rotation().train(),
         spectrum.a(),
         spectrum.explained(keys, spectrum.total()),
         spectrum.explained(keys, spectrum.perClass()),

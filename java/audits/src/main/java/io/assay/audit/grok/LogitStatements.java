@@ -273,7 +273,8 @@ final class LogitStatements {
     boolean[] train = third(p);
     List<List<Integer>> families = new ArrayList<>(List.of(List.of(), keys));
     families.addAll(keys.stream().map(List::of).toList());
-    List<Ablation.Loss> losses = new Ablation(kernels, logits, train).removed(families, false);
+    List<Ablation.Loss> losses =
+        new Ablation(kernels, logits, train).losses(Ablation.removed(families, false)).getFirst();
     double worst = 0;
     for (int i = 0; i < families.size(); i++) {
       double expected = loss(without(logits, families.get(i)), p, train);

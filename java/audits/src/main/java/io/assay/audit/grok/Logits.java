@@ -4,19 +4,23 @@ import io.assay.engine.InputException;
 import io.assay.engine.kernel.Matrix;
 import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
 
-/**
- * Logits of (a + b) mod p for all pairs.
- *
- * @param p odd modulus
- * @param tensor L, F64, p p p elements by a, b and class, row-major; it is not copied
- */
-public record Logits(int p, Tensor tensor) {
+/** Logits of (a + b) mod p for all pairs. */
+public final class Logits {
+  private final int p;
+  private final Tensor tensor;
+
+  /** M [p,p] by s and c. */
+  private final double[] sums;
+
   /**
+   * @param p odd modulus
+   * @param tensor L, F64, p p p elements by a, b and class, row-major; it is not copied
    * @throws InputException if p is even or below 3, if there are not p p rows of p classes, or a
    *     logit is not finite
    */
-  public Logits {
+  public Logits(int p, Tensor tensor) {
     GrokShape.requireModulus(p);
     if (tensor.elements() != (long) p * p * p) {
       throw new InputException(
@@ -30,19 +34,33 @@ public record Logits(int p, Tensor tensor) {
               + " of modulus "
               + p);
     }
-    double[] row = new double[p];
-    double[] zeros = new double[p];
-    for (int pair = 0; pair < p * p; pair++) {
-      read(tensor, p, pair, row);
-      for (int c = 0; c < p; c++) {
-        zeros[c] += 0 * row[c];
+    this.p = p;
+    this.tensor = tensor;
+    sums = sum();
+    for (double sum : sums) {
+      if (!Double.isFinite(sum)) {
+        requireFinite();
       }
     }
-    for (double zero : zeros) {
-      if (zero != 0) {
-        throw notFinite(p, tensor);
+  }
+
+  private double[] sum() {
+    double[] sums = new double[p * p];
+    double[] rows = new double[p * p];
+    for (int a = 0; a < p; a++) {
+      long from = (long) a * rows.length * Double.BYTES;
+      MemorySegment.copy(tensor.data(), Tensor.DOUBLE, from, rows, 0, rows.length);
+      // Of b = 0, 1, ... to the sums a, a + 1, ..., and round again.
+      int shift = a * p;
+      int first = rows.length - shift;
+      for (int i = 0; i < first; i++) {
+        sums[i + shift] += rows[i];
+      }
+      for (int i = 0; i < shift; i++) {
+        sums[i] += rows[i + first];
       }
     }
+    return sums;
   }
 
   /**
@@ -53,14 +71,24 @@ public record Logits(int p, Tensor tensor) {
     this(p, Tensor.ofDoubles(values, values.length));
   }
 
-  private static InputException notFinite(int p, Tensor t) {
-    int i = 0;
-    while (Double.isFinite(t.get(i))) {
-      i++;
+  private void requireFinite() {
+    for (int i = 0; i < tensor.elements(); i++) {
+      if (!Double.isFinite(tensor.get(i))) {
+        throw new InputException(
+            "logits[%d,%d,%d] is %s; all must be finite"
+                .formatted(i / p / p, i / p % p, i % p, tensor.get(i)));
+      }
     }
-    return new InputException(
-        "logits[%d,%d,%d] is %s; all must be finite"
-            .formatted(i / p / p, i / p % p, i % p, t.get(i)));
+  }
+
+  /** The modulus. */
+  public int p() {
+    return p;
+  }
+
+  /** L, F64, p p p elements by a, b and class, row-major. */
+  public Tensor tensor() {
+    return tensor;
   }
 
   /**
@@ -96,10 +124,6 @@ public record Logits(int p, Tensor tensor) {
 
   /** Copies the logits of the pair a p + b. */
   void read(int pair, double[] row) {
-    read(tensor, p, pair, row);
-  }
-
-  private static void read(Tensor tensor, int p, int pair, double[] row) {
     MemorySegment.copy(tensor.data(), Tensor.DOUBLE, (long) pair * p * Double.BYTES, row, 0, p);
   }
 
@@ -110,16 +134,11 @@ public record Logits(int p, Tensor tensor) {
 
   /** M [p,p] by s and c: sums over the pairs with a + b = s. */
   double[][] sums() {
-    double[][] sums = new double[p][p];
-    double[] row = new double[p];
-    for (int pair = 0; pair < p * p; pair++) {
-      read(pair, row);
-      double[] sum = sums[(pair / p + pair % p) % p];
-      for (int c = 0; c < p; c++) {
-        sum[c] += row[c];
-      }
+    double[][] rows = new double[p][];
+    for (int s = 0; s < p; s++) {
+      rows[s] = Arrays.copyOfRange(sums, s * p, (s + 1) * p);
     }
-    return sums;
+    return rows;
   }
 
   /** Whether the right class has the largest logit, by pair; among equals the lowest class wins. */

@@ -1,37 +1,22 @@
 package io.assay.audit.grok;
 
+import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 
 /**
  * Sums of the neurons' activations over all pairs (specs/grokking.md 7.2).
  *
- * @param sums [4,p,m] over the pairs of each a, of each b, of each a + b and of each a - b
- * @param squares [m] of the squares
+ * @param sums F64 [4,p,m] over the pairs of each a, of each b, of each a + b and of each a - b
+ * @param squares F64 [m] of the squares
+ * @param waves F64 [4,p,m], the Fourier basis times each of the sums
  */
-record Marginals(double[][][] sums, double[] squares) {
+record Marginals(Tensor sums, Tensor squares, Tensor waves) {
   /** What rounding leaves of the variance of a constant neuron, as a share of its squares. */
   private static final double ROUNDING = 1e-13;
 
   private static final int PLUS = 2;
-
-  /**
-   * As the kernel gives them.
-   *
-   * @param sums F64 [4,p,m]
-   * @param squares F64 [m]
-   */
-  static Marginals of(Tensor sums, Tensor squares) {
-    double[][][] rows = new double[(int) sums.dim(0)][(int) sums.dim(1)][(int) sums.dim(2)];
-    long at = 0;
-    for (double[][] marginal : rows) {
-      for (double[] row : marginal) {
-        MemorySegment.copy(sums.data(), Tensor.DOUBLE, at, row, 0, row.length);
-        at += (long) row.length * Double.BYTES;
-      }
-    }
-    return new Marginals(rows, squares.toDoubles());
-  }
 
   /**
    * @param activations F64 [p,p,m] by a, b and neuron
@@ -43,8 +28,7 @@ record Marginals(double[][][] sums, double[] squares) {
     double[] f = new double[m];
     for (int a = 0; a < p; a++) {
       for (int b = 0; b < p; b++) {
-        long at = ((long) a * p + b) * m * Double.BYTES;
-        MemorySegment.copy(activations.data(), Tensor.DOUBLE, at, f, 0, m);
+        read(activations, (long) a * p + b, f);
         plus(sums[0][a], f);
         plus(sums[1][b], f);
         plus(sums[PLUS][(a + b) % p], f);
@@ -54,7 +38,30 @@ record Marginals(double[][][] sums, double[] squares) {
         }
       }
     }
-    return new Marginals(sums, squares);
+    Fourier fourier = new Fourier(p);
+    double[][][] waves = new double[sums.length][][];
+    for (int of = 0; of < sums.length; of++) {
+      waves[of] = fourier.transform(sums[of]);
+    }
+    return new Marginals(tensor(sums), Tensor.ofDoubles(squares, m), tensor(waves));
+  }
+
+  private static Tensor tensor(double[][][] x) {
+    Tensor t = Tensor.allocate(Arena.ofAuto(), DType.F64, x.length, x[0].length, x[0][0].length);
+    long row = 0;
+    for (double[][] marginal : x) {
+      for (double[] values : marginal) {
+        long at = row++ * values.length * Double.BYTES;
+        MemorySegment.copy(values, 0, t.data(), Tensor.DOUBLE, at, values.length);
+      }
+    }
+    return t;
+  }
+
+  /** Copies a row of what has as many elements. */
+  private static void read(Tensor from, long row, double[] to) {
+    long at = row * to.length * Double.BYTES;
+    MemorySegment.copy(from.data(), Tensor.DOUBLE, at, to, 0, to.length);
   }
 
   private static void plus(double[] x, double[] y) {
@@ -63,21 +70,27 @@ record Marginals(double[][][] sums, double[] squares) {
     }
   }
 
+  int modulus() {
+    return Math.toIntExact(sums.dim(1));
+  }
+
   int neurons() {
-    return squares.length;
+    return Math.toIntExact(squares.elements());
   }
 
   /** Sums of squares [m] about the means; 0 of constant neurons. */
   double[] variances() {
-    int p = sums[0].length;
-    double[] total = new double[squares.length];
-    for (double[] x : sums[0]) {
+    int p = modulus();
+    double[] total = new double[neurons()];
+    double[] x = new double[neurons()];
+    for (int a = 0; a < p; a++) {
+      read(sums, a, x);
       plus(total, x);
     }
-    double[] variances = new double[squares.length];
+    double[] variances = squares.toDoubles();
     for (int j = 0; j < variances.length; j++) {
-      double variance = squares[j] - total[j] * total[j] / ((double) p * p);
-      variances[j] = variance <= ROUNDING * squares[j] ? 0 : variance;
+      double variance = variances[j] - total[j] * total[j] / ((double) p * p);
+      variances[j] = variance <= ROUNDING * variances[j] ? 0 : variance;
     }
     return variances;
   }
@@ -86,15 +99,18 @@ record Marginals(double[][][] sums, double[] squares) {
    * Of each frequency and neuron the squared length of what lies there, [2,frequencies,m]: in cos
    * and sin of a, b, a + b and a - b together, and in those of a + b alone.
    */
-  double[][][] powers(Fourier fourier) {
-    int m = squares.length;
-    double[][][] powers = new double[2][fourier.frequencies()][m];
-    for (int of = 0; of < sums.length; of++) {
-      double[][] rows = fourier.transform(sums[of]);
-      for (int k = 1; k <= fourier.frequencies(); k++) {
-        add(rows[2 * k - 1], rows[2 * k], fourier.modulus(), powers[0][k - 1]);
+  double[][][] powers() {
+    int p = modulus();
+    double[][][] powers = new double[2][(p - 1) / 2][neurons()];
+    double[] cosines = new double[neurons()];
+    double[] sines = new double[neurons()];
+    for (int of = 0; of < sums.dim(0); of++) {
+      for (int k = 1; k <= (p - 1) / 2; k++) {
+        read(waves, (long) of * p + 2 * k - 1, cosines);
+        read(waves, (long) of * p + 2 * k, sines);
+        add(cosines, sines, p, powers[0][k - 1]);
         if (of == PLUS) {
-          add(rows[2 * k - 1], rows[2 * k], fourier.modulus(), powers[1][k - 1]);
+          add(cosines, sines, p, powers[1][k - 1]);
         }
       }
     }

@@ -127,7 +127,11 @@ public record Mechanism(
       boolean[] all = new boolean[p * p];
       Arrays.fill(all, true);
       double loss =
-          new Ablation(kernels, left, all).removed(List.of(List.of()), false).getFirst().train();
+          new Ablation(kernels, left, all)
+              .losses(Ablation.removed(List.of(List.of()), false))
+              .getFirst()
+              .getFirst()
+              .train();
       int right = 0;
       for (boolean r : left.right()) {
         right += r ? 1 : 0;

@@ -4,6 +4,7 @@ import io.assay.engine.InputException;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -122,14 +123,15 @@ record Network(
   }
 
   private static Tensor widened(String name, Tensor given) {
-    double[] values = given.toDoubles();
+    double[] values = new double[Math.toIntExact(given.elements())];
     for (int i = 0; i < values.length; i++) {
+      values[i] = given.get(i);
       if (!Double.isFinite(values[i])) {
         throw new InputException(
             name + " has " + values[i] + " at element " + i + "; weights must be finite");
       }
     }
-    return Tensor.ofDoubles(values, given.shape());
+    return Tensor.of(DType.F64, MemorySegment.ofArray(values), given.shape());
   }
 
   /** The last two dimensions exchanged. */
@@ -200,11 +202,8 @@ record Network(
   Map<String, Double> sumOfSquares() {
     Map<String, Double> sums = new LinkedHashMap<>();
     for (String name : NAMES) {
-      double sum = 0;
-      for (double x : tensors.get(name).toDoubles()) {
-        sum += x * x;
-      }
-      sums.put(name, sum);
+      double[] values = tensors.get(name).toDoubles();
+      sums.put(name, Svd.dot(values, values));
     }
     return sums;
   }

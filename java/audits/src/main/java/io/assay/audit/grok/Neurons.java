@@ -26,19 +26,18 @@ public record Neurons(int[] frequency, double[] explained, double[] sumShare) {
    * @param activations F64 [p,p,m] by a, b and neuron
    */
   static Neurons of(int p, Tensor activations) {
-    return of(p, Marginals.of(p, activations));
+    return of(Marginals.of(p, activations));
   }
 
-  static Neurons of(int p, Marginals sums) {
-    Fourier fourier = new Fourier(p);
+  static Neurons of(Marginals sums) {
     int m = sums.neurons();
     int[] frequency = new int[m];
     double[] explained = new double[m];
     double[] sumShare = new double[m];
     Arrays.fill(frequency, -1);
     double[] variances = sums.variances();
-    double[][][] powers = sums.powers(fourier);
-    for (int k = 1; k <= fourier.frequencies(); k++) {
+    double[][][] powers = sums.powers();
+    for (int k = 1; k <= powers[0].length; k++) {
       for (int j = 0; j < m; j++) {
         double most = explained[j] * variances[j] * (1 + ROUNDING);
         if (variances[j] > 0 && powers[0][k - 1][j] > most) {

@@ -1,6 +1,5 @@
 package io.assay.audit.grok;
 
-import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -36,19 +35,15 @@ public record Spectrum(
         mean[c] += row[c] / pairs;
       }
     }
+    double[][] waves = f.transform(sums);
+    double scale = 2 / pairs / Math.sqrt(2.0 / p);
     double[][] alpha = new double[f.frequencies()][p];
     double[][] beta = new double[f.frequencies()][p];
     double[] a = new double[f.frequencies()];
     for (int k = 1; k <= a.length; k++) {
-      for (int s = 0; s < p; s++) {
-        double cos = 2 / pairs * f.cos(k, s);
-        double sin = 2 / pairs * f.sin(k, s);
-        for (int c = 0; c < p; c++) {
-          alpha[k - 1][c] += cos * sums[s][c];
-          beta[k - 1][c] += sin * sums[s][c];
-        }
-      }
       for (int c = 0; c < p; c++) {
+        alpha[k - 1][c] = scale * waves[2 * k - 1][c];
+        beta[k - 1][c] = scale * waves[2 * k][c];
         a[k - 1] += (alpha[k - 1][c] * f.cos(k, c) + beta[k - 1][c] * f.sin(k, c)) / p;
       }
     }
@@ -56,44 +51,38 @@ public record Spectrum(
     for (double m : mean) {
       all += m / p;
     }
+    double ofClasses = 0;
+    for (double m : mean) {
+      ofClasses += (m - all) * (m - all) * pairs;
+    }
     // By class and then over the classes: little rounding, and vector code.
-    double[][] squares = new double[3][p];
-    double[] largest = new double[p];
+    double[] squares = new double[p];
     double[] row = new double[p];
+    double ofInputs = 0;
     for (int pair = 0; pair < p * p; pair++) {
       logits.read(pair, row);
-      add(row, mean, all, squares[0], squares[1], squares[2], largest);
+      double shift = all - sum(row) / p;
+      ofInputs += shift * shift * p;
+      for (int c = 0; c < p; c++) {
+        double x = row[c] - mean[c] + shift;
+        squares[c] += x * x;
+      }
     }
-    double most = Arrays.stream(largest).max().orElse(0);
+    // The means of classes, those of inputs and what is left are orthogonal.
+    double both = sum(squares);
+    double perClass = both + ofInputs;
+    double total = perClass + ofClasses;
     // What is left of constant logits by rounding is no variance.
-    double rounding = pairs * p * Math.pow(1e-13 * most, 2);
-    double[] variances = new double[squares.length];
-    for (int v = 0; v < variances.length; v++) {
-      double sum = Arrays.stream(squares[v]).sum();
-      variances[v] = sum > rounding ? sum : 0;
-    }
-    return new Spectrum(f, mean, alpha, beta, a, variances[0], variances[1], variances[2]);
-  }
-
-  /** Adds the squares of one row: about the mean, that of the class, those of class and input. */
-  private static void add(
-      double[] row,
-      double[] mean,
-      double all,
-      double[] total,
-      double[] perClass,
-      double[] both,
-      double[] largest) {
-    double shift = all - sum(row) / row.length;
-    for (int c = 0; c < row.length; c++) {
-      double x = row[c];
-      double ofClass = x - mean[c];
-      double ofBoth = ofClass + shift;
-      total[c] += (x - all) * (x - all);
-      perClass[c] += ofClass * ofClass;
-      both[c] += ofBoth * ofBoth;
-      largest[c] = Math.max(largest[c], Math.abs(x));
-    }
+    double rounding = Math.pow(1e-13, 2) * (total + all * all * pairs * p);
+    return new Spectrum(
+        f,
+        mean,
+        alpha,
+        beta,
+        a,
+        total > rounding ? total : 0,
+        perClass > rounding ? perClass : 0,
+        both > rounding ? both : 0);
   }
 
   /** In four parts, which do not wait for each other. */
@@ -156,12 +145,14 @@ public record Spectrum(
   /** Logits of class c at a + b = s of which only the means and the frequencies remain, [p,p]. */
   double[][] kept(List<Integer> keys) {
     int p = fourier.modulus();
-    double[][] kept = new double[p][p];
+    double[][] kept = new double[p][];
     for (int s = 0; s < p; s++) {
-      for (int c = 0; c < p; c++) {
-        kept[s][c] = mean[c];
-        for (int k : keys) {
-          kept[s][c] += alpha[k - 1][c] * fourier.cos(k, s) + beta[k - 1][c] * fourier.sin(k, s);
+      kept[s] = mean.clone();
+      for (int k : keys) {
+        double cos = fourier.cos(k, s);
+        double sin = fourier.sin(k, s);
+        for (int c = 0; c < p; c++) {
+          kept[s][c] += alpha[k - 1][c] * cos + beta[k - 1][c] * sin;
         }
       }
     }

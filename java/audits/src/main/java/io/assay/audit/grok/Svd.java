@@ -76,11 +76,19 @@ record Svd(double[] values, double[][] left) {
     }
   }
 
+  /** In four sums, which do not wait for each other. */
   static double dot(double[] x, double[] y) {
-    double sum = 0;
-    for (int i = 0; i < x.length; i++) {
-      sum += x[i] * y[i];
+    double[] sums = new double[4];
+    int whole = x.length / 4 * 4;
+    for (int i = 0; i < whole; i += 4) {
+      sums[0] += x[i] * y[i];
+      sums[1] += x[i + 1] * y[i + 1];
+      sums[2] += x[i + 2] * y[i + 2];
+      sums[3] += x[i + 3] * y[i + 3];
     }
-    return sum;
+    for (int i = whole; i < x.length; i++) {
+      sums[0] += x[i] * y[i];
+    }
+    return sums[0] + sums[1] + (sums[2] + sums[3]);
   }
 }

@@ -24,13 +24,6 @@ public record WeightMeasures(
     Map<String, Double> sumOfSquares) {
 
   static WeightMeasures of(Network network) {
-    return of(network, network.neuronLogits());
-  }
-
-  /**
-   * @param neuronLogits W_L [p,m] of the network
-   */
-  static WeightMeasures of(Network network, double[][] neuronLogits) {
     Fourier fourier = new Fourier(network.p());
     double[][] columns = network.matrix(GrokShape.EMBEDDING);
     double[][] tokens = new double[network.p()][network.width()];
@@ -39,15 +32,18 @@ public record WeightMeasures(
         tokens[t][d] = columns[d][t];
       }
     }
-    double[] embedding = fourier.norms(tokens);
-    double[] map = fourier.norms(neuronLogits);
+    return of(network, fourier.norms(tokens), fourier.norms(network.neuronLogits()));
+  }
+
+  /** Of the two spectra. */
+  static WeightMeasures of(Network network, double[] embedding, double[] neuronLogits) {
     return new WeightMeasures(
         embedding,
-        map,
+        neuronLogits,
         Fourier.gini(embedding),
-        Fourier.gini(map),
-        Fourier.gini(fourier.pairs(embedding)),
-        Fourier.gini(fourier.pairs(map)),
+        Fourier.gini(neuronLogits),
+        Fourier.gini(Fourier.pairs(embedding)),
+        Fourier.gini(Fourier.pairs(neuronLogits)),
         network.sumOfSquares());
   }
 
@@ -67,6 +63,6 @@ public record WeightMeasures(
   }
 
   private double[] pairs() {
-    return new Fourier(neuronLogits.length).pairs(neuronLogits);
+    return Fourier.pairs(neuronLogits);
   }
 }

@@ -5,9 +5,11 @@ import io.assay.engine.kernel.KernelStructs.Use;
 import io.assay.engine.kernel.ffi.assay_grok_grid_params;
 import io.assay.engine.kernel.ffi.assay_grok_params;
 import io.assay.engine.kernel.ffi.assay_grok_weights;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.ref.Reference;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
 
@@ -163,13 +165,40 @@ public final class CpuKernels implements Kernels {
 
   @Override
   public void fourierAblate(FourierAblate a) {
-    KernelArguments.check(a);
-    run(
-        (scratch, stream) -> {
-          MemorySegment s = KernelStructs.fourier(scratch, OFF_HEAP, a);
-          NativeApi.fourierAblate(scratch, s, offHeap("loss", a.loss()), stream);
-        });
-    Reference.reachabilityFence(a);
+    fourierAblate(List.of(a));
+  }
+
+  @Override
+  public void fourierAblate(List<FourierAblate> together) {
+    together.forEach(KernelArguments::check);
+    KernelArguments.checkTogether(together);
+    if (together.isEmpty()) {
+      return;
+    }
+    try (Arena arena = Arena.ofConfined()) {
+      long losses = together.stream().mapToLong(a -> losses(a)).sum();
+      MemorySegment loss = arena.allocate(Math.max(1, losses) * Double.BYTES, Double.BYTES);
+      run(
+          (scratch, stream) -> {
+            MemorySegment s = MemorySegment.NULL;
+            for (FourierAblate a : together.reversed()) {
+              offHeap("loss", a.loss());
+              s = KernelStructs.fourier(scratch, OFF_HEAP, a, s);
+            }
+            NativeApi.fourierAblate(scratch, s, loss, stream);
+          });
+      long from = 0;
+      for (FourierAblate a : together) {
+        long bytes = losses(a) * Double.BYTES;
+        MemorySegment.copy(loss, from, a.loss(), 0, bytes);
+        from += bytes;
+      }
+    }
+    Reference.reachabilityFence(together);
+  }
+
+  private static long losses(FourierAblate a) {
+    return (long) a.familyCount() * a.groupCount();
   }
 
   @Override

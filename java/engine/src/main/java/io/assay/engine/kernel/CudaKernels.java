@@ -225,7 +225,7 @@ public final class CudaKernels implements Kernels {
     run(
         library.fourierAblate,
         call -> {
-          MemorySegment s = KernelStructs.fourier(call.memory, call, a);
+          MemorySegment s = KernelStructs.fourier(call.memory, call, a, MemorySegment.NULL);
           MemorySegment loss = call.of("loss", a.loss(), losses, Use.WRITES);
           Launch kernel =
               (w, bytes, on) ->

@@ -176,6 +176,24 @@ final class KernelArguments {
     apart("loss", a.loss(), "logits", a.logits().data());
   }
 
+  static void checkTogether(List<FourierAblate> together) {
+    if (together.size() > Kernels.MAX_ABLATIONS) {
+      throw new IllegalArgumentException(
+          together.size()
+              + " ablations are asked for together; at most "
+              + Kernels.MAX_ABLATIONS
+              + " are possible");
+    }
+    for (FourierAblate a : together) {
+      FourierAblate first = together.getFirst();
+      if (a.modulus() != first.modulus() || !a.logits().equals(first.logits())) {
+        throw new IllegalArgumentException(
+            "ablations that are asked for together have different logits or moduli; give those of"
+                + " one network");
+      }
+    }
+  }
+
   /** Bytes of at most {@code most}. */
   private static void bytes(String name, MemorySegment s, long n, int most) {
     vector(name, s, n, 1);

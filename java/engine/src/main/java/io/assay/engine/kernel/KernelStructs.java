@@ -96,7 +96,11 @@ final class KernelStructs {
     return s;
   }
 
-  static MemorySegment fourier(SegmentAllocator memory, Addresses at, FourierAblate a) {
+  /**
+   * @param next the struct of further families, or NULL
+   */
+  static MemorySegment fourier(
+      SegmentAllocator memory, Addresses at, FourierAblate a, MemorySegment next) {
     MemorySegment s = assay_fourier_ablate_params.allocate(memory);
     assay_fourier_ablate_params.struct_bytes(s, s.byteSize());
     fill(at, assay_fourier_ablate_params.logits(s), "logits", a.logits());
@@ -107,6 +111,7 @@ final class KernelStructs {
     assay_fourier_ablate_params.group_count(s, a.groupCount());
     assay_fourier_ablate_params.keep(s, a.keep() ? 1 : 0);
     assay_fourier_ablate_params.rotation(s, a.rotation() ? 1 : 0);
+    assay_fourier_ablate_params.next(s, next);
     return s;
   }
 

@@ -2,6 +2,7 @@ package io.assay.engine.kernel;
 
 import io.assay.engine.InputException;
 import java.lang.foreign.MemorySegment;
+import java.util.List;
 
 /**
  * The hot loops, in one implementation: {@code portable} (plain Java, the oracle and the fallback),
@@ -18,6 +19,9 @@ public interface Kernels extends AutoCloseable {
 
   /** Widest head of {@link #suffixAttention} and {@link #patchRows}. */
   int MAX_HEAD_WIDTH = 1024;
+
+  /** Most ablations of {@link #fourierAblate(List)}; {@code ASSAY_MAX_ABLATIONS}. */
+  int MAX_ABLATIONS = 8;
 
   /**
    * The best implementation for the CPU: the native one on its best tier, or the portable one where
@@ -101,6 +105,18 @@ public interface Kernels extends AutoCloseable {
    * see {@link FourierAblate}. In double, with full relative precision however small a loss is.
    */
   void fourierAblate(FourierAblate args);
+
+  /**
+   * Several of them over the same logits and modulus, which are then read once where the
+   * implementation can; each has the bits that it has by itself.
+   *
+   * @throws IllegalArgumentException if they are not of the same logits and modulus, or are more
+   *     than {@link #MAX_ABLATIONS}
+   */
+  default void fourierAblate(List<FourierAblate> together) {
+    KernelArguments.checkTogether(together);
+    together.forEach(this::fourierAblate);
+  }
 
   /**
    * One AdamW step in place (Loshchilov and Hutter 2019, algorithm 2, as PyTorch applies it):

@@ -11,8 +11,12 @@ import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
@@ -257,6 +261,51 @@ class FourierContractTest {
     }
   }
 
+  /** Removed, kept, turned: together they have the bits of each by itself. */
+  @ParameterizedTest
+  @MethodSource(IMPLEMENTATIONS)
+  void bitsAreThoseOfEachByItself(Implementation implementation) {
+    int p = 23;
+    FourierAblate a = args(DType.F64, p, 20, 40, false, false);
+    List<FourierAblate> together = new ArrayList<>();
+    byte[][] alone = new byte[4][];
+    for (int threads = 1; threads <= 2; threads++) {
+      try (Kernels k = implementation.open().apply(threads)) {
+        together.clear();
+        for (int kind = 0; kind < alone.length; kind++) {
+          int count = 40 - 9 * kind;
+          MemorySegment loss = memory((long) count * GROUPS * Double.BYTES);
+          MemorySegment groups = groups(p);
+          groups.set(ValueLayout.JAVA_BYTE, kind, (byte) 0);
+          FourierAblate one =
+              new FourierAblate(
+                  a.logits(),
+                  p,
+                  a.families(),
+                  count,
+                  groups,
+                  GROUPS,
+                  kind > 1,
+                  kind % 2 == 1,
+                  loss);
+          k.fourierAblate(one);
+          alone[kind] = loss.toArray(ValueLayout.JAVA_BYTE);
+          loss.fill((byte) 1);
+          together.add(one);
+        }
+        k.fourierAblate(together);
+        for (int kind = 0; kind < alone.length; kind++) {
+          byte[] bits = together.get(kind).loss().toArray(ValueLayout.JAVA_BYTE);
+          assertArrayEquals(alone[kind], bits, "kind " + kind);
+        }
+        k.fourierAblate(List.of());
+        FourierAblate other = args(DType.F64, 5, 1, 4, false, false);
+        refused("different logits", () -> k.fourierAblate(List.of(a, other)));
+        refused("9 ablations", () -> k.fourierAblate(Collections.nCopies(9, a)));
+      }
+    }
+  }
+
   @ParameterizedTest
   @MethodSource(IMPLEMENTATIONS)
   void notANumberMakesAllLossesSo(Implementation implementation) {
@@ -296,8 +345,11 @@ class FourierContractTest {
   }
 
   private static void refused(Kernels k, String word, FourierAblate a) {
-    String message =
-        assertThrows(IllegalArgumentException.class, () -> k.fourierAblate(a)).getMessage();
+    refused(word, () -> k.fourierAblate(a));
+  }
+
+  private static void refused(String word, Executable call) {
+    String message = assertThrows(IllegalArgumentException.class, call).getMessage();
     assertTrue(message.contains(word), message);
   }
 }

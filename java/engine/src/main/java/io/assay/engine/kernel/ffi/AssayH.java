@@ -95,6 +95,15 @@ public class AssayH extends AssayH$shared {
     public static int ASSAY_COARSE_LENGTH() {
         return ASSAY_COARSE_LENGTH;
     }
+    private static final int ASSAY_MAX_ABLATIONS = (int)8L;
+    /**
+     * {@snippet lang=c :
+     * #define ASSAY_MAX_ABLATIONS 8
+     * }
+     */
+    public static int ASSAY_MAX_ABLATIONS() {
+        return ASSAY_MAX_ABLATIONS;
+    }
     private static final int ASSAY_MAX_HEAD_WIDTH = (int)1024L;
     /**
      * {@snippet lang=c :
@@ -122,10 +131,10 @@ public class AssayH extends AssayH$shared {
     public static int ASSAY_RMS_NORM() {
         return ASSAY_RMS_NORM;
     }
-    private static final int ASSAY_ABI_VERSION = (int)8L;
+    private static final int ASSAY_ABI_VERSION = (int)9L;
     /**
      * {@snippet lang=c :
-     * #define ASSAY_ABI_VERSION 8
+     * #define ASSAY_ABI_VERSION 9
      * }
      */
     public static int ASSAY_ABI_VERSION() {

@@ -24,6 +24,7 @@ import static java.lang.foreign.MemoryLayout.PathElement.*;
  *     int64_t group_count;
  *     int32_t keep;
  *     int32_t rotation;
+ *     const struct assay_fourier_ablate_params *next;
  * }
  * }
  */
@@ -42,7 +43,8 @@ public class assay_fourier_ablate_params {
         AssayH.C_POINTER.withName("groups"),
         AssayH.C_LONG.withName("group_count"),
         AssayH.C_INT.withName("keep"),
-        AssayH.C_INT.withName("rotation")
+        AssayH.C_INT.withName("rotation"),
+        AssayH.C_POINTER.withName("next")
     ).withName("assay_fourier_ablate_params");
 
     /**
@@ -446,6 +448,50 @@ public class assay_fourier_ablate_params {
      */
     public static void rotation(MemorySegment struct, int fieldValue) {
         struct.set(rotation$LAYOUT, rotation$OFFSET, fieldValue);
+    }
+
+    private static final AddressLayout next$LAYOUT = (AddressLayout)$LAYOUT.select(groupElement("next"));
+
+    /**
+     * Layout for field:
+     * {@snippet lang=c :
+     * const struct assay_fourier_ablate_params *next
+     * }
+     */
+    public static final AddressLayout next$layout() {
+        return next$LAYOUT;
+    }
+
+    private static final long next$OFFSET = $LAYOUT.byteOffset(groupElement("next"));
+
+    /**
+     * Offset for field:
+     * {@snippet lang=c :
+     * const struct assay_fourier_ablate_params *next
+     * }
+     */
+    public static final long next$offset() {
+        return next$OFFSET;
+    }
+
+    /**
+     * Getter for field:
+     * {@snippet lang=c :
+     * const struct assay_fourier_ablate_params *next
+     * }
+     */
+    public static MemorySegment next(MemorySegment struct) {
+        return struct.get(next$LAYOUT, next$OFFSET);
+    }
+
+    /**
+     * Setter for field:
+     * {@snippet lang=c :
+     * const struct assay_fourier_ablate_params *next
+     * }
+     */
+    public static void next(MemorySegment struct, MemorySegment fieldValue) {
+        struct.set(next$LAYOUT, next$OFFSET, fieldValue);
     }
 
     /**

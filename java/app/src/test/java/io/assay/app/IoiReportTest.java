@@ -80,14 +80,17 @@ class IoiReportTest {
     }
   }
 
-  /** The edges are those of the JSON, and pointing at a token asks what it attends to. */
+  /**
+   * The edges are those of the JSON, which has changes, and pointing at a token asks what it
+   * attends to.
+   */
   private static void assertShowsCircuit(Browser browser, JsonNode result) throws Exception {
     JsonNode weights =
         browser.value("data.views.find(v => v.kind === 'Circuit').edges.map(e => e.weight)");
     assertEquals(result.get("edges").size(), weights.size());
     for (int i = 0; i < weights.size(); i++) {
       double effect = result.get("edges").get(i).get("effect").doubleValue();
-      assertEquals(effect, weights.get(i).doubleValue());
+      assertEquals(-effect, weights.get(i).doubleValue(), "what is lost without the edge");
     }
     assertTrue(weights.size() >= result.get("circuit").size(), "each head writes to the logits");
     String said =

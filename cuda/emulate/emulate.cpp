@@ -5,12 +5,13 @@
 
 #include <array>
 #include <cstdlib>
-#include <limits>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <random>
 #include <vector>
+
+#include "matrix_units.h"
 
 #if !defined(__x86_64__)
 #include <ucontext.h>
@@ -155,17 +156,6 @@ struct SharedArray {
   std::vector<Shadow> shadow;
 };
 
-// How matrix units add. Those of NVIDIA take 4, 8 or 16 products and the sum so far at a time,
-// align them to the largest, and cut off, towards zero, what lies behind 24 bits or a few more,
-// before they add and after it (Fasi et al. 2021, PeerJ Computer Science 7:e330; Khattak and
-// Mikaitis 2025, arXiv 2512.07004). Here they keep 24 bits, and which products come together, and
-// where to a number is cut, is drawn.
-struct Adder {
-  int at_once;
-  int towards;  // 0 zero, 1 below, 2 above
-  std::array<int, 16> order;
-};
-
 struct Launch {
   const char* kernel = nullptr;
   const std::function<void()>* body = nullptr;
@@ -258,94 +248,6 @@ std::string waits(size_t t) {
   return text;
 }
 
-// ---- matrix units ----
-
-double power_of_two(int exponent) {
-  return of_bits<double>(static_cast<uint64_t>(exponent + 1023) << 52);
-}
-
-// Exponent of the last of the 24 bits of x, which is not zero.
-int last_bit(double x) {
-  return std::max(static_cast<int>(bits_of(x) >> 52 & 2047) - 1023, -126) - 23;
-}
-
-// How many units x has.
-int64_t cut(const Adder& how, double x, int unit) {
-  const double units = x * power_of_two(-unit);
-  const auto whole = static_cast<int64_t>(units);
-  const auto rounded = static_cast<double>(whole);
-  return whole + (how.towards == 1 ? -(rounded > units) : how.towards == 2 ? rounded < units : 0);
-}
-
-float add(const Adder& how, double sum, const std::array<double, 16>& products) {
-  for (int first = 0; first < 16; first += how.at_once) {
-    double largest = std::fabs(sum);
-    double plain = sum;
-    for (int i = first; i < first + how.at_once; i++) {
-      const double product = products[how.order[i]];
-      largest = std::fmax(largest, std::fabs(product));
-      plain += product;
-    }
-    if (plain - plain != 0) {  // infinite, or not a number
-      sum = plain;
-      continue;
-    }
-    if (largest == 0) continue;
-    const int unit = last_bit(largest);
-    int64_t units = cut(how, sum, unit);
-    for (int i = first; i < first + how.at_once; i++) {
-      units += cut(how, products[how.order[i]], unit);
-    }
-    const double total = static_cast<double>(units) * power_of_two(unit);
-    if (units == 0) {
-      sum = 0;
-    } else {
-      const int last = last_bit(total);
-      sum = static_cast<double>(cut(how, total, last)) * power_of_two(last);
-    }
-    if (std::fabs(sum) > std::numeric_limits<float>::max()) {
-      sum = std::copysign(std::numeric_limits<double>::infinity(), sum);
-    }
-  }
-  return static_cast<float>(sum);
-}
-
-void multiply(const std::array<uint64_t, kWarp>& lanes) {
-  if (!run.adder) {
-    run.adder.emplace();
-    run.adder->at_once = 4 << order_of_execution() % 3;
-    run.adder->towards = static_cast<int>(order_of_execution() % 3);
-    for (int i = 0; i < 16; i++) run.adder->order[i] = i;
-    std::shuffle(run.adder->order.begin(), run.adder->order.end(), order_of_execution);
-  }
-  auto of = [&](int lane) { return reinterpret_cast<const Fragments*>(lanes[lane]); };
-  auto half = [](uint32_t word, int which) {
-    return double{of_bits<float>(which == 0 ? word << 16 : word & 0xffff0000u)};
-  };
-  double a[16][16], b[8][16];
-  for (int lane = 0; lane < kWarp; lane++) {
-    const int g = lane / 4;
-    for (int k = 0; k < 2; k++) {
-      for (int far = 0; far < 2; far++) {
-        const int at = 2 * (lane % 4) + k + 8 * far;
-        a[g][at] = half(of(lane)->a[2 * far], k);
-        a[g + 8][at] = half(of(lane)->a[2 * far + 1], k);
-        b[g][at] = half(of(lane)->b[far], k);
-      }
-    }
-  }
-  for (int lane = 0; lane < kWarp; lane++) {
-    for (int i = 0; i < 4; i++) {
-      const int row = lane / 4 + i / 2 * 8;
-      const int column = 2 * (lane % 4) + i % 2;
-      std::array<double, 16> products;
-      for (int k = 0; k < 16; k++) products[k] = a[row][k] * b[column][k];
-      float& sum = of(lane)->sums[i];
-      sum = add(*run.adder, sum, products);
-    }
-  }
-}
-
 // Lets those go on whose meeting is complete. False if there are none.
 bool release() {
   const size_t count = run.threads.size();
@@ -391,7 +293,10 @@ bool release() {
       if (!complete) continue;
       const unsigned mask = thread.mask;
       const Meeting meeting = thread.meeting;
-      if (meeting == Meeting::kMatrix) multiply(values);
+      if (meeting == Meeting::kMatrix) {
+        if (!run.adder) run.adder = draw_adder(order_of_execution);
+        multiply(*run.adder, values);
+      }
       for (int l = 0; l < kWarp; l++) {
         if (!(mask >> l & 1)) continue;
         Thread& other = run.threads[warp + l];

@@ -6,12 +6,9 @@ import io.assay.audit.grok.GrokSpec;
 import io.assay.audit.grok.GrokTraining;
 import io.assay.audit.grok.PlainGraph;
 import io.assay.engine.Engine;
-import io.assay.engine.graph.Graph;
 import io.assay.engine.tensor.Tensor;
 import io.assay.engine.train.Objective;
 import io.assay.engine.train.Trainer;
-import java.util.List;
-import java.util.Map;
 
 /**
  * A training step of the published grokking run: losses and gradients of all 3830 pairs, and AdamW;
@@ -33,11 +30,7 @@ public final class EpochQuestion implements Question {
     spec = GrokSpec.published().withEpochs(STEPS, STEPS);
     GrokModel initial = GrokModel.initial(spec.shape(), spec.initSeed());
     Objective objective = PlainGraph.objective(engine, initial, spec.task());
-    Graph open = objective.graph().slice(objective.weights(), List.of(objective.loss()));
-    plainOperations =
-        open.differentiate(Map.of(objective.loss(), "seed"), objective.weights())
-            .graph()
-            .operations();
+    plainOperations = GrokQuestion.gradient(objective).graph().operations();
     ours = GrokTraining.open(engine, spec, initial);
     other = PlainGraph.trainer(engine, spec, initial);
   }

@@ -35,6 +35,8 @@ public final class GridQuestion implements Question {
   private final Tensor tables = doubles(0.5, HEADS, 2 * P + 1, COLUMNS);
   private final Tensor constant = doubles(0.5, COLUMNS);
   private final Tensor map = doubles(0.1, P, NEURONS);
+  private final Map<String, Tensor> inputs =
+      Map.of("scores", scores, "tables", tables, "constant", constant, "map", map);
   private final GrokGrid args;
   private final Map<String, Tensor> theirs = new LinkedHashMap<>();
   private final Session session;
@@ -54,9 +56,7 @@ public final class GridQuestion implements Question {
     theirs.put("sums", zeros(4, P, NEURONS));
     theirs.put("squares", zeros(NEURONS));
     session = engine.compile(graph());
-    binding =
-        session.bind(
-            Map.of("scores", scores, "tables", tables, "constant", constant, "map", map), theirs);
+    binding = session.bind(inputs, theirs);
   }
 
   private Tensor zeros(long... shape) {
@@ -76,14 +76,7 @@ public final class GridQuestion implements Question {
   private Graph graph() {
     Graph.Builder b = Graph.builder("grid").opset("", 17);
     for (String name : List.of("scores", "tables", "constant", "map")) {
-      Tensor t =
-          switch (name) {
-            case "scores" -> scores;
-            case "tables" -> tables;
-            case "constant" -> constant;
-            default -> map;
-          };
-      b.input(name, TensorType.of(DType.F64, t.shape()));
+      b.input(name, TensorType.of(DType.F64, inputs.get(name).shape()));
     }
     long[] read = new long[3 * PAIRS];
     long[] bySum = new long[PAIRS];

@@ -8,7 +8,6 @@ import io.assay.engine.Engine;
 import io.assay.engine.graph.Gradient;
 import io.assay.engine.graph.Graph;
 import io.assay.engine.kernel.GrokPairs;
-import io.assay.engine.kernel.GrokWeights;
 import io.assay.engine.kernel.Kernels;
 import io.assay.engine.session.Binding;
 import io.assay.engine.session.Session;
@@ -64,16 +63,15 @@ public final class GrokQuestion implements Question {
     Tensor losses = Tensor.ofDoubles(new double[count], count);
     pairs =
         new GrokPairs(
-            named(model.weights()),
-            named(mine),
+            GrokModel.forKernel(model.weights()),
+            GrokModel.forKernel(mine),
             Draw.segment(first),
             Draw.segment(second),
             Draw.segment(labels),
             losses.data(),
             Draw.segment(new int[count]));
     Objective objective = PlainGraph.objective(engine, model, task);
-    Graph open = objective.graph().slice(objective.weights(), List.of(objective.loss()));
-    Gradient gradient = open.differentiate(Map.of(objective.loss(), "seed"), objective.weights());
+    Gradient gradient = gradient(objective);
     plainOperations = gradient.graph().operations();
     session = engine.compile(gradient.graph());
     Map<String, Tensor> inputs = new LinkedHashMap<>(model.weights());
@@ -90,19 +88,10 @@ public final class GrokQuestion implements Question {
     binding = session.bind(inputs, outputs);
   }
 
-  private static GrokWeights named(Map<String, Tensor> w) {
-    return new GrokWeights(
-        w.get(GrokShape.EMBEDDING),
-        w.get(GrokShape.POSITIONS),
-        w.get(GrokShape.KEYS),
-        w.get(GrokShape.QUERIES),
-        w.get(GrokShape.VALUES),
-        w.get(GrokShape.ATTENTION_OUT),
-        w.get(GrokShape.NEURONS_IN),
-        w.get(GrokShape.NEURONS_BIAS),
-        w.get(GrokShape.NEURONS_OUT),
-        w.get(GrokShape.OUT_BIAS),
-        w.get(GrokShape.UNEMBEDDING));
+  /** Of the loss by all weights, times the input "seed". */
+  static Gradient gradient(Objective objective) {
+    Graph open = objective.graph().slice(objective.weights(), List.of(objective.loss()));
+    return open.differentiate(Map.of(objective.loss(), "seed"), objective.weights());
   }
 
   @Override

@@ -1,7 +1,6 @@
 package io.assay.audit.grok;
 
 import io.assay.engine.kernel.GrokPairs;
-import io.assay.engine.kernel.GrokWeights;
 import io.assay.engine.kernel.Kernels;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
@@ -46,28 +45,13 @@ final class GrokLoss implements Loss {
     }
     pairs =
         new GrokPairs(
-            named(weights),
-            gradients == null ? null : named(gradients),
+            GrokModel.forKernel(weights),
+            gradients == null ? null : GrokModel.forKernel(gradients),
             first.data(),
             second.data(),
             labels.data(),
             losses.data(),
             best.data());
-  }
-
-  private static GrokWeights named(Map<String, Tensor> w) {
-    return new GrokWeights(
-        w.get(GrokShape.EMBEDDING),
-        w.get(GrokShape.POSITIONS),
-        w.get(GrokShape.KEYS),
-        w.get(GrokShape.QUERIES),
-        w.get(GrokShape.VALUES),
-        w.get(GrokShape.ATTENTION_OUT),
-        w.get(GrokShape.NEURONS_IN),
-        w.get(GrokShape.NEURONS_BIAS),
-        w.get(GrokShape.NEURONS_OUT),
-        w.get(GrokShape.OUT_BIAS),
-        w.get(GrokShape.UNEMBEDDING));
   }
 
   @Override

@@ -1,6 +1,7 @@
 package io.assay.audit.grok;
 
 import io.assay.engine.InputException;
+import io.assay.engine.kernel.GrokWeights;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
 import io.assay.engine.train.InitialWeights;
@@ -84,5 +85,21 @@ public record GrokModel(GrokShape shape, Map<String, Tensor> weights) {
       sum += t.get(i) * t.get(i);
     }
     return sum;
+  }
+
+  /** Weights, or gradients, by official name as the kernel takes them. */
+  public static GrokWeights forKernel(Map<String, Tensor> w) {
+    return new GrokWeights(
+        w.get(GrokShape.EMBEDDING),
+        w.get(GrokShape.POSITIONS),
+        w.get(GrokShape.KEYS),
+        w.get(GrokShape.QUERIES),
+        w.get(GrokShape.VALUES),
+        w.get(GrokShape.ATTENTION_OUT),
+        w.get(GrokShape.NEURONS_IN),
+        w.get(GrokShape.NEURONS_BIAS),
+        w.get(GrokShape.NEURONS_OUT),
+        w.get(GrokShape.OUT_BIAS),
+        w.get(GrokShape.UNEMBEDDING));
   }
 }

@@ -156,10 +156,7 @@ final class KernelArguments {
       throw new IllegalArgumentException(
           "modulus is " + a.modulus() + "; it must be odd and at least 3");
     }
-    if (a.logits().dtype() != DType.F32 && a.logits().dtype() != DType.F64) {
-      throw new IllegalArgumentException(
-          "logits are " + a.logits().dtype() + "; F32 or F64 is needed");
-    }
+    real("logits are", a.logits());
     long pairs = (long) a.modulus() * a.modulus();
     shape("logits", a.logits(), pairs, a.modulus());
     if (a.familyCount() < 0 || a.groupCount() < 1 || a.groupCount() > 255) {
@@ -207,9 +204,7 @@ final class KernelArguments {
   }
 
   static void checkAdamw(Matrix p, Matrix g, Matrix m, Matrix v, Kernels.AdamW s, long step) {
-    if (p.dtype() != DType.F32 && p.dtype() != DType.F64) {
-      throw new IllegalArgumentException("parameters are " + p.dtype() + "; F32 or F64 is needed");
-    }
+    real("parameters are", p);
     Matrix[] all = {p, g, m, v};
     String[] names = {"parameters", "gradients", "firstMoments", "secondMoments"};
     for (int i = 0; i < all.length; i++) {
@@ -270,6 +265,14 @@ final class KernelArguments {
     }
   }
 
+  /** The type of a matrix of which kernels take float32 and float64. */
+  private static DType real(String subject, Matrix m) {
+    if (m.dtype() != DType.F32 && m.dtype() != DType.F64) {
+      throw new IllegalArgumentException(subject + " " + m.dtype() + "; F32 or F64 is needed");
+    }
+    return m.dtype();
+  }
+
   private static void ids(String name, MemorySegment ids, long count, int least, long limit) {
     for (long i = 0; i < count; i++) {
       int id = ids.get(Tensor.INT, i * Integer.BYTES);
@@ -282,11 +285,8 @@ final class KernelArguments {
 
   /** Checks the arguments and gives the first row of each sequence. */
   static long[] check(SuffixAttention a, Matrix out) {
-    DType real = a.queries().dtype();
+    DType real = real("queries are", a.queries());
     long width = a.queries().columns();
-    if (real != DType.F32 && real != DType.F64) {
-      throw new IllegalArgumentException("queries are " + real + "; F32 or F64 is needed");
-    }
     if (a.heads() < 1 || width % a.heads() != 0 || width / a.heads() > Kernels.MAX_HEAD_WIDTH) {
       throw new IllegalArgumentException(
           "heads is "
@@ -348,13 +348,10 @@ final class KernelArguments {
   }
 
   static void check(PatchRows a, Matrix middle) {
-    DType real = a.live().dtype();
+    DType real = real("live is", a.live());
     long columns = a.live().columns();
     long width = a.output().columns();
     long copies = Math.multiplyExact((long) a.count(), a.heads());
-    if (real != DType.F32 && real != DType.F64) {
-      throw new IllegalArgumentException("live is " + real + "; F32 or F64 is needed");
-    }
     if (a.count() < 0
         || a.heads() < 1
         || columns % a.heads() != 0
@@ -397,12 +394,9 @@ final class KernelArguments {
   }
 
   static void check(EdgeScores a) {
-    DType real = a.changes().dtype();
+    DType real = real("changes are", a.changes());
     long columns = a.changes().columns();
     long readers = a.gradients().rows();
-    if (real != DType.F32 && real != DType.F64) {
-      throw new IllegalArgumentException("changes are " + real + "; F32 or F64 is needed");
-    }
     shape("gradients", a.gradients(), readers, columns);
     type("gradients", a.gradients(), real);
     if (a.width() < 1 || columns % a.width() != 0) {

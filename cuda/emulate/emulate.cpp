@@ -228,7 +228,7 @@ bool of_block(Meeting meeting) {
 
 bool same_place(const Place& a, const Place& b) {
   return a.line() == b.line() && a.column() == b.column() &&
-         std::strcmp(a.file_name(), b.file_name()) == 0;
+         (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
 }
 
 // Whether two threads wait for the same meeting.
@@ -288,6 +288,7 @@ bool release() {
         const Thread& other = run.threads[warp + l];
         values[l] = other.value;
         if (other.value != 0) votes |= uint64_t{1} << l;
+        if (thread.meeting != Meeting::kWarp) continue;
         for (int u = 0; u < kWarp; u++) clock[u] = std::max(clock[u], other.clock[u]);
       }
       if (!complete) continue;

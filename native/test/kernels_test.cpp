@@ -481,7 +481,7 @@ void test_heads(const Streams& streams) {
     head_case({t, 5, 100, 16, false, 1}, streams);
     head_case({t, 4, 70, 19, true, 2}, streams);
     head_case({t, 3, 257, 33, true, 3}, streams);
-    head_case({t, 101, 1031, 67, true, 0}, streams);
+    head_case({t, 101, 1031, 35, true, 0}, streams);
     head_case({t, 9, 37, 4100, true, 0}, streams);  // rows too long to be copied
   }
   // Vocabularies of which every segment has several tiles.

@@ -18,9 +18,6 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 RESULTS = ROOT / "bench" / "results"
-GROUPS = (
-    "library", "heads", "swap", "bound", "coarse", "fourier", "adamw", "attention", "patch", "edge"
-)
 NOT_MEASURED = "not yet measured on a device"
 
 
@@ -116,10 +113,15 @@ def java_test(folder, packed, emulated):
     ]
 
 
+def groups(folder):
+    test = folder / "cuda" / "cuda_device_test"
+    return subprocess.check_output([test, "--groups"], text=True).split()
+
+
 def tests(folder, java, deadline):
     native = [folder / "native" / "test" / "kernels_test"]
     yield run_one({"kind": "test", "what": "native kernels"}, native, deadline, 240)
-    for group in GROUPS:
+    for group in groups(folder):
         row = {"kind": "test", "what": f"CUDA {group}"}
         yield run_one(row, [folder / "cuda" / "cuda_device_test", group], deadline, 240)
     row = {"kind": "test", "what": "CUDA by way of Java"}
@@ -146,7 +148,7 @@ def sanitizer(folder, deadline):
         command = [*begin, check, sys.executable, __file__, "--parts", "check", "--small"]
         yield run_one(row, command + ["--build", folder], deadline, 150)
     for check in ("racecheck", "synccheck"):
-        for group in GROUPS[1:]:
+        for group in groups(folder)[1:]:
             row = {"kind": "sanitizer", "tool": check, "what": f"CUDA {group}"}
             command = [*begin, check, folder / "cuda" / "cuda_device_test", group]
             yield run_one(row, command, deadline, 90)

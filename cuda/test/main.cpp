@@ -1,5 +1,6 @@
 // kernels_test of the CUDA library, or of its emulation: the tests of native/test, and what
-// differs: cuda_kernels_test [GROUP], all groups unless one is named; so does cuda_device_test.
+// differs: cuda_kernels_test [GROUP], all groups unless one is named; --groups lists them. So does
+// cuda_device_test.
 #include <cstring>
 #include <string>
 #include <vector>
@@ -151,20 +152,25 @@ void test_wrong_maps() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  const std::string group = argc > 1 ? argv[1] : "";
+  const std::string groups = "library " + test_groups();
+  if (group == "--groups") {
+    std::printf("%s\n", groups.c_str());
+    return 0;
+  }
 #if defined(ASSAY_TEST_DEVICE)
   if (const char* reason = no_device()) {
     std::printf("skipped: %s\n", reason);
     return 77;
   }
 #endif
-  const std::string group = argc > 1 ? argv[1] : "";
   if (group.empty() || group == "library") {
     test_cuda_library();
     test_wrong_sequences();
     test_wrong_maps();
   }
   if (group != "library" && !test_kernels(group)) {
-    std::fprintf(stderr, "no group of tests is called %s\n", group.c_str());
+    std::fprintf(stderr, "no group of tests is called %s: %s\n", group.c_str(), groups.c_str());
     return 2;
   }
   std::printf("%s: %d failures\n", assay_build_id(), failures);

@@ -17,5 +17,7 @@ extern int failures;
   } while (0)
 
 void test_library();
+// The names of the groups, with spaces between them.
+std::string test_groups();
 // The tests of one group of kernels, or with "" of all. False if there is no such group.
 bool test_kernels(const std::string& group);

@@ -535,20 +535,27 @@ void test_attention(const Streams& streams) {
   attention_case({ASSAY_F32, 3, 1, 2, many, false, false}, streams);
 }
 
+const struct {
+  const char* name;
+  void (*test)(const Streams&);
+} groups[] = {
+    {"heads", test_heads},   {"swap", test_swap},           {"bound", test_bound},
+    {"coarse", test_coarse}, {"fourier", test_fourier},     {"adamw", test_adamw},
+    {"patch", test_patch},   {"attention", test_attention}, {"edge", test_edges},
+#if !defined(ASSAY_TEST_CUDA)  // that library has neither
+    {"grok", test_grok},     {"grok_grid", test_grok_grid},
+#endif
+};
+
 }  // namespace
 
+std::string test_groups() {
+  std::string names;
+  for (const auto& g : groups) names += std::string(names.empty() ? "" : " ") + g.name;
+  return names;
+}
+
 bool test_kernels(const std::string& group) {
-  const struct {
-    const char* name;
-    void (*test)(const Streams&);
-  } groups[] = {
-      {"heads", test_heads},     {"swap", test_swap},           {"coarse", test_coarse},
-      {"fourier", test_fourier}, {"adamw", test_adamw},         {"attention", test_attention},
-      {"patch", test_patch},     {"edge", test_edges},          {"bound", test_bound},
-#if !defined(ASSAY_TEST_CUDA)  // that library has neither
-      {"grok", test_grok},       {"grok_grid", test_grok_grid},
-#endif
-  };
   const Streams streams;
   bool any = false;
   for (const auto& g : groups) {

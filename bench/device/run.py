@@ -4,7 +4,7 @@
 import argparse
 import datetime
 import json
-import math
+import lzma
 import os
 import re
 import shutil
@@ -18,6 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 RESULTS = ROOT / "bench" / "results"
+PARTS = ("build", "test", "time", "sanitize", "check")
 NOT_MEASURED = "not yet measured on a device"
 
 
@@ -41,7 +42,9 @@ def find(name, *folders):
 
 
 def toolkit():
-    return [Path(os.environ.get("CUDA_HOME", "/usr/local/cuda")) / "bin", "/usr/local/cuda/bin"]
+    fetched = (ROOT / "build" / "cuda").glob("lib/python3*/site-packages/nvidia/cu13/bin")
+    home = Path(os.environ.get("CUDA_HOME", "/usr/local/cuda"))
+    return [home / "bin", "/usr/local/cuda/bin", *fetched]
 
 
 def output(*command):
@@ -52,17 +55,40 @@ def output(*command):
         return ""
 
 
+def missing(parts, folder, java, emulated):
+    """What the parts need and this machine lacks, with what to do: a sentence each."""
+    if "build" in parts:
+        if find("cmake") is None:
+            yield "CMake was not found: pip install cmake"
+        compiler = os.environ.get("CXX", "c++")
+        if find(compiler) is None:
+            yield f"the C++ compiler {compiler} was not found: install g++, or let CXX name another"
+        if find("nvcc", *toolkit()) is None and not emulated:
+            places = "on the PATH, in CUDA_HOME or in /usr/local/cuda"
+            yield f"nvcc was not found {places}: install CUDA 13.0, or run cuda/toolkit.sh"
+    elif not library_file(folder, emulated).exists():
+        yield f"{library_file(folder, emulated)} is not built: let --parts begin with build"
+    if java and not java.is_file():
+        yield f"{java} is not there: bench/device/java.sh makes it where there is a JDK"
+    if parts == ["build"]:
+        return
+    try:
+        import torch
+    except ImportError as e:
+        remedy = "pip install torch, or call this script by a Python that has it"
+        yield f"{sys.executable} has no PyTorch ({e}): {remedy}"
+        return
+    if emulated:
+        return
+    if not torch.cuda.is_available():
+        yield "PyTorch sees no CUDA device: look at nvidia-smi; --emulated checks without one"
+    elif torch.cuda.get_device_capability() < (8, 0):
+        yield f"{torch.cuda.get_device_name()} is older than compute capability 8.0: take another"
+
+
 def build(folder, emulated):
     """Builds the two libraries and their tests, or ends with the reason."""
-    cmake = find("cmake")
-    compiler = find(os.environ.get("CXX", "c++"))
-    if cmake is None or compiler is None:
-        missing = "cmake" if cmake is None else "a C++ compiler"
-        raise SystemExit(f"{missing} was not found; cmake comes with `pip install cmake`")
-    nvcc = find("nvcc", *toolkit())
-    if nvcc is None and not emulated:
-        raise SystemExit("nvcc was not found on the PATH, in CUDA_HOME or in /usr/local/cuda")
-    ninja = find("ninja")
+    cmake, nvcc, ninja = find("cmake"), find("nvcc", *toolkit()), find("ninja")
     configure = [cmake, "-S", str(ROOT), "-B", str(folder), "-DCMAKE_BUILD_TYPE=Release"]
     configure += [f"-DCMAKE_MAKE_PROGRAM={ninja}", "-G", "Ninja"] if ninja else []
     configure += [f"-DASSAY_NVCC={nvcc}"] if nvcc and not emulated else []
@@ -97,13 +123,19 @@ def run_one(row, command, deadline, limit):
     return row if state == "passed" else row | {"reason": text[-1500:]}
 
 
-def java_test(folder, packed, emulated):
-    """The command that runs the kernels by way of Java, out of what java.sh has packed."""
+def java_test(folder, packed, emulated, deadline):
+    """The row of the kernels by way of Java, by what java.sh has packed."""
+    row = {"kind": "test", "what": "CUDA by way of Java"}
+    if packed is None:
+        return row | {"state": "skipped", "reason": "no Java was brought (--java)"}
     java = folder / "device-java"
     shutil.rmtree(java, ignore_errors=True)
-    with tarfile.open(packed) as archive:
-        archive.extractall(folder, filter="tar")
-    return [
+    try:
+        with tarfile.open(packed) as archive:
+            archive.extractall(folder, filter="tar")
+    except (OSError, EOFError, lzma.LZMAError, tarfile.TarError) as e:
+        return row | {"state": "failed", "reason": f"{packed} cannot be unpacked: {e}"}
+    command = [
         java / "bin" / "java",
         "--enable-native-access=ALL-UNNAMED",
         f"-Dassay.cuda.library={library_file(folder, emulated)}",
@@ -111,6 +143,7 @@ def java_test(folder, packed, emulated):
         f"{java}/app/classes:{java}/app/*",
         "io.assay.engine.kernel.CudaCheck",
     ]
+    return run_one(row, command, deadline, 120)
 
 
 def groups(folder):
@@ -124,11 +157,7 @@ def tests(folder, java, deadline):
     for group in groups(folder):
         row = {"kind": "test", "what": f"CUDA {group}"}
         yield run_one(row, [folder / "cuda" / "cuda_device_test", group], deadline, 240)
-    row = {"kind": "test", "what": "CUDA by way of Java"}
-    if java is None:
-        yield row | {"state": "skipped", "reason": "no Java was brought (--java)"}
-    else:
-        yield run_one(row, java_test(folder, java, False), deadline, 120)
+    yield java_test(folder, java, False, deadline)
 
 
 def sanitizer(folder, deadline):
@@ -286,10 +315,10 @@ def machine(torch, commit):
         "multiprocessors": p.multi_processor_count,
         "memory_bytes": p.total_memory,
         "l2_bytes": p.L2_cache_size,
-        "driver": output(smi, *ask).split("\n")[0] if smi else "",
-        "nvcc": (re.findall(r"V([\d.]+)", nvcc) or [""])[0],
+        "driver": (output(smi, *ask).split("\n")[0] if smi else "") or "unknown",
+        "nvcc": (re.findall(r"V([\d.]+)", nvcc) or ["unknown"])[0],
         "torch": torch.__version__,
-        "commit": commit or output("git", "rev-parse", "--short=12", "HEAD"),
+        "commit": commit or output("git", "rev-parse", "--short=12", "HEAD") or "unknown",
         "date": datetime.date.today().isoformat(),
     }
 
@@ -378,6 +407,8 @@ def sections(rows):
         yield f"Times: {NOT_MEASURED}."
         yield ""
         return
+    yield "Times in microseconds; a ratio above 1: ours is faster."
+    yield ""
     yield "| bench | shape | floor | ours | of roof | cache warm | others | ratio | call |"
     yield "|---|---|---|---|---|---|---|---|---|"
     for (bench, shape), group in times.items():
@@ -404,18 +435,21 @@ def table(folder):
     return "\n".join(lines if files else lines + [f"All kernels: {NOT_MEASURED}.", ""])
 
 
+def write_table(out):
+    (out / "README.md").write_text(table(out))
+    return out / "README.md"
+
+
 def write(out, rows):
     out.mkdir(parents=True, exist_ok=True)
     file = out / (slug(rows[0]["device"]) + ".jsonl")
     file.write_text("".join(json.dumps(r) + "\n" for r in rows))
-    (out / "README.md").write_text(table(out))
+    write_table(out)
 
 
 def measure(options, deadline):
     import torch
 
-    if not torch.cuda.is_available():
-        raise SystemExit("PyTorch sees no CUDA device; bench/device/run.py --emulated checks without one")
     torch.backends.cuda.matmul.allow_tf32 = False
     rows = [machine(torch, options.commit)]
     parts = []
@@ -452,44 +486,56 @@ def times(torch, options, rows, deadline):
             yield wrong.pop()
 
 
+def checked_parts(text):
+    parts = text.split(",")
+    unknown = [repr(part) for part in parts if part not in PARTS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: known are {', '.join(PARTS)}")
+    if "check" in parts and set(parts) - {"build", "check"}:
+        raise argparse.ArgumentTypeError("check goes with build only")
+    return parts
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parts = ("build", "test", "time", "sanitize")
-    parser.add_argument("--parts", default=",".join(parts), help="of " + ",".join(parts) + ",check")
-    parser.add_argument("--build", type=Path, default=ROOT / "build" / "device", help="build folder")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of results")
-    parser.add_argument("--minutes", type=float, default=9, help="begin nothing after these")
-    parser.add_argument("--commit", help="what is measured, where there is no git")
-    parser.add_argument("--java", type=Path, help="the file that java.sh has made")
-    parser.add_argument("--small", action="store_true", help="small shapes")
-    parser.add_argument("--emulated", action="store_true", help="check small cases by host emulation")
-    parser.add_argument("--table", action="store_true", help="only write the table of the results")
+    default = ",".join(PARTS[:4])
+    parts = f"of {','.join(PARTS)} (default {default}); check compares with float64 and times nothing"
+    add = parser.add_argument
+    add("--parts", type=checked_parts, default=default, help=parts)
+    add("--build", type=Path, default=ROOT / "build" / "device", help="build folder (default build/device)")
+    add("--out", type=Path, default=RESULTS, help="folder of results (default bench/results)")
+    add("--minutes", type=float, default=9, help="begin nothing after these (default 9)")
+    add("--commit", help="what is measured, where there is no git")
+    add("--java", type=Path, help="the file that java.sh has made")
+    add("--small", action="store_true", help="small shapes")
+    add("--emulated", action="store_true", help="build and check small cases by host emulation, no device")
+    add("--table", action="store_true", help="only write the table of the results")
     options = parser.parse_args()
-    options.parts = options.parts.split(",")
-    unknown = set(options.parts) - set(parts) - {"check"}
-    if unknown:
-        parser.error(f"--parts has {', '.join(sorted(unknown))}; known are {', '.join(parts)}, check")
+    deadline = Deadline(options.minutes)
     if options.table:
-        (options.out / "README.md").write_text(table(options.out))
+        if not options.out.is_dir():
+            parser.error(f"--out: there is no folder {options.out}")
+        say(write_table(options.out))
         return 0
-    options.build.mkdir(parents=True, exist_ok=True)
     options.build = options.build.resolve()
+    lacking = list(missing(options.parts, options.build, options.java, options.emulated))
+    if lacking:
+        parser.exit(2, "".join(f"{reason}\n" for reason in lacking))
+    options.build.mkdir(parents=True, exist_ok=True)
     if "build" in options.parts:
         build(options.build, options.emulated)
-    if options.emulated or options.parts == ["check"]:
+    if options.parts == ["build"]:
+        return 0
+    if options.emulated or "check" in options.parts:
         import torch
 
         wrong = check(torch, options.build, options.emulated, options.small or options.emulated)
         if options.java:
-            row = {"kind": "test", "what": "CUDA by way of Java"}
-            command = java_test(options.build, options.java, options.emulated)
-            row = run_one(row, command, Deadline(options.minutes), 120)
+            row = java_test(options.build, options.java, options.emulated, deadline)
             say(" ".join(str(row.get(k, "")) for k in ("what", "state", "reason")))
             wrong += [row] if row["state"] != "passed" else []
         return 1 if wrong else 0
-    if options.parts == ["build"]:
-        return 0
-    return 1 if measure(options, Deadline(options.minutes)) else 0
+    return 1 if measure(options, deadline) else 0
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
 """What can be tested of the device bench without a device: python3 run_test.py LIBRARY."""
 
 import json
+import subprocess
 import sys
 import tempfile
+import types
 import unittest
 from pathlib import Path
+from unittest import mock
 
 import abi
 import run
@@ -29,6 +32,56 @@ class RunTest(unittest.TestCase):
         finally:
             abi.AdamW = right
 
+    def test_all_that_is_missing_is_said_at_once(self):
+        none = mock.patch.object(run, "find", return_value=None)
+        no_torch = mock.patch.dict(sys.modules, torch=None)
+        with none, no_torch:
+            said = list(run.missing(["build", "time"], Path("b"), Path("no.tar.xz"), False))
+            self.assertEqual(len(list(run.missing(["build"], Path("b"), None, True))), 2)
+        parts = ("CMake", "compiler", "nvcc", "no.tar.xz", "PyTorch")
+        self.assertEqual(len(said), len(parts))
+        for text, part in zip(said, parts):
+            self.assertIn(part, text)
+            self.assertRegex(text, ": .*(install|let|run|makes)")
+
+    def test_a_device_that_is_not_there_or_too_old_is_said(self):
+        cuda = types.SimpleNamespace(is_available=lambda: False)
+        torch = types.SimpleNamespace(cuda=cuda)
+        with mock.patch.dict(sys.modules, torch=torch), tempfile.TemporaryDirectory() as folder:
+            built = run.library_file(Path(folder), False)
+            self.assertIn("not built", list(run.missing(["time"], Path(folder), None, False))[0])
+            built.parent.mkdir()
+            built.touch()
+            self.assertIn("no CUDA device", *run.missing(["time"], Path(folder), None, False))
+            cuda.is_available = lambda: True
+            cuda.get_device_name = lambda: "NVIDIA X0"
+            for capability, sentences in (((7, 5), 1), ((8, 0), 0), ((12, 0), 0)):
+                cuda.get_device_capability = lambda: capability
+                self.assertEqual(len(list(run.missing(["time"], Path(folder), None, False))), sentences)
+
+    def test_wrong_arguments_are_refused_in_a_line(self):
+        with tempfile.TemporaryDirectory() as folder:
+            absent = str(Path(folder, "absent"))
+            for wrong, text in (
+                (["--parts", "build,tset"], "'tset': known are build, test, time, sanitize, check"),
+                (["--parts", "test,check"], "check goes with build only"),
+                (["--table", "--out", absent], f"there is no folder {absent}"),
+                (["--parts", "time", "--build", absent], "is not built"),
+            ):
+                command = [sys.executable, run.__file__, *wrong]
+                done = subprocess.run(command, capture_output=True, text=True)
+                self.assertEqual(done.returncode, 2)
+                self.assertIn(text, done.stderr)
+                self.assertNotIn("Traceback", done.stderr)
+
+    def test_a_java_that_cannot_be_unpacked_fails_alone(self):
+        with tempfile.TemporaryDirectory() as folder:
+            packed = Path(folder, "java.tar.xz")
+            packed.write_text("none")
+            row = run.java_test(Path(folder), packed, False, run.Deadline(1))
+        self.assertEqual(row["state"], "failed")
+        self.assertIn("cannot be unpacked", row["reason"])
+
     def test_table(self):
         machine = dict(kind="machine", device="NVIDIA X1", capability="9.0", multiprocessors=2)
         machine |= dict(driver="1", nvcc="13.0.88", torch="2", commit="abc", date="2026-01-01")
@@ -52,6 +105,7 @@ class RunTest(unittest.TestCase):
         self.assertIn(f"| adamw | P 9 | 1.0 | 2.0 | 50 % | 2.0 | {others} | 2.50 | 3,450 |", text)
         self.assertIn("| adamw | P 7 | 1.0 | 2.0 | 50 % |  | PyTorch 9.0 |", text)
         self.assertIn("| fourier_ablate | p 5 | | wrong: error 1 |", text)
+        self.assertIn("Times in microseconds", text)
         self.assertIn("Copy 4.00 TB/s, read and written; products, TFLOP/s: f32 50.0", text)
         self.assertIn("| memcheck small cases | failed: b |  |", text)
         self.assertNotIn(run.NOT_MEASURED, text)

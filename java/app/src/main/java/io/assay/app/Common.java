@@ -24,7 +24,7 @@ final class Common {
       names = "--device",
       paramLabel = "cpu|cuda[:n]",
       defaultValue = "cpu",
-      description = "Where graphs run (default: cpu).")
+      description = "Where graphs run (default: cpu); assay doctor says whether cuda can.")
   private String device;
 
   @Option(

@@ -3,6 +3,7 @@ package io.assay.app;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeFalse;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import io.assay.engine.tensor.Safetensors;
@@ -92,7 +93,27 @@ class MainTest {
     }
     assertEquals("doctor", root.get("method").textValue());
     assertEquals(1, root.get("device").get("threads").intValue());
-    assertFalse(root.get("result").get("onnxruntime").textValue().isEmpty());
+    JsonNode result = root.get("result");
+    assertFalse(result.get("onnxruntime").textValue().isEmpty());
+    JsonNode usable = result.get("usable");
+    assertTrue(usable.get("kernels portable java").booleanValue());
+    assertTrue(usable.get("will use").booleanValue());
+    boolean cuda = usable.get("cuda").booleanValue();
+    assertEquals(cuda, result.get("cuda").textValue().startsWith("usable"));
+    for (String part : new String[] {"driver", "devices", "provider", "libraries", "kernels"}) {
+      assertTrue(usable.get("cuda " + part).isBoolean(), part);
+    }
+  }
+
+  @Test
+  void doctorDoesNotPromiseADeviceThatIsNotThere() throws Exception {
+    Answer answer = Answer.to("doctor", "--json", "--device", "cuda:99");
+    assertEquals(0, answer.status(), answer.err());
+    JsonNode result = Envelope.JSON.readTree(answer.out()).get("result");
+    assumeFalse(result.get("usable").get("cuda").booleanValue(), "the runtime has CUDA here");
+    assertFalse(result.get("usable").get("will use").booleanValue());
+    assertTrue(result.get("will use").textValue().startsWith("nothing with --device cuda:99"));
+    assertTrue(result.get("cuda").textValue().contains("cuda:99"));
   }
 
   @Test

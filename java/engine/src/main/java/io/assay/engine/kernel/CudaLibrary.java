@@ -112,7 +112,11 @@ final class CudaLibrary {
       String named = System.getProperty(PROPERTY);
       if (named == null) {
         throw new InputException(
-            "the property " + PROPERTY + " does not name libassay_cuda.so (cuda/README.md)");
+            "libassay_cuda.so is not named; build it (cuda/README.md) and set "
+                + PROPERTY
+                + " to the file (ASSAY_JAVA_OPTS=-D"
+                + PROPERTY
+                + "=FILE)");
       }
       try {
         loaded = new CudaLibrary(Path.of(named).toAbsolutePath());

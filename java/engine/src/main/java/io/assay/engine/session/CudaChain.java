@@ -16,8 +16,8 @@ import java.util.stream.Stream;
 
 /**
  * What has to hold, part by part, before graphs and kernels run on a CUDA device: driver, devices,
- * the access to their memory and streams, the libraries that ONNX Runtime's CUDA provider is linked
- * to, Assay's own kernels, and the lowest driver that each part accepts. Looking changes nothing
+ * the access to their memory and streams, ONNX Runtime's CUDA provider and the libraries that it
+ * uses, Assay's own kernels, and the lowest driver that each part accepts. Looking changes nothing
  * and takes no memory of a device.
  */
 public final class CudaChain {
@@ -55,6 +55,9 @@ public final class CudaChain {
     /** Why memory and streams of devices cannot be used, or null where they can. */
     String withoutMemory();
 
+    /** Why ONNX Runtime has no CUDA provider, with the remedy, or null where it has. */
+    String withoutProvider();
+
     /** Why the library of Assay's CUDA kernels cannot be used, or null where it can. */
     String withoutKernels();
   }
@@ -69,6 +72,7 @@ public final class CudaChain {
   }
 
   private static final String DRIVER = "libcuda.so.1";
+  private static final String WITHOUT_DRIVER = "not known without a driver";
 
   // NVIDIA's compatibility tables: the first Linux drivers of CUDA 12 and 13.
   private static final int CUDA_12 = 12000;
@@ -76,7 +80,10 @@ public final class CudaChain {
   private static final String DRIVER_12 = "525.60.13";
   private static final String DRIVER_13 = "580.65.06";
 
-  /** What libonnxruntime_providers_cuda.so, built for CUDA 12 and cuDNN 9, is linked to. */
+  /**
+   * What libonnxruntime_providers_cuda.so, built for CUDA 12 and cuDNN 9, is linked to; cuFFT and
+   * cuDNN it opens when a graph needs them (1.29.0).
+   */
   private static final List<String> CUDA_LIBRARIES =
       List.of(
           "libcudart.so.12",
@@ -101,9 +108,11 @@ public final class CudaChain {
     List<Link> links = new ArrayList<>();
     int version = driver(machine, links);
     links.add(devices(machine, version));
-    String refused = machine.withoutMemory();
-    String usable = "memory, streams and events of the devices are usable, by JCuda";
-    links.add(new Link("memory", refused == null, refused == null ? usable : refused));
+    links.add(memory(machine));
+    String provider = machine.withoutProvider();
+    String text = provider == null ? "ONNX Runtime has it" : provider;
+    String needs = "; it needs driver " + DRIVER_12 + " or later";
+    links.add(new Link("provider", provider == null, text + needs));
     List<String> missing =
         Stream.concat(CUDA_LIBRARIES.stream(), Stream.of(CUDNN))
             .filter(library -> !machine.opens(library))
@@ -143,7 +152,7 @@ public final class CudaChain {
 
   private static Link devices(Machine machine, int version) {
     if (version == 0) {
-      return new Link("devices", false, "not known without a driver");
+      return new Link("devices", false, WITHOUT_DRIVER);
     }
     try {
       List<Gpu> gpus = machine.gpus();
@@ -168,6 +177,15 @@ public final class CudaChain {
     } catch (DriverException e) {
       return new Link("devices", false, e.getMessage());
     }
+  }
+
+  private static Link memory(Machine machine) {
+    if (!machine.opens(DRIVER)) {
+      return new Link("memory", false, WITHOUT_DRIVER);
+    }
+    String refused = machine.withoutMemory();
+    String usable = "memory, streams and events of the devices are usable, by JCuda";
+    return new Link("memory", refused == null, refused == null ? usable : refused);
   }
 
   private static Link libraries(List<String> missing) {
@@ -251,6 +269,11 @@ public final class CudaChain {
     @Override
     public String withoutMemory() {
       return CudaDriver.reason();
+    }
+
+    @Override
+    public String withoutProvider() {
+      return OrtLibrary.withoutCuda();
     }
 
     @Override

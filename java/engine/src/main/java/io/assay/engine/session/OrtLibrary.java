@@ -35,6 +35,7 @@ import java.util.concurrent.CompletionException;
  */
 public final class OrtLibrary {
   private static final String PATH_PROPERTY = "onnxruntime.native.path";
+  private static final String CUDA_PROVIDER = System.mapLibraryName("onnxruntime_providers_cuda");
   private static final String[] LIBRARIES = {"onnxruntime", "onnxruntime4j_jni"};
 
   private static final long STACK_BYTES = 1 << 20;
@@ -114,12 +115,12 @@ public final class OrtLibrary {
     if (!canOpen("libcuda.so.1")) {
       missing.add("the driver library libcuda.so.1 (looked for on the system's library path)");
     }
-    environment();
-    if (!OrtEnvironment.getAvailableProviders().contains(OrtProvider.CUDA)) {
+    String remedy = "install what is missing";
+    if (!hasCuda()) {
       String path = System.getenv("LD_LIBRARY_PATH");
       missing.add(
           "the library "
-              + System.mapLibraryName("onnxruntime_providers_cuda")
+              + CUDA_PROVIDER
               + " with a runtime built for it (looked for in the onnxruntime jar, in "
               + PATH_PROPERTY
               + " ("
@@ -127,6 +128,7 @@ public final class OrtLibrary {
               + ") and in LD_LIBRARY_PATH ("
               + (path == null || path.isEmpty() ? "not set" : path)
               + "))");
+      remedy += " and set " + PATH_PROPERTY + " to the folder of a CUDA build of ONNX Runtime";
     } else if (missing.isEmpty()) {
       try (OrtSession.SessionOptions options = new OrtSession.SessionOptions()) {
         options.addCUDA(device.index());
@@ -140,10 +142,33 @@ public final class OrtLibrary {
               + device
               + " cannot be used without "
               + String.join(" and without ", missing)
-              + "; install what is missing and set "
-              + PATH_PROPERTY
-              + " to the folder of a CUDA build of ONNX Runtime, or use the device cpu");
+              + "; "
+              + remedy
+              + " (assay doctor says how), or use the device cpu");
     }
+  }
+
+  /** Whether the runtime that was loaded has its CUDA provider beside it. */
+  private static boolean hasCuda() {
+    environment();
+    return OrtEnvironment.getAvailableProviders().contains(OrtProvider.CUDA);
+  }
+
+  /** Why this runtime has no CUDA provider, with the remedy, in one line, or null where it has. */
+  static String withoutCuda() {
+    return hasCuda()
+        ? null
+        : "ONNX Runtime "
+            + version()
+            + " was loaded without "
+            + CUDA_PROVIDER
+            + "; unpack the libraries of onnxruntime_gpu-"
+            + version()
+            + ".jar (Maven Central, for CUDA 12) into a folder and set "
+            + PATH_PROPERTY
+            + " to it (ASSAY_JAVA_OPTS=-D"
+            + PATH_PROPERTY
+            + "=FOLDER)";
   }
 
   static boolean canOpen(String library) {

@@ -31,10 +31,11 @@ class CudaChainTest {
       int cudaVersion,
       List<Gpu> gpus,
       String withoutMemory,
+      String withoutProvider,
       String withoutKernels)
       implements CudaChain.Machine {
     Told(Set<String> libraries, int cudaVersion, List<Gpu> gpus) {
-      this(libraries, cudaVersion, gpus, "no memory", "no library");
+      this(libraries, cudaVersion, gpus, "no memory", "no provider", "no library");
     }
 
     @Override
@@ -69,6 +70,7 @@ class CudaChainTest {
                 13000,
                 List.of(new Gpu("NVIDIA H200", 9, 0), new Gpu("NVIDIA A100-SXM4-40GB", 8, 0)),
                 null,
+                null,
                 null));
     assertEquals(new Link("driver", true, "serves CUDA 13.0"), links.get("driver"));
     assertEquals(
@@ -88,18 +90,19 @@ class CudaChainTest {
   void nothingThere() {
     List<Link> links = CudaChain.examine(new Told(Set.of(), 0, List.of()));
     assertEquals(
-        List.of("driver", "devices", "memory", "libraries", "kernels"),
+        List.of("driver", "devices", "memory", "provider", "libraries", "kernels"),
         links.stream().map(Link::part).toList());
     assertTrue(links.stream().noneMatch(Link::holds));
     assertTrue(links.get(0).text().contains("libcuda.so.1"), links.get(0).text());
     assertTrue(links.get(0).text().contains("525.60.13 or later"), links.get(0).text());
-    assertEquals("no memory", links.get(2).text());
+    assertEquals("not known without a driver", links.get(2).text());
+    assertEquals("no provider; it needs driver 525.60.13 or later", links.get(3).text());
     for (String library : LIBRARIES) {
-      assertTrue(links.get(3).text().contains(library), links.get(3).text());
+      assertTrue(links.get(4).text().contains(library), links.get(4).text());
     }
-    assertTrue(links.get(3).text().contains("CUDA 12 and cuDNN 9"), links.get(3).text());
-    assertTrue(links.get(4).text().startsWith("no library; "), links.get(4).text());
-    assertTrue(links.get(4).text().contains("580.65.06 or later"), links.get(4).text());
+    assertTrue(links.get(4).text().contains("CUDA 12 and cuDNN 9"), links.get(4).text());
+    assertTrue(links.get(5).text().startsWith("no library; "), links.get(5).text());
+    assertTrue(links.get(5).text().contains("580.65.06 or later"), links.get(5).text());
   }
 
   @Test
@@ -118,7 +121,7 @@ class CudaChainTest {
 
   @Test
   void oldDriverAndNoDevice() {
-    var links = examine(new Told(with("libcuda.so.1"), 11040, List.of(), null, null));
+    var links = examine(new Told(with("libcuda.so.1"), 11040, List.of(), null, null, null));
     assertFalse(links.get("driver").holds());
     assertTrue(links.get("memory").holds());
     assertFalse(links.get("kernels").holds());
@@ -134,13 +137,14 @@ class CudaChainTest {
         new Link("driver", false, "libcuda.so.1 was found, but cuDriverGetVersion gives error 803"),
         links.get("driver"));
     assertEquals("not known without a driver", links.get("devices").text());
+    assertEquals("no memory", links.get("memory").text());
   }
 
   /** The machine that this runs on: whatever it has, every part says something in one line. */
   @Test
   void thisMachine() {
     List<Link> links = CudaChain.examine();
-    assertEquals(5, links.size());
+    assertEquals(6, links.size());
     for (Link link : links) {
       assertFalse(link.text().isBlank());
       assertEquals(1, link.text().lines().count(), link.text());

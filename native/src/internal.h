@@ -259,6 +259,48 @@ struct EdgeJob {
   double* sums;    // [E, S]
 };
 
+// Rows of a task of a matrix product, and what of the inner dimension meets at once. Of sums over
+// rows: most rows and panels of a task.
+constexpr int64_t kProductBlock = 96;
+constexpr int64_t kProductDepth = 128;
+constexpr int64_t kProductRows = 144;
+constexpr int64_t kProductPanels = 4;
+constexpr int64_t kProductMerged = 16;  // rows whose segments are added by one task
+
+// Y [m, n] = C + A B, B in panels of kGrokPanel columns; or C + A^T B of A [k, m] and B [k, n].
+struct ProductJob {
+  const float* a;
+  const float* b;  // element (l, j) is at b[l * b_row + j * b_column]
+  const float* c;  // NULL: 0; element (i, j) is at c[i * c_row + j]
+  float* out;
+  int64_t m, n, k, b_row, b_column, c_row;
+  bool positive;  // whether negative elements of Y are 0
+  float* packed;  // [panel, k, kGrokPanel]: B, of A B
+  // Of A^T B: task t sums `segment` rows from t / blocks * segment on, of block t % blocks, that is
+  // block_rows rows from t % row_blocks * block_rows on and kProductPanels panels.
+  int64_t segments, segment, blocks, row_blocks, block_rows;
+  float* sums;  // [segment, panel, m, kGrokPanel]
+};
+
+// Products of one task.
+constexpr int64_t kSmallProducts = 64;
+
+// How far apart the elements of matrices [outer, inner, row, column] are along each axis.
+struct Apart {
+  int64_t outer, inner, row, column;
+};
+
+// `count` products Y [m, n] = A [m, k] B [k, n], `inner` for each number of the outer axis. Either
+// rows of A and columns of B lie in one piece (dots), or rows of B and of Y.
+struct SmallJob {
+  const float* at_a;
+  const float* at_b;
+  float* at_y;
+  Apart a, b, y;
+  int64_t count, inner, m, n, k;
+  bool dots;
+};
+
 using Task = void (*)(const void* job, int64_t task);
 
 // The kernels of one tier. Tasks of a job may run in any order and on any thread.
@@ -286,6 +328,11 @@ struct Kernels {
   Task suffix_attention;
   Task patch_rows;
   Task edge_scores;
+  Task product_pack;  // task t: panel t
+  Task product_rows;  // task t: kProductBlock rows
+  Task product_sums;
+  Task product_merge;   // task t: kProductMerged rows
+  Task small_products;  // task t: kSmallProducts products
 };
 
 extern const Kernels kernels_scalar;

@@ -8,142 +8,31 @@
 //   LayerNorm(x [..., d], scale [d], bias [d], optional) -> of the shape of x: LayerNormalization
 //     over the last axis; attribute epsilon. First the mean, then the mean square of what differs
 //     from it, both as sums of 16 lanes.
+//   RowSums(x [n, ...]) -> [1, ...]: sums over the first axis, of up to 16 segments of rows, each
+//   in
+//     ascending order, and then of these; attribute keep: 0 leaves the first axis out.
+//   Product(a, b, c, optional) and SmallProducts(a, b): runtime_product.cpp.
 //
 // All float32. A result does not depend on threads: a plane, a row or a chunk is one task's, and
 // windows add in row order. io.assay.engine.graph.OwnOperators puts them in place of the standard
 // operators that do the same, which stay wherever this library was not built.
 //
-// What is used of the runtime's C API (version 17, which newer runtimes keep) is declared here, by
-// its place in the runtime's table of functions.
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <vector>
 
 #include "assay.h"
+#include "runtime_api.h"
+
+using namespace assay::runtime;
 
 namespace {
 
-constexpr uint32_t kApi = 17;       // first version with parallel_for
-constexpr uint32_t kOperator = 16;  // first version whose kernels return a status
-constexpr int kFloat = 1;           // ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT
 constexpr int64_t kChunk = 16384;
-constexpr int kMostAxes = 8;
-
-using Status = void*;  // NULL: success
-using Table = void* const*;
-
-struct ApiBase {
-  Table (*api)(uint32_t version);
-  const char* (*version)();
-};
-
-enum Entry {
-  kCreateStatus = 0,
-  kCreateDomain = 26,
-  kAddToDomain = 27,
-  kAddDomain = 28,
-  kTensorData = 51,
-  kDimensionCount = 61,
-  kDimensions = 62,
-  kTypeAndShape = 65,
-  kAttributeFloat = 85,
-  kContextInput = 90,
-  kContextOutput = 91,
-  kReleaseTypeAndShape = 99,
-  kAttributeIntegers = 163,
-  kParallelFor = 274,
-};
-
-struct Failure {
-  Status status;
-};
-
-template <class... Arguments>
-void call(Table api, Entry entry, Arguments... arguments) {
-  const Status status = reinterpret_cast<Status (*)(Arguments...)>(api[entry])(arguments...);
-  if (status) throw Failure{status};
-}
-
-template <class Body>
-Status guard(Table api, Body body) noexcept {
-  try {
-    body();
-    return nullptr;
-  } catch (const Failure& failure) {
-    return failure.status;
-  } catch (...) {
-    constexpr int kFail = 1;  // ORT_FAIL
-    return reinterpret_cast<Status (*)(int, const char*)>(api[kCreateStatus])(
-        kFail, "io.assay: an unexpected exception");
-  }
-}
-
-// The runtime's OrtCustomOp of version 16.
-struct Operator {
-  uint32_t version = kOperator;
-  void* (*create)(const Operator*, Table,
-                  const void*) = nullptr;  // older form of create_with_status
-  const char* (*name)(const Operator*);
-  const char* (*provider)(const Operator*) = [](const Operator*) -> const char* { return nullptr; };
-  int (*input_type)(const Operator*, size_t) = [](const Operator*, size_t) { return kFloat; };
-  size_t (*inputs)(const Operator*) = [](const Operator*) -> size_t { return 2; };
-  int (*output_type)(const Operator*, size_t) = [](const Operator*, size_t) { return kFloat; };
-  size_t (*outputs)(const Operator*) = [](const Operator*) -> size_t { return 1; };
-  void (*compute)(void*, void*) = nullptr;  // older form of compute_with_status
-  void (*destroy)(void*);
-  int (*input_is_optional)(const Operator*, size_t) = [](const Operator*, size_t) { return 0; };
-  int (*output_is_optional)(const Operator*, size_t) = [](const Operator*, size_t) { return 0; };
-  int (*input_memory)(const Operator*, size_t) = [](const Operator*, size_t) { return 0; };
-  int (*variadic[4])(const Operator*) = {};
-  Status (*create_with_status)(const Operator*, Table, const void*, void**);
-  Status (*compute_with_status)(void*, void*);
-};
-
-struct Input {
-  const float* data;
-  int64_t dims[kMostAxes];
-  size_t rank;
-
-  // One that may be missing has no data.
-  Input(Table api, const void* context, size_t index) : data(nullptr), rank(0) {
-    void* value = nullptr;
-    void* address = nullptr;
-    void* shape = nullptr;
-    call(api, kContextInput, context, index, &value);
-    if (value == nullptr) return;
-    call(api, kTensorData, value, &address);
-    call(api, kTypeAndShape, static_cast<const void*>(value), &shape);
-    call(api, kDimensionCount, static_cast<const void*>(shape), &rank);
-    rank = std::min(rank, size_t{kMostAxes});
-    call(api, kDimensions, static_cast<const void*>(shape), static_cast<int64_t*>(dims), rank);
-    reinterpret_cast<void (*)(void*)>(api[kReleaseTypeAndShape])(shape);
-    data = static_cast<const float*>(address);
-  }
-
-  int64_t elements() const {
-    int64_t n = 1;
-    for (size_t i = 0; i < rank; i++) n *= dims[i];
-    return n;
-  }
-};
-
-// The only output, of the shape of an input.
-float* output(Table api, void* context, const Input& like) {
-  void* value = nullptr;
-  void* address = nullptr;
-  call(api, kContextOutput, context, size_t{0}, static_cast<const int64_t*>(like.dims), like.rank,
-       &value);
-  call(api, kTensorData, value, &address);
-  return static_cast<float*>(address);
-}
-
-void parallel(Table api, const void* context, void (*task)(void*, size_t), int64_t count,
-              void* job) {
-  call(api, kParallelFor, context, task, static_cast<size_t>(count), size_t{0}, job);
-}
 
 struct Pool {
   Table api;
@@ -390,9 +279,75 @@ Operator mask_operator() {
   return o;
 }
 
+struct Sums {
+  Table api;
+  int64_t keep;
+};
+
+struct SumsJob {
+  const float* x;
+  float* parts;  // [segment, columns]
+  int64_t rows, columns, segment;
+};
+
+void sums_task(void* data, size_t task) {
+  const SumsJob& j = *static_cast<const SumsJob*>(data);
+  const int64_t first = static_cast<int64_t>(task) * j.segment;
+  float* __restrict to = j.parts + static_cast<int64_t>(task) * j.columns;
+  for (int64_t row = first; row < std::min(j.rows, first + j.segment); row++) {
+    const float* __restrict x = j.x + row * j.columns;
+    for (int64_t c = 0; c < j.columns; c++) to[c] += x[c];
+  }
+}
+
+Status create_sums(const Operator*, Table api, const void* info, void** kernel) {
+  return guard(api, [&] {
+    Sums sums{api, 1};
+    call(api, kAttributeInteger, info, "keep", &sums.keep);
+    *kernel = new Sums(sums);
+  });
+}
+
+Status compute_sums(void* kernel, void* context) {
+  constexpr int64_t kSegments = 16, kLeast = 64;
+  const Sums& sums = *static_cast<const Sums*>(kernel);
+  return guard(sums.api, [&] {
+    const Input x(sums.api, context, 0);
+    const int64_t rows = x.dims[0];
+    const int64_t columns = x.elements() / rows;
+    const int64_t segment = std::max(kLeast, (rows + kSegments - 1) / kSegments);
+    const int64_t segments = (rows + segment - 1) / segment;
+    Input like = x;
+    like.dims[0] = 1;
+    if (!sums.keep) {
+      like.rank--;
+      std::copy(x.dims + 1, x.dims + x.rank, like.dims);
+    }
+    float* out = output(sums.api, context, like);
+    std::vector<float> parts(static_cast<size_t>(segments * columns));
+    SumsJob job{x.data, parts.data(), rows, columns, segment};
+    parallel(sums.api, context, sums_task, segments, &job);
+    std::copy(parts.begin(), parts.begin() + columns, out);
+    for (int64_t s = 1; s < segments; s++) {
+      for (int64_t c = 0; c < columns; c++) out[c] += parts[static_cast<size_t>(s * columns + c)];
+    }
+  });
+}
+
+Operator sums_operator() {
+  Operator o{};
+  o.name = [](const Operator*) { return "RowSums"; };
+  o.inputs = [](const Operator*) -> size_t { return 1; };
+  o.destroy = [](void* kernel) { delete static_cast<Sums*>(kernel); };
+  o.create_with_status = create_sums;
+  o.compute_with_status = compute_sums;
+  return o;
+}
+
 // The domain of this process; sessions keep pointers to it.
 void* domain(Table api) {
-  static const Operator operators[] = {pool_operator(), mask_operator(), norm_operator()};
+  static const Operator operators[] = {pool_operator(),    mask_operator(),  norm_operator(),
+                                       product_operator(), small_operator(), sums_operator()};
   static void* const made = [&] {
     void* domain = nullptr;
     call(api, kCreateDomain, "io.assay", &domain);

@@ -9,7 +9,9 @@
 #include "grok_grid.h"
 #include "head_backward.h"
 #include "head_rows.h"
+#include "matrix_product.h"
 #include "patch_rows.h"
+#include "small_products.h"
 #include "suffix_attention.h"
 #include "token_swap_coarse.h"
 #include "token_swap_topk.h"
@@ -40,6 +42,11 @@ constexpr assay::Kernels all_kernels = {
     .suffix_attention = suffix_attention_task,
     .patch_rows = patch_rows_task,
     .edge_scores = edge_scores_task,
+    .product_pack = product_pack_task,
+    .product_rows = product_rows_task,
+    .product_sums = product_sums_task,
+    .product_merge = product_merge_task,
+    .small_products = small_products_task,
 };
 
 }  // namespace

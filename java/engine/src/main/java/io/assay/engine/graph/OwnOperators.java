@@ -4,6 +4,7 @@ import io.assay.engine.graph.TensorType.Dim;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -17,6 +18,7 @@ final class OwnOperators {
   static final String DOMAIN = "io.assay";
 
   private static final int MOST_AXES = 8;
+  private static final int LEAST_ROWS = 256;
 
   private final Graph g;
 
@@ -32,18 +34,19 @@ final class OwnOperators {
     OwnOperators own = new OwnOperators(g);
     List<Node> nodes = new ArrayList<>();
     boolean any = false;
-    for (Node node : g.nodes()) {
+    for (Node node : OwnProducts.replace(g, OwnSmallProducts.replace(g, own.types), own.types)) {
       Node other =
           switch (node.qualifiedOp()) {
             case "Reshape" -> own.maxPool(node);
             case "Where" -> own.masked(node);
             case "LayerNormalization" -> own.layerNorm(node);
+            case "ReduceSum" -> own.rowSums(node);
             default -> null;
           };
       any |= other != null;
       nodes.add(other == null ? node : other);
     }
-    if (!any) {
+    if (!any && own.types.isEmpty()) {
       return g;
     }
     Graph.Builder b = g.edit().nodes(nodes).opset(DOMAIN, 1);
@@ -139,6 +142,28 @@ final class OwnOperators {
     return own(node, "LayerNorm", attributes, inputs.toArray(String[]::new));
   }
 
+  /** Sums over many rows, such as the gradient of a bias; the runtime's go by one thread. */
+  private Node rowSums(Node node) {
+    TensorType x = g.type(node.input(0));
+    Tensor axes = node.inputs().size() < 2 ? null : g.constant(node.input(1));
+    if (!isFloat(x)
+        || x.dims().size() < 2
+        || x.dims().size() > MOST_AXES
+        || x.shape()[0] < LEAST_ROWS
+        || axes == null
+        || axes.elements() != 1
+        || axes.get(0) != 0 && axes.get(0) != -x.dims().size()) {
+      return null;
+    }
+    long[] rest = Arrays.copyOfRange(x.shape(), 1, x.shape().length);
+    if (Tensor.elements(rest) == 0) {
+      return null;
+    }
+    types.put(node.output(0), g.type(node.output(0)));
+    Map<String, Object> attributes = Map.of("keep", node.integer("keepdims", 1));
+    return own(node, "RowSums", attributes, node.input(0));
+  }
+
   private static boolean isRow(TensorType type, long size) {
     return isFloat(type) && type.dims().size() == 1 && type.shape()[0] == size;
   }
@@ -161,7 +186,7 @@ final class OwnOperators {
         && t.get(0) == 0;
   }
 
-  private static boolean isFloat(TensorType type) {
+  static boolean isFloat(TensorType type) {
     return type != null && type.isStatic() && type.dtype() == DType.F32;
   }
 }

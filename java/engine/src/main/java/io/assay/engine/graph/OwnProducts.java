@@ -1,0 +1,173 @@
+package io.assay.engine.graph;
+
+import io.assay.engine.tensor.DType;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+
+/**
+ * Puts the operator {@code Product} of {@code native/src/runtime_product.cpp} in place of large
+ * products whose right matrix is no constant: weights that are trained, and gradients of weights,
+ * {@code X^T G}. The runtime reads the left matrix as often as the right one has pieces, adds a
+ * bias in a pass of its own, and turns around what it sums over rows. A bias or a value of the
+ * result's shape that is added, and a Relu, become part of the product where nothing else reads it.
+ */
+final class OwnProducts {
+  static final String OP = "Product";
+
+  /** Multiplications below which a call costs more than it saves. */
+  private static final long LEAST_WORK = 1 << 20;
+
+  /** Rows of the left matrix for which packing the right one pays, and rows that are summed. */
+  private static final long LEAST_ROWS = 64;
+
+  private static final long LEAST_SUMMED = 512;
+
+  /** Elements of a right matrix that stays in the second-level cache, and of sums over rows. */
+  private static final long MOST_RIGHT = 1 << 19;
+
+  private static final long MOST_SUMS = 1 << 22;
+
+  private final Graph g;
+  private final Map<String, Integer> readers;
+  private final List<Node> nodes = new ArrayList<>();
+
+  /** Where in {@link #nodes} a value's product is. */
+  private final Map<String, Integer> products = new HashMap<>();
+
+  private OwnProducts(Graph g) {
+    this.g = g;
+    this.readers = readers(g);
+  }
+
+  /**
+   * The nodes of a graph, with such products replaced.
+   *
+   * @param nodes of the graph, some of which were replaced by others
+   * @param types gets the types of what products give
+   */
+  static List<Node> replace(Graph g, List<Node> nodes, Map<String, TensorType> types) {
+    OwnProducts own = new OwnProducts(g);
+    for (Node node : nodes) {
+      own.add(node);
+    }
+    own.products.keySet().forEach(v -> types.put(v, g.type(v)));
+    return own.nodes.stream().filter(Objects::nonNull).toList();
+  }
+
+  /** How many nodes and outputs read each value. */
+  static Map<String, Integer> readers(Graph g) {
+    Map<String, Integer> readers = new HashMap<>();
+    g.outputs().forEach(v -> readers.merge(v, 1, Integer::sum));
+    g.nodes().forEach(n -> Graph.reads(n).forEach(v -> readers.merge(v, 1, Integer::sum)));
+    return readers;
+  }
+
+  private void add(Node node) {
+    Node product =
+        switch (node.qualifiedOp()) {
+          case "Gemm", "MatMul" -> product(node);
+          case "Add" -> sum(node);
+          case "Relu" -> positive(node);
+          default -> null;
+        };
+    if (product != null) {
+      products.put(node.output(0), nodes.size());
+    }
+    nodes.add(product == null ? node : product);
+  }
+
+  private Node product(Node node) {
+    boolean ta = node.integer("transA", 0) != 0;
+    boolean tb = node.integer("transB", 0) != 0;
+    boolean biased = node.inputs().size() > 2 && !node.input(2).isEmpty();
+    TensorType a = g.type(node.input(0));
+    TensorType b = g.type(node.input(1));
+    TensorType y = g.type(node.output(0));
+    if (!OwnOperators.isFloat(a)
+        || !OwnOperators.isFloat(b)
+        || !OwnOperators.isFloat(y)
+        || a.shape().length < 2
+        || b.shape().length != 2
+        || !ta && g.constant(node.input(1)) != null
+        || ta && tb
+        || node.real("alpha", 1) != 1
+        || biased && (node.real("beta", 1) != 1 || !isAddend(node.input(2), y))) {
+      return null;
+    }
+    long n = b.shape()[tb ? 0 : 1];
+    long k = b.shape()[tb ? 1 : 0];
+    long m = Arrays.stream(y.shape()).reduce(1, (p, q) -> p * q) / Math.max(n, 1);
+    boolean fits =
+        ta ? k >= LEAST_SUMMED && m * n <= MOST_SUMS : m >= LEAST_ROWS && k * n <= MOST_RIGHT;
+    if (!fits || m * n * k < LEAST_WORK) {
+      return null;
+    }
+    Map<String, Object> attributes =
+        Map.of("transA", ta ? 1L : 0L, "transB", tb ? 1L : 0L, "relu", 0L);
+    return of(node, node.inputs(), attributes);
+  }
+
+  private Node sum(Node node) {
+    for (int i = 0; i < 2; i++) {
+      Node product = onlyFor(node.input(i));
+      String other = node.input(1 - i);
+      if (product != null
+          && !other.equals(node.input(i))
+          && product.inputs().size() == 2
+          && product.integer("relu", 0) == 0
+          && isAddend(other, g.type(node.input(i)))
+          && g.type(node.input(i)).equals(g.type(node.output(0)))) {
+        drop(node.input(i));
+        List<String> inputs = List.of(product.input(0), product.input(1), other);
+        return of(node, inputs, product.attributes());
+      }
+    }
+    return null;
+  }
+
+  private Node positive(Node node) {
+    Node product = onlyFor(node.input(0));
+    if (product == null || !g.type(node.input(0)).equals(g.type(node.output(0)))) {
+      return null;
+    }
+    drop(node.input(0));
+    Map<String, Object> attributes = new HashMap<>(product.attributes());
+    attributes.put("relu", 1L);
+    return of(node, product.inputs(), attributes);
+  }
+
+  /** The product that a value is, if it is read once. */
+  private Node onlyFor(String value) {
+    Integer at = products.get(value);
+    return at == null || readers.get(value) != 1 ? null : nodes.get(at);
+  }
+
+  private void drop(String value) {
+    nodes.set(products.remove(value), null);
+  }
+
+  /** Whether a value is one row for all rows of a result, or has its shape. */
+  private boolean isAddend(String value, TensorType result) {
+    TensorType type = g.type(value);
+    if (type == null || type.dtype() != DType.F32 || !type.isStatic()) {
+      return false;
+    }
+    long[] shape = type.shape();
+    long[] whole = result.shape();
+    boolean row =
+        shape.length > 0
+            && shape.length <= whole.length
+            && shape[shape.length - 1] == whole[whole.length - 1]
+            && Arrays.stream(shape, 0, shape.length - 1).allMatch(d -> d == 1);
+    return row || Arrays.equals(shape, whole);
+  }
+
+  private static Node of(Node node, List<String> inputs, Map<String, Object> attributes) {
+    return new Node(
+        node.name(), OwnOperators.DOMAIN, OP, inputs, List.of(node.output(0)), attributes);
+  }
+}

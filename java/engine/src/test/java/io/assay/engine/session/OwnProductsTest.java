@@ -1,0 +1,287 @@
+package io.assay.engine.session;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import io.assay.engine.graph.Graph;
+import io.assay.engine.graph.Node;
+import io.assay.engine.graph.TensorType;
+import io.assay.engine.kernel.CpuKernels;
+import io.assay.engine.tensor.DType;
+import io.assay.engine.tensor.Tensor;
+import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.stream.LongStream;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** Assay's own products and sums over rows against the formula in float64. */
+class OwnProductsTest {
+  /** A sum of n float32 terms errs by at most so much of their absolute values, for each term. */
+  private static final double UNIT = 0x1p-24;
+
+  private final Random random = new Random(5);
+
+  @BeforeEach
+  void library() {
+    assumeTrue(CpuKernels.library() != null, "there is no native library here");
+  }
+
+  private Tensor gaussian(long... shape) {
+    Tensor t = Tensor.allocate(Arena.ofAuto(), DType.F32, shape);
+    for (long i = 0; i < t.elements(); i++) {
+      t.set(i, random.nextGaussian());
+    }
+    return t;
+  }
+
+  private static Graph graph(Graph.Builder b, Map<String, Tensor> inputs, List<Node> nodes) {
+    inputs.forEach((name, t) -> b.input(name, TensorType.of(DType.F32, t.shape())));
+    nodes.forEach(b::node);
+    Graph g = b.output("y").build();
+    return g.specialise(
+        Map.of(), (part, in) -> Session.compile(part, SessionOptions.cpu(1)).run(in));
+  }
+
+  /** The result, which has the same bits for every number of threads. */
+  private static Tensor run(Graph g, Map<String, Tensor> inputs) {
+    Tensor first = null;
+    for (int threads : new int[] {1, 2, 5}) {
+      try (Session session = Session.compile(g, SessionOptions.cpu(threads))) {
+        Tensor y = session.run(inputs).get("y");
+        if (first != null) {
+          for (long i = 0; i < y.elements(); i++) {
+            assertEquals(
+                Double.doubleToRawLongBits(first.get(i)), Double.doubleToRawLongBits(y.get(i)));
+          }
+        }
+        first = y;
+      }
+    }
+    return first;
+  }
+
+  private static long count(Graph g, String op) {
+    return g.withOwnOperators().nodes().stream().filter(n -> n.op().equals(op)).count();
+  }
+
+  private static Node node(String op, String y, Map<String, Object> attributes, String... in) {
+    return new Node(y, "", op, List.of(in), List.of(y), attributes);
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "97, 65, 200, false, false, none, false",
+    "97, 65, 200, false, true, row, true",
+    "64, 128, 128, false, false, whole, true",
+    "193, 114, 257, false, true, whole, false",
+    "192, 1, 6000, false, false, row, false",
+    "1000, 64, 17, false, false, row, true",
+    "1, 64, 17000, true, false, none, false",
+    "150, 70, 1025, true, false, row, true",
+    "128, 114, 5000, true, false, whole, false",
+    "289, 300, 512, true, false, none, true",
+    "7, 65, 40000, true, false, row, false"
+  })
+  void product(int m, int n, int k, boolean ta, boolean tb, String added, boolean relu) {
+    Map<String, Tensor> in = new LinkedHashMap<>();
+    in.put("a", ta ? gaussian(k, m) : gaussian(m, k));
+    in.put("b", tb ? gaussian(n, k) : gaussian(k, n));
+    Map<String, Object> turned = Map.of("transA", ta ? 1L : 0L, "transB", tb ? 1L : 0L);
+    String last = relu ? "sum" : "y";
+    List<Node> nodes = new ArrayList<>();
+    switch (added) {
+      case "none" -> nodes.add(node("Gemm", last, turned, "a", "b"));
+      case "row" -> {
+        in.put("c", gaussian(n));
+        nodes.add(node("Gemm", last, turned, "a", "b", "c"));
+      }
+      default -> {
+        in.put("c", gaussian(m, n));
+        nodes.add(node("Gemm", "product", turned, "a", "b"));
+        nodes.add(node("Add", last, Map.of(), "c", "product"));
+      }
+    }
+    if (relu) {
+      nodes.add(node("Relu", "y", Map.of(), last));
+    }
+    Graph g = graph(Graph.builder("product").opset("", 17), in, nodes);
+    Graph own = g.withOwnOperators();
+    assertEquals(1, own.nodes().size(), own.nodes()::toString);
+    assertEquals("Product", own.nodes().getFirst().op());
+    Tensor y = run(g, in);
+    Tensor a = in.get("a");
+    Tensor b = in.get("b");
+    Tensor c = in.get("c");
+    for (int i = 0; i < m; i++) {
+      for (int j = 0; j < n; j++) {
+        double want = c == null ? 0 : c.rank() == 1 ? c.get(j) : c.get((long) i * n + j);
+        double size = Math.abs(want);
+        for (int l = 0; l < k; l++) {
+          double term =
+              a.get(ta ? (long) l * m + i : (long) i * k + l)
+                  * b.get(tb ? (long) j * k + l : (long) l * n + j);
+          want += term;
+          size += Math.abs(term);
+        }
+        double bound = (k + 1) * UNIT * size;
+        assertEquals(relu ? Math.max(0, want) : want, y.get((long) i * n + j), bound, i + ", " + j);
+      }
+    }
+  }
+
+  /** Leading axes are rows; what others read too is not made part of anything. */
+  @Test
+  void readTwice() {
+    Map<String, Tensor> in = new LinkedHashMap<>();
+    in.put("a", gaussian(3, 50, 100));
+    in.put("b", gaussian(100, 80));
+    in.put("c", gaussian(3, 50, 80));
+    Graph g =
+        graph(
+            Graph.builder("twice").opset("", 17),
+            in,
+            List.of(
+                node("MatMul", "p", Map.of(), "a", "b"),
+                node("Add", "sum", Map.of(), "p", "c"),
+                node("Relu", "more", Map.of(), "p"),
+                node("Add", "y", Map.of(), "sum", "more")));
+    assertEquals(1, count(g, "Product"));
+    assertEquals(2, count(g, "Add"));
+    Tensor y = run(g, in);
+    assertArrayEquals(new long[] {3, 50, 80}, y.shape());
+    double want = 0;
+    for (int l = 0; l < 100; l++) {
+      want += in.get("a").get(149L * 100 + l) * in.get("b").get(l * 80L + 79);
+    }
+    want += Math.max(0, want) + in.get("c").get(149L * 80 + 79);
+    assertEquals(want, y.get(149L * 80 + 79), 1e-4);
+  }
+
+  /** NaN goes through sums and Relu, and no further than its row. */
+  @Test
+  void notANumber() {
+    Map<String, Tensor> in = new LinkedHashMap<>();
+    in.put("a", gaussian(100, 128));
+    in.put("b", gaussian(128, 100));
+    in.get("a").set(5 * 128 + 3, Double.NaN);
+    Graph g =
+        graph(
+            Graph.builder("nan").opset("", 17),
+            in,
+            List.of(node("MatMul", "p", Map.of(), "a", "b"), node("Relu", "y", Map.of(), "p")));
+    Tensor y = run(g, in);
+    for (long i = 0; i < y.elements(); i++) {
+      assertEquals(i / 100 == 5, Double.isNaN(y.get(i)), "at " + i);
+    }
+  }
+
+  /** Products of two values [2, 5, ., .] that were transposed or are, in each of the forms. */
+  @ParameterizedTest
+  @CsvSource({
+    "0 1 2 3, 0 1 2 3, 0 1 2 3, 3, 4, 37",
+    "0 2 1 3, 0 2 3 1, 0 1 2 3, 3, 37, 3",
+    "0 2 1 3, 0 2 1 3, 0 2 1 3, 3, 3, 32",
+    "0 1 3 2, 0 2 1 3, 0 2 1 3, 5, 3, 50",
+    "0 2 3 1, 0 1 2 3, 0 3 1 2, 33, 4, 5",
+    "2 0 1 3, 2 1 0 3, 1 0 2 3, 6, 6, 16",
+    "0 1 2 3, 0 1 3 2, 0 1 3 2, 7, 20, 8"
+  })
+  void smallProducts(String a, String b, String y, int m, int k, int n) {
+    long[] before = permutation(a);
+    long[] other = permutation(b);
+    long[] behind = permutation(y);
+    Map<String, Tensor> in = new LinkedHashMap<>();
+    in.put("a", gaussian(undone(before, 2, 5, m, k)));
+    in.put("b", gaussian(undone(other, 2, 5, k, n)));
+    Graph g =
+        graph(
+            Graph.builder("small").opset("", 17),
+            in,
+            List.of(
+                node("Transpose", "left", perm(before), "a"),
+                node("Transpose", "right", perm(other), "b"),
+                node("MatMul", "p", Map.of(), "left", "right"),
+                node("Transpose", "y", perm(behind), "p")));
+    assertEquals(1, count(g, "SmallProducts"));
+    assertEquals(0, count(g, "Transpose"));
+    Tensor found = run(g, in);
+    long[] at = new long[4];
+    long[] shape = found.shape();
+    for (long i = 0; i < found.elements(); i++) {
+      long rest = i;
+      for (int d = 3; d >= 0; d--) {
+        at[(int) behind[d]] = rest % shape[d];
+        rest /= shape[d];
+      }
+      double want = 0;
+      double size = 0;
+      for (int l = 0; l < k; l++) {
+        double term =
+            element(in.get("a"), before, at[0], at[1], at[2], l)
+                * element(in.get("b"), other, at[0], at[1], l, at[3]);
+        want += term;
+        size += Math.abs(term);
+      }
+      assertEquals(want, found.get(i), (k + 1) * UNIT * size, "at " + i);
+    }
+  }
+
+  private static long[] permutation(String text) {
+    return Arrays.stream(text.split(" ")).mapToLong(Long::parseLong).toArray();
+  }
+
+  private static Map<String, Object> perm(long[] order) {
+    return Map.of("perm", LongStream.of(order).boxed().toList());
+  }
+
+  /** The shape that becomes `shape` by a permutation. */
+  private static long[] undone(long[] order, long... shape) {
+    long[] out = new long[4];
+    for (int d = 0; d < 4; d++) {
+      out[(int) order[d]] = shape[d];
+    }
+    return out;
+  }
+
+  /** An element of what a value is after its permutation. */
+  private static double element(Tensor t, long[] order, long... at) {
+    long[] there = undone(order, at);
+    long place = 0;
+    for (int d = 0; d < 4; d++) {
+      place = place * t.dim(d) + there[d];
+    }
+    return t.get(place);
+  }
+
+  @ParameterizedTest
+  @CsvSource({"256, 1, 0", "1000, 7, 1", "5001, 33, 0", "300, 515, 1"})
+  void rowSums(int rows, int columns, long keep) {
+    Map<String, Tensor> in = Map.of("x", gaussian(rows, columns, 2));
+    Graph.Builder b = Graph.builder("sums").opset("", 17);
+    b.constant("axes", Tensor.ofLongs(new long[] {0}, 1));
+    Graph g = graph(b, in, List.of(node("ReduceSum", "y", Map.of("keepdims", keep), "x", "axes")));
+    assertEquals(1, count(g, "RowSums"));
+    Tensor y = run(g, in);
+    assertArrayEquals(keep == 1 ? new long[] {1, columns, 2} : new long[] {columns, 2}, y.shape());
+    for (int c = 0; c < 2 * columns; c++) {
+      double want = 0;
+      double size = 0;
+      for (int r = 0; r < rows; r++) {
+        want += in.get("x").get((long) r * columns * 2 + c);
+        size += Math.abs(in.get("x").get((long) r * columns * 2 + c));
+      }
+      assertEquals(want, y.get(c), rows * UNIT * size, "at " + c);
+      assertTrue(size > 0);
+    }
+  }
+}

@@ -1,0 +1,198 @@
+// Products of float matrices in graphs (runtime_product.cpp): Y = C + A B, or C + A^T B, and
+// perhaps the larger of that and 0. Sums start at C and take their terms in ascending order, one
+// fused multiplication and addition after the other; those over rows, A^T B, do so segment by
+// segment, whose sums are added in ascending order. Nothing depends on threads.
+#pragma once
+
+#include "panel_product.h"
+
+namespace {
+
+using assay::kGrokPanel;
+using assay::kProductBlock;
+using assay::kProductDepth;
+using assay::kProductMerged;
+using assay::kProductPanels;
+using assay::kProductRows;
+
+// Panel `panel` of B: rows of 64 columns, zeros behind the last.
+void product_pack_task(const void* job, int64_t panel) {
+  const auto& j = *static_cast<const assay::ProductJob*>(job);
+  const int64_t n = columns_left(panel, j.n);
+  float* to = j.packed + panel * j.k * kGrokPanel;
+  const float* from = j.b + panel * kGrokPanel * j.b_column;
+  for (int64_t l = 0; l < j.k; l++) {
+    for (int64_t c = 0; c < n; c++) to[l * kGrokPanel + c] = from[l * j.b_row + c * j.b_column];
+    for (int64_t c = n; c < kGrokPanel; c++) to[l * kGrokPanel + c] = 0;
+  }
+}
+
+// What the sums of a row's panel start at.
+inline void product_start(const assay::ProductJob& j, int64_t row, int64_t panel, float* to) {
+  using V = Vec<float>;
+  const int64_t n = columns_left(panel, j.n);
+  const float* from = j.c + row * j.c_row + panel * kGrokPanel;
+  if (j.c == nullptr) {
+    for (int64_t c = 0; c < kGrokPanel; c += V::N) V::zero().store(to + c);
+  } else if (n == kGrokPanel) {
+    for (int64_t c = 0; c < kGrokPanel; c += V::N) V::load(from + c).store(to + c);
+  } else {
+    for (int64_t c = 0; c < kGrokPanel; c++) to[c] = c < n ? from[c] : 0;
+  }
+}
+
+// Where a row's panel of Y is.
+inline float* product_place(const assay::ProductJob& j, int64_t row, int64_t panel) {
+  return j.out + row * j.n + panel * kGrokPanel;
+}
+
+// A row's sums, which may be in Y already: negative ones are 0 where that is asked for; NaN stays.
+inline void product_end(const assay::ProductJob& j, int64_t row, int64_t panel, float* from) {
+  using V = Vec<float>;
+  if (j.positive) {
+    for (int64_t c = 0; c < kGrokPanel; c += V::N) V::load(from + c).positive().store(from + c);
+  }
+  float* to = product_place(j, row, panel);
+  const int64_t n = to == from ? 0 : columns_left(panel, j.n);
+  for (int64_t c = 0; c < n; c++) to[c] = from[c];
+}
+
+// Asks, a few lines at a time, for a matrix that is read next: it comes from behind the
+// second-level cache, whose own foresight ends with a page.
+struct LinesAhead {
+  const float* at;
+  int64_t rows, columns, stride;
+  int64_t column = 0;
+
+  void lines(int64_t n) {
+    for (; n > 0 && rows > 0; n--) {
+      __builtin_prefetch(at + column, 0, 2);
+      column += 16;
+      if (column >= columns) {
+        column = 0;
+        at += stride;
+        rows--;
+      }
+    }
+  }
+};
+
+// Task t: rows of Y = C + A B. A piece of a panel stays in the first-level cache while all rows of
+// the task meet it.
+void product_rows_task(const void* job, int64_t task) {
+  const auto& j = *static_cast<const assay::ProductJob*>(job);
+  alignas(64) float block[kProductBlock * kGrokPanel];  // where Y has fewer columns than a panel
+  const int64_t first = task * kProductBlock;
+  const int64_t rows = least(kProductBlock, j.m - first);
+  const int64_t panels = panels_of(j.n);
+  const int64_t next = least(kProductBlock, j.m - first - rows);
+  LinesAhead ahead{j.a + (first + rows) * j.k, next, j.k, j.k};
+  const int64_t share = kGrokRows * kProductDepth / 16 / panels + 1;
+  for (int64_t panel = 0; panel < panels; panel++) {
+    const bool whole = columns_left(panel, j.n) == kGrokPanel;
+    float* const to = whole ? product_place(j, first, panel) : block;
+    const int64_t stride = whole ? j.n : kGrokPanel;
+    for (int64_t l = 0; l < j.k; l += kProductDepth) {
+      const int64_t depth = least(kProductDepth, j.k - l);
+      for (int64_t i = 0; i < rows; i += kGrokRows) {
+        const int64_t n = least(kGrokRows, rows - i);
+        float* c = to + i * stride;
+        ahead.lines(share);
+        for (int64_t r = 0; l == 0 && r < n; r++) {
+          product_start(j, first + i + r, panel, c + r * stride);
+        }
+        panel_product<Into::kAdded>(operand(j.a + (first + i) * j.k + l, j.k, 1),
+                                    j.packed + (panel * j.k + l) * kGrokPanel, n, depth, c, stride);
+        for (int64_t r = 0; l + depth == j.k && r < n; r++) {
+          product_end(j, first + i + r, panel, c + r * stride);
+        }
+      }
+    }
+  }
+}
+
+// Task t: a segment of the sums of a block of A^T B, as ProductJob cuts it. Both operands are
+// copied to where their lines lie together.
+void product_sums_task(const void* job, int64_t task) {
+  using V = Vec<float>;
+  static_assert(kProductRows % kGrokRows == 0);
+  const auto& j = *static_cast<const assay::ProductJob*>(job);
+  // Rows of a tile lie together; what is copied of a row may run over into the next.
+  constexpr int64_t kCopied = 8, kTile = kProductDepth * kGrokRows + kCopied;
+  alignas(64) float left[kProductRows / kGrokRows * kTile];
+  alignas(64) float right[kProductPanels * kProductDepth * kGrokPanel];
+  const int64_t segment = task / j.blocks, block = task % j.blocks;
+  const int64_t top = block % j.row_blocks * j.block_rows;
+  const int64_t rows = least(j.block_rows, j.m - top);
+  const int64_t from_panel = block / j.row_blocks * kProductPanels;
+  const int64_t panels = least(kProductPanels, panels_of(j.n) - from_panel);
+  const int64_t end = least(j.k, (segment + 1) * j.segment);
+  const int64_t left_share = kProductDepth * kGrokRows / 16 / panels + 1;
+  const int64_t right_share = kProductDepth * kGrokPanel / 16 * kGrokRows / rows + 1;
+  for (int64_t l = segment * j.segment; l < end; l += kProductDepth) {
+    const int64_t depth = least(kProductDepth, end - l);
+    const int64_t next = least(kProductDepth, end - l - depth);
+    LinesAhead next_left{j.a + (l + depth) * j.m + top, next, rows, j.m};
+    LinesAhead next_right{j.b + (l + depth) * j.n + from_panel * kGrokPanel, next,
+                          least(panels * kGrokPanel, j.n - from_panel * kGrokPanel), j.n};
+    for (int64_t d = 0; d < depth; d++) {
+      const float* a = j.a + (l + d) * j.m + top;
+      for (int64_t i = 0; i < rows; i += kGrokRows) {
+        float* to = left + i / kGrokRows * kTile + d * kGrokRows;
+        if (i + kCopied <= rows) {
+          __builtin_memcpy(to, a + i, kCopied * sizeof(float));
+        } else {
+          for (int64_t x = 0; x < least(kGrokRows, rows - i); x++) to[x] = a[i + x];
+        }
+      }
+      for (int64_t p = 0; p < panels; p++) {
+        const float* b = j.b + (l + d) * j.n + (from_panel + p) * kGrokPanel;
+        float* to = right + (p * kProductDepth + d) * kGrokPanel;
+        const int64_t n = columns_left(from_panel + p, j.n);
+        if (n == kGrokPanel) {
+          for (int64_t c = 0; c < kGrokPanel; c += V::N) V::load(b + c).store(to + c);
+        } else {
+          for (int64_t c = 0; c < kGrokPanel; c++) to[c] = c < n ? b[c] : 0;
+        }
+      }
+    }
+    for (int64_t p = 0; p < panels; p++) {
+      const int64_t place = (segment * panels_of(j.n) + from_panel + p) * j.m + top;
+      for (int64_t i = 0; i < rows; i += kGrokRows) {
+        next_left.lines(left_share);
+        next_right.lines(right_share);
+        const Operand a = operand(left + i / kGrokRows * kTile, 1, kGrokRows);
+        const float* b = right + p * kProductDepth * kGrokPanel;
+        float* to = j.sums + (place + i) * kGrokPanel;
+        const int64_t n = least(kGrokRows, rows - i);
+        if (l == segment * j.segment) {
+          panel_product<Into::kReplaced>(a, b, n, depth, to, kGrokPanel);
+        } else {
+          panel_product<Into::kAdded>(a, b, n, depth, to, kGrokPanel);
+        }
+      }
+    }
+  }
+}
+
+// Task t: rows of Y from the sums of all segments.
+void product_merge_task(const void* job, int64_t task) {
+  using V = Vec<float>;
+  const auto& j = *static_cast<const assay::ProductJob*>(job);
+  alignas(64) float line[kGrokPanel];
+  const int64_t first = task * kProductMerged;
+  for (int64_t row = first; row < least(j.m, first + kProductMerged); row++) {
+    for (int64_t panel = 0; panel < panels_of(j.n); panel++) {
+      product_start(j, row, panel, line);
+      for (int64_t s = 0; s < j.segments; s++) {
+        const float* from = j.sums + ((s * panels_of(j.n) + panel) * j.m + row) * kGrokPanel;
+        for (int64_t c = 0; c < kGrokPanel; c += V::N) {
+          V::load(line + c).plus(V::load(from + c)).store(line + c);
+        }
+      }
+      product_end(j, row, panel, line);
+    }
+  }
+}
+
+}  // namespace

@@ -1,0 +1,223 @@
+// Operators of our own in graphs that ONNX Runtime runs on the processor, domain "io.assay":
+//
+//   Product(a, b, c, optional) -> c + op(a) op(b), matrices; attributes transA, transB (not both)
+//   and
+//     relu: whether negative elements become 0. Where transA is 0, leading axes of a [..., k] are
+//     rows. c is [n] or [1, n], then every row's, or has the shape of the result. float32; sums as
+//     in matrix_product.h.
+//
+//   SmallProducts(a, b): products of many small matrices; attributes a, b and y [4] say which axis
+//   of
+//     each value is the outer, the inner, the row and the column axis, so that nothing is ever
+//     transposed. Sums as in small_products.h.
+//
+// Product is for matrices that are computed or change from run to run, which the runtime
+// multiplies well below the speed of those that it packs when it compiles. SmallProducts is for
+// attention over few positions: of products of 3 by 32 by 3 the runtime makes four in a
+// microsecond.
+#include <cstdlib>
+#include <new>
+#include <stdexcept>
+#include <utility>
+
+#include "runtime_api.h"
+#include "support.h"
+
+using namespace assay::runtime;
+
+namespace {
+
+using assay::kGrokPanel;
+using assay::ProductJob;
+
+struct Product {
+  Table api;
+  int64_t trans_a, trans_b, relu;
+};
+
+// Memory of a calling thread, which its later products use again.
+class Room {
+ public:
+  Room() = default;
+  Room(const Room&) = delete;
+  Room& operator=(const Room&) = delete;
+  ~Room() { std::free(at_); }
+
+  float* of(int64_t floats) {
+    if (floats > size_) {
+      std::free(at_);
+      size_ = 0;
+      at_ = static_cast<float*>(std::aligned_alloc(
+          kLine, (static_cast<size_t>(floats) * sizeof(float) + kLine - 1) / kLine * kLine));
+      if (at_ == nullptr) throw std::bad_alloc();
+      size_ = floats;
+    }
+    return at_;
+  }
+
+ private:
+  static constexpr size_t kLine = 64;
+  float* at_ = nullptr;
+  int64_t size_ = 0;
+};
+
+int64_t pieces(int64_t n, int64_t of) { return (n + of - 1) / of; }
+
+struct Tasks {
+  const void* job;
+  assay::Task task;
+};
+
+void run_task(void* tasks, size_t task) {
+  const Tasks& t = *static_cast<const Tasks*>(tasks);
+  t.task(t.job, static_cast<int64_t>(task));
+}
+
+void run_all(Table api, const void* context, assay::Task task, const void* job, int64_t count) {
+  Tasks tasks{job, task};
+  parallel(api, context, run_task, count, &tasks, true);
+}
+
+// Cuts sums over rows so that there are some tasks however small the result is; by shapes alone, so
+// that no bit depends on threads.
+void cut(ProductJob& j) {
+  constexpr int64_t kTasks = 16, kLeast = 512;
+  const int64_t even = pieces(j.m, pieces(j.m, assay::kProductRows));
+  j.block_rows = std::min(assay::kProductRows, pieces(even, 12) * 12);
+  j.row_blocks = pieces(j.m, j.block_rows);
+  j.blocks = j.row_blocks * pieces(pieces(j.n, kGrokPanel), assay::kProductPanels);
+  j.segments = std::min(pieces(kTasks, j.blocks), std::max(j.k / kLeast, int64_t{1}));
+  j.segment = pieces(j.k, j.segments);
+  j.segments = pieces(j.k, j.segment);
+}
+
+Status create_product(const Operator*, Table api, const void* info, void** kernel) {
+  return guard(api, [&] {
+    Product p{api, 0, 0, 0};
+    call(api, kAttributeInteger, info, "transA", &p.trans_a);
+    call(api, kAttributeInteger, info, "transB", &p.trans_b);
+    call(api, kAttributeInteger, info, "relu", &p.relu);
+    *kernel = new Product(p);
+  });
+}
+
+Status compute_product(void* kernel, void* context) {
+  const Product& p = *static_cast<const Product*>(kernel);
+  return guard(p.api, [&] {
+    static thread_local Room room;
+    const Input a(p.api, context, 0);
+    const Input b(p.api, context, 1);
+    const Input c(p.api, context, 2);
+    ProductJob j{};
+    j.a = a.data;
+    j.b = b.data;
+    j.c = c.data;
+    j.k = p.trans_a ? a.dims[0] : a.dims[a.rank - 1];
+    j.n = b.dims[p.trans_b ? 0 : 1];
+    j.m = j.k == 0 ? 0 : a.elements() / j.k;
+    j.b_row = p.trans_b ? 1 : j.n;
+    j.b_column = p.trans_b ? j.k : 1;
+    j.c_row = c.data == nullptr || c.elements() == j.n ? 0 : j.n;
+    j.positive = p.relu != 0;
+    Input like = a;
+    if (p.trans_a) like.dims[0] = j.m;
+    like.dims[like.rank - 1] = j.n;
+    j.out = output(p.api, context, like);
+    const int64_t panels = pieces(j.n, kGrokPanel);
+    const assay::Kernels& kernels = assay::kernels();
+    if (p.trans_a) {
+      cut(j);
+      j.sums = room.of(j.segments * panels * j.m * kGrokPanel);
+      run_all(p.api, context, kernels.product_sums, &j, j.segments * j.blocks);
+      run_all(p.api, context, kernels.product_merge, &j, pieces(j.m, assay::kProductMerged));
+    } else {
+      j.packed = room.of(panels * j.k * kGrokPanel);
+      run_all(p.api, context, kernels.product_pack, &j, panels);
+      run_all(p.api, context, kernels.product_rows, &j, pieces(j.m, assay::kProductBlock));
+    }
+  });
+}
+
+struct Small {
+  Table api;
+  int64_t a[4], b[4], y[4];
+};
+
+assay::Apart apart(const Input& of, const int64_t* axes) {
+  int64_t steps[4] = {of.dims[1] * of.dims[2] * of.dims[3], of.dims[2] * of.dims[3], of.dims[3], 1};
+  return {steps[axes[0]], steps[axes[1]], steps[axes[2]], steps[axes[3]]};
+}
+
+Status create_small(const Operator*, Table api, const void* info, void** kernel) {
+  return guard(api, [&] {
+    auto read = [&](const char* name, int64_t* to) {
+      size_t size = 4;
+      call(api, kAttributeIntegers, info, name, to, &size);
+    };
+    Small small{};
+    small.api = api;
+    read("a", small.a);
+    read("b", small.b);
+    read("y", small.y);
+    *kernel = new Small(small);
+  });
+}
+
+Status compute_small(void* kernel, void* context) {
+  const Small& s = *static_cast<const Small*>(kernel);
+  return guard(s.api, [&] {
+    const Input a(s.api, context, 0);
+    const Input b(s.api, context, 1);
+    assay::SmallJob j{};
+    j.at_a = a.data;
+    j.at_b = b.data;
+    j.inner = a.dims[s.a[1]];
+    j.count = a.dims[s.a[0]] * j.inner;
+    j.m = a.dims[s.a[2]];
+    j.k = a.dims[s.a[3]];
+    j.n = b.dims[s.b[3]];
+    Input like = a;
+    like.dims[s.y[0]] = a.dims[s.a[0]];
+    like.dims[s.y[1]] = j.inner;
+    like.dims[s.y[2]] = j.m;
+    like.dims[s.y[3]] = j.n;
+    j.at_y = output(s.api, context, like);
+    j.a = apart(a, s.a);
+    j.b = apart(b, s.b);
+    j.y = apart(like, s.y);
+    if (j.y.column != 1 && j.y.row == 1) {  // the transposed product has rows in one piece
+      std::swap(j.at_a, j.at_b);
+      std::swap(j.a, j.b);
+      std::swap(j.m, j.n);
+      for (assay::Apart* x : {&j.a, &j.b, &j.y}) std::swap(x->row, x->column);
+    }
+    j.dots = !(j.b.column == 1 && j.y.column == 1);
+    if (j.dots && !(j.a.column == 1 && j.b.row == 1)) {
+      throw std::logic_error("matrices that lie in no form");
+    }
+    run_all(s.api, context, assay::kernels().small_products, &j,
+            pieces(j.count, assay::kSmallProducts));
+  });
+}
+
+}  // namespace
+
+Operator assay::runtime::small_operator() {
+  Operator o{};
+  o.name = [](const Operator*) { return "SmallProducts"; };
+  o.destroy = [](void* kernel) { delete static_cast<Small*>(kernel); };
+  o.create_with_status = create_small;
+  o.compute_with_status = compute_small;
+  return o;
+}
+
+Operator assay::runtime::product_operator() {
+  Operator o{};
+  o.name = [](const Operator*) { return "Product"; };
+  o.inputs = [](const Operator*) -> size_t { return 3; };
+  o.input_is_optional = [](const Operator*, size_t index) { return index == 2 ? 1 : 0; };
+  o.destroy = [](void* kernel) { delete static_cast<Product*>(kernel); };
+  o.create_with_status = create_product;
+  o.compute_with_status = compute_product;
+  return o;
+}

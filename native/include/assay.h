@@ -92,7 +92,7 @@ ASSAY_API const char *assay_struct_layout(void);
 
 /*
  * Tiers are numbered from 0 (scalar) upwards in the order of preference within an architecture:
- * scalar, avx2, avx512, neon. The best one that is present is chosen at the first use; the
+ * scalar, avx2, avx512, amx, neon. The best one that is present is chosen at the first use; the
  * environment variable ASSAY_CPU_TIER, read at that moment, names another one.
  */
 

@@ -1,6 +1,7 @@
 // Entry point of assay_token_swap_topk.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "arguments.h"
@@ -10,6 +11,12 @@ namespace {
 
 bool coarse(const assay_token_swap_topk_params& a) {
   return a.coarse.data != nullptr && a.embedding.dtype == ASSAY_F32 && tied(a);
+}
+// From so many audits on matrix units, where there are any, are faster than what is exact at once.
+constexpr int64_t kManyAudits = 24;
+bool many(const assay_token_swap_topk_params& a) {
+  return tied(a) && a.gradient.dtype == ASSAY_F32 && a.gradient.rows >= kManyAudits &&
+         a.embedding.columns <= kMatrixColumns;
 }
 const assay_matrix& head(const assay_token_swap_topk_params& a) {
   return tied(a) ? a.embedding : a.head;
@@ -43,7 +50,7 @@ void check_forbidden(const char* f, const assay_token_swap_topk_params& a) {
 struct Jobs {
   SwapJob swap;
   HeadJob head;     // used where lse is asked for
-  ScoreJob score;   // used beside a coarse table
+  ScoreJob score;   // used where scores are bounded first
   int64_t* counts;  // [A]: its candidates
 };
 
@@ -65,11 +72,17 @@ Jobs jobs(const assay_token_swap_topk_params& a, Workspace& w) {
   s.nans = w.take<int64_t>(parts);
   s.floors = w.take_bytes(times(audits, real));
   if (coarse(a)) {
-    const int64_t room = times(parts, listed(a.kept));
-    s.norms = w.take<float>(audits);
     s.whole = w.take<int16_t>(times(audits, stride));
     s.units = w.take<float>(audits);
-    s.slacks = w.take<float>(audits);
+  }
+  if (many(a)) {
+    const int64_t padded = (audits + kMatrixAudits - 1) / kMatrixAudits * kMatrixAudits;
+    s.parts = w.take<uint16_t>(times(padded, matrix_columns(a.embedding.columns)));
+  }
+  if (coarse(a) || many(a)) {
+    const int64_t room = times(parts, listed(a.kept));
+    s.norms = w.take<float>(audits);
+    s.slacks = w.take<float>(audits + kMatrixAudits);
     s.uppers = w.take<float>(room);
     s.candidates = w.take<int32_t>(room);
     s.listed = w.take<int32_t>(parts);
@@ -181,6 +194,43 @@ void make_whole(const SwapJob& job, int64_t audit) {
   job.slacks[audit] = static_cast<float>(row * std::sqrt(apart) * (1 + 1e-6));
 }
 
+// x near bfloat16: the upper half of its bits, rounded to even. Matrix units take numbers below the
+// normal range as zero.
+uint16_t to_bf16(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  if (std::isnan(x)) return static_cast<uint16_t>(bits >> 16 | 0x40);
+  const auto upper = static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+  return (upper & 0x7f80) == 0 ? uint16_t{0} : upper;
+}
+
+float from_bf16(uint16_t x) {
+  const uint32_t bits = uint32_t{x} << 16;
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+// An audit's part in the products of the matrix units, and in their bounds (token_swap_matrix.h).
+void make_part(const SwapJob& job, int64_t audit) {
+  const int64_t d = job.args->embedding.columns;
+  const float* x = static_cast<const float*>(job.gradient.data) + audit * job.gradient.stride;
+  uint16_t* to = job.parts + audit / kMatrixAudits * kMatrixAudits * matrix_columns(d) +
+                 audit % kMatrixAudits * 2;
+  double apart = 0;
+  for (int64_t c = 0; c < d; c++) {
+    const uint16_t part = to_bf16(x[c]);
+    const double rest = x[c] - static_cast<double>(from_bf16(part));
+    apart += rest * rest;
+    to[c / 2 * 2 * kMatrixAudits + c % 2] = part;
+  }
+  const double u = 0x1p-24;
+  const double table = job.args->embedding.dtype == ASSAY_BF16 ? 0 : 0x1p-8 * (1 + 0x1p-8);
+  const double sums = ((d + 32) * 2 * (1 + 0x1p-6) + d + 8) * u;
+  job.slacks[audit] = static_cast<float>(
+      (std::sqrt(apart) + (table + sums + 0x1p-40) * job.norms[audit]) * (1 + 1e-6));
+}
+
 bool higher(const Entry<float>& x, const Entry<float>& y) { return x.score > y.score; }
 
 // The K-th largest lower bound of an audit's tokens, -infinity where there are fewer.
@@ -224,20 +274,29 @@ float lowest(const Entry<float>* of, int64_t kept) {
   return bar;
 }
 
-// Bounds from the coarse table, then scores from the full one: of the K tokens with the highest
-// bounds, and of those whose bounds reach the lowest of these K scores. False, and nothing written,
-// if there are too many candidates.
-bool two_steps(const Jobs& j, assay_stream* stream) {
+// Bounds from the coarse table or the matrix units, then scores from the full one: of the K tokens with
+// the highest bounds, and of those whose bounds reach the lowest of these K scores. False, and
+// nothing written, if there are too many candidates.
+bool two_steps(const Jobs& j, bool matrix, assay_stream* stream) {
   const SwapJob& job = j.swap;
   const int64_t audits = job.gradient.rows;
   const int64_t kept = job.args->kept;
   const float* x = static_cast<const float*>(job.gradient.data);
+  if (matrix) {
+    const int64_t padded = (audits + kMatrixAudits - 1) / kMatrixAudits * kMatrixAudits;
+    std::fill_n(job.parts, padded * matrix_columns(job.args->embedding.columns), uint16_t{0});
+  }
   for (int64_t r = 0; r < audits; r++) {
     static_cast<float*>(job.floors)[r] = -std::numeric_limits<float>::infinity();
     const_cast<float*>(job.norms)[r] = length(x + r * job.gradient.stride, job.gradient.stride);
-    make_whole(job, r);
+    if (matrix) {
+      make_part(job, r);
+    } else {
+      make_whole(job, r);
+    }
   }
-  run(stream, kernels().token_swap_coarse, &job, head_tasks(audits, job.segments));
+  run(stream, matrix ? kernels().token_swap_matrix : kernels().token_swap_coarse, &job,
+      head_tasks(audits, job.segments));
   ScoreJob score = j.score;
   score.swap = &job;
   for (int64_t r = 0; r < audits; r++) {
@@ -320,8 +379,9 @@ extern "C" int32_t assay_token_swap_topk(const struct assay_token_swap_topk_para
     }
     if (real == ASSAY_F64) {
       exact<double>(j.swap, stream);
-    } else if (!coarse(*args) || !two_steps(j, stream)) {
-      exact<float>(j.swap, stream);
+      return;
     }
+    const bool matrix = many(*args) && tier.token_swap_matrix != nullptr;
+    if (!(matrix || coarse(*args)) || !two_steps(j, matrix, stream)) exact<float>(j.swap, stream);
   });
 }

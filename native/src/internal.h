@@ -15,8 +15,15 @@ constexpr int kTile = 32;
 // results of segments are merged in ascending order. That fixes the bits.
 constexpr int64_t kSegments = 16;
 constexpr int64_t kBackwardSegments = 4;
-// Room for candidates of one audit and segment beside a coarse table.
+// Room for candidates of one audit and segment where scores are bounded first.
 constexpr int64_t listed(int64_t kept) { return 4 * kept + 64; }
+// Audits and columns that a product of the matrix units takes; columns that its bounds allow for.
+constexpr int64_t kMatrixAudits = 16;
+constexpr int64_t kMatrixStep = 32;
+constexpr int64_t kMatrixColumns = 8192;
+constexpr int64_t matrix_columns(int64_t d) {
+  return (d + kMatrixStep - 1) / kMatrixStep * kMatrixStep;
+}
 // Elements of one AdamW task.
 constexpr int64_t kAdamwChunk = 16384;
 
@@ -63,11 +70,15 @@ struct SwapJob {
   int32_t* counts;  // [A, segments]
   int64_t* nans;    // [A, segments]
   void* floors;     // [A] real: some K tokens have at least this score; rises while tasks run
-  // With a coarse table the heaps hold lower bounds of scores, and the following is in use.
+  // Where scores are bounded first the heaps hold lower bounds, and the following is in use.
   const float* norms;   // [A] length of the row x of gradient, rounded up
   int16_t* whole;       // [A, stride of gradient] whole numbers near x / unit
   float* units;         // [A]
-  float* slacks;        // [A] a coarse row's greatest length times ||x - unit * whole||, rounded up
+  float* slacks;        // [A] a coarse row's greatest length times ||x - unit * whole||, rounded up;
+                        // by matrix units: what is between a product and its bounds, of ||E[v]||
+  // x as bfloat16, zeros behind its columns and the last audit; [A / kMatrixAudits, pairs of
+  // columns, kMatrixAudits, 2].
+  uint16_t* parts;
   float* uppers;        // [A, segments, listed]: upper bounds of tokens that may be among the best
   int32_t* candidates;  // [A, segments, listed]: their ids
   int32_t* listed;      // [A, segments]: how many; -1: more than there is room for
@@ -308,6 +319,7 @@ struct Kernels {
   Task head_rows;
   Task token_swap;
   Task token_swap_coarse;
+  Task token_swap_matrix;  // NULL: there are no matrix units
   Task token_score;
   Task head_backward;
   Task adamw;
@@ -338,6 +350,7 @@ struct Kernels {
 extern const Kernels kernels_scalar;
 extern const Kernels kernels_avx2;
 extern const Kernels kernels_avx512;
+extern const Kernels kernels_amx;
 extern const Kernels kernels_neon;
 
 }  // namespace assay

@@ -22,6 +22,7 @@ constexpr assay::Kernels all_kernels = {
     .head_rows = head_rows_task,
     .token_swap = token_swap_task,
     .token_swap_coarse = token_swap_coarse_task,
+    .token_swap_matrix = nullptr,
     .token_score = token_score_task,
     .head_backward = head_backward_task,
     .adamw = adamw_task,

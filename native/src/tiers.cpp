@@ -8,12 +8,16 @@
 #if defined(ASSAY_HAVE_X86)
 #include "x86.h"
 #endif
+#if defined(ASSAY_HAVE_AMX)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 namespace assay {
 namespace {
 
-constexpr int32_t kTiers = 4;
-const char* const kNames[kTiers] = {"scalar", "avx2", "avx512", "neon"};
+constexpr int32_t kTiers = 5;
+const char* const kNames[kTiers] = {"scalar", "avx2", "avx512", "amx", "neon"};
 constexpr const char* kPresent = "present";
 constexpr const char* kOther = "not built for this architecture";
 
@@ -21,6 +25,15 @@ struct Tier {
   const Kernels* kernels;  // NULL: absent
   const char* reason;
 };
+
+#if defined(ASSAY_HAVE_AMX)
+// Linux gives the large registers to processes that ask (arch_prctl, Documentation/x86/xstate.rst).
+bool tiles_granted() {
+  constexpr long request = 0x1023, tile_data = 18;
+  static const bool granted = syscall(SYS_arch_prctl, request, tile_data) == 0;
+  return granted;
+}
+#endif
 
 Tier detect(int32_t i) {
   if (i == 0) return {&kernels_scalar, kPresent};
@@ -34,8 +47,17 @@ Tier detect(int32_t i) {
     const char* why = missing_avx512(cpu);
     return why ? Tier{nullptr, why} : Tier{&kernels_avx512, kPresent};
   }
+#if defined(ASSAY_HAVE_AMX)
+  if (i == 3) {
+    const char* why = missing_amx(cpu);
+    if (why == nullptr && !tiles_granted()) why = "the operating system does not grant matrix tiles";
+    return why ? Tier{nullptr, why} : Tier{&kernels_amx, kPresent};
+  }
+#else
+  if (i == 3) return {nullptr, "not built: the compiler does not know AMX"};
+#endif
 #elif defined(ASSAY_HAVE_NEON)
-  if (i == 3) return {&kernels_neon, kPresent};
+  if (i == 4) return {&kernels_neon, kPresent};
 #endif
   return {nullptr, kOther};
 }
@@ -55,7 +77,7 @@ int32_t choose(const char* function, const char* name) {
     if (tier.kernels != nullptr) return i;
     fail(ASSAY_ERROR_TIER, "%s: tier %s is absent: %s", function, name, tier.reason);
   }
-  fail(ASSAY_ERROR_TIER, "%s: tier is \"%s\"; scalar, avx2, avx512 or neon is needed", function,
+  fail(ASSAY_ERROR_TIER, "%s: tier is \"%s\"; scalar, avx2, avx512, amx or neon is needed", function,
        name);
 }
 

@@ -6,10 +6,12 @@
 
 namespace assay {
 
-// Feature bits of cpuid leaf 1 (ecx) and leaf 7 (ebx, ecx), and what the operating system keeps.
+// Feature bits of cpuid leaf 1 (ecx), leaf 7 (ebx, ecx, edx) and its subleaf 1 (eax), and what the
+// operating system keeps.
 struct Cpu {
   uint32_t c1 = 0, b7 = 0, c7 = 0;
   uint64_t xcr0 = 0;
+  uint32_t d7 = 0, a71 = 0;
 };
 
 inline Cpu this_cpu() {
@@ -19,7 +21,9 @@ inline Cpu this_cpu() {
   if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
     cpu.b7 = b;
     cpu.c7 = c;
+    cpu.d7 = d;
   }
+  if (__get_cpuid_count(7, 1, &a, &b, &c, &d)) cpu.a71 = a;
   if (cpu.c1 & bit_OSXSAVE) {
     uint32_t low, high;
     __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
@@ -49,6 +53,16 @@ inline const char* missing_avx512(const Cpu& cpu) {
   if (!(cpu.c7 & bit_AVX512VNNI)) return "this processor lacks AVX-512 VNNI";
   if (const char* why = missing_avx2(cpu)) return why;
   if ((cpu.xcr0 & 0xe6) != 0xe6) return "the operating system does not keep 512-bit registers";
+  return nullptr;
+}
+
+// token_swap_matrix.h has code for avx512bf16, amx-tile and amx-bf16.
+inline const char* missing_amx(const Cpu& cpu) {
+  constexpr uint32_t bf16 = 1u << 22, tile = 1u << 24, avx512bf16 = 1u << 5;
+  if (!(cpu.d7 & tile) || !(cpu.d7 & bf16)) return "this processor lacks AMX BF16";
+  if (!(cpu.a71 & avx512bf16)) return "this processor lacks AVX-512 BF16";
+  if (const char* why = missing_avx512(cpu)) return why;
+  if ((cpu.xcr0 & 0x60000) != 0x60000) return "the operating system does not keep matrix tiles";
   return nullptr;
 }
 

@@ -26,8 +26,13 @@ enum class Special {
   kSums,       // attacks, see below
   kActivations,
   kTables,
-  kOverflow
+  kOverflow,
+  kRoundedTable,
+  kRoundedActivations
 };
+
+// Fewer audits are not bounded: of the matrix units of a device, of a processor.
+constexpr int64_t kBounded = kCoarse ? 24 : 17;
 
 struct Inputs {
   Array e, w, g, h, alpha, bias, unigram;
@@ -66,6 +71,21 @@ void attack_tables(Inputs& in, int64_t v, bool best, int64_t ws, int64_t d) {
   in.unigram.set(v, best ? 0 : 3 * 0x1p-9 * (1 + 0x1p-8) - 0x1p-22);
 }
 
+// All numbers of the best, or all activations that it sees, lose as much as one bfloat16 can, and of the
+// others all gain as much.
+double just_below() { return 1 + 0x1p-8 - 0x1p-10; }
+double just_above() { return 1 + 0x1p-8 + 0x1p-10; }
+
+void attack_rounded_table(Inputs& in, int64_t v, bool best, int64_t ws, int64_t d) {
+  for (int64_t c = 0; c < d; c++) in.e.set(v * ws + c, best ? just_below() : just_above());
+  in.unigram.set(v, best ? 0 : -static_cast<double>(d) * 0x1p-9 - 0x1p-10);
+}
+
+void attack_rounded_activations(Inputs& in, int64_t v, bool best, int64_t ws, int64_t d) {
+  for (int64_t c = 0; c < d; c++) in.e.set(v * ws + c, (c < d / 2) == best ? 1 : 0);
+  in.unigram.set(v, best ? 0 : -static_cast<double>(d / 2) * 0x1p-9 - 0x1p-10);
+}
+
 // The best is infinite as a sum in order, of which what comes last takes away half; not all at
 // once.
 void attack_range(Inputs& in, int64_t v, bool best, int64_t ws, int64_t d, double unit) {
@@ -86,6 +106,10 @@ void make_attack(Inputs& in, const BoundCase& k, int64_t ws) {
     }
     if (k.special == Special::kTables) in.g.set(i, 1 + 0x1p-8);
     if (k.special == Special::kOverflow) in.g.set(i, 0x1p127 / unit);
+    if (k.special == Special::kRoundedTable) in.g.set(i, 1);
+    if (k.special == Special::kRoundedActivations) {
+      in.g.set(i, c < k.d / 2 ? just_below() : just_above());
+    }
   }
   for (int64_t v = 0; v < k.vocabulary; v++) {
     const bool best = v == k.vocabulary - 1;
@@ -98,6 +122,10 @@ void make_attack(Inputs& in, const BoundCase& k, int64_t ws) {
       attack_activations(in, v, best, ws, k.d);
     } else if (k.special == Special::kOverflow) {
       attack_range(in, v, best, ws, k.d, unit);
+    } else if (k.special == Special::kRoundedTable) {
+      attack_rounded_table(in, v, best, ws, k.d);
+    } else if (k.special == Special::kRoundedActivations) {
+      attack_rounded_activations(in, v, best, ws, k.d);
     } else {
       attack_tables(in, v, best, ws, k.d);
     }
@@ -251,21 +279,24 @@ void test_bound(const Streams& streams) {
     for (const Special special :
          {Special::kNone, Special::kNearTies, Special::kTies, Special::kTokens, Special::kAudits,
           Special::kOutlier, Special::kTiny, Special::kHuge, Special::kFewFinite}) {
-      bound_case({t, 17, 1300, 21, 7, true, false, true, special}, streams);
+      bound_case({t, kBounded, 1300, 21, 7, true, false, true, special}, streams);
     }
-    bound_case({t, 17, 1300, 35, 7, false, true, true, Special::kNone}, streams);
+    bound_case({t, kBounded, 1300, 35, 7, false, true, true, Special::kNone}, streams);
     bound_case({t, 33, 1300, 16, 7, false, false, true, Special::kTokens}, streams);
-    bound_case({t, 17, 1300, 16, 7, false, false, true, Special::kAudits}, streams);
-    bound_case({t, 17, 1300, 8, 7, true, false, true, Special::kForbidden}, streams);
+    bound_case({t, kBounded, 1300, 16, 7, false, false, true, Special::kAudits}, streams);
+    bound_case({t, kBounded, 1300, 8, 7, true, false, true, Special::kForbidden}, streams);
     bound_case({t, 66, 1290, 48, 7, true, false, true, Special::kAudits}, streams);
-    bound_case({t, 17, 1300, 64, 7, true, false, false, Special::kSums}, streams);
-    bound_case({t, 17, 1300, 2, 7, true, false, false, Special::kActivations}, streams);
-    bound_case({t, 17, 1300, 3, 7, true, false, false, Special::kOverflow}, streams);
+    bound_case({t, kBounded, 1300, 64, 7, true, false, false, Special::kSums}, streams);
+    bound_case({t, kBounded, 1300, 2, 7, true, false, false, Special::kActivations}, streams);
+    bound_case({t, kBounded, 1300, 3, 7, true, false, false, Special::kOverflow}, streams);
     if (t != ASSAY_BF16) {
-      bound_case({t, 17, 1300, 2, 7, true, false, false, Special::kTables}, streams);
+      bound_case({t, kBounded, 1300, 2, 7, true, false, false, Special::kTables}, streams);
+      bound_case({t, kBounded, 1300, 64, 7, true, false, false, Special::kRoundedTable}, streams);
     }
+    bound_case({t, kBounded, 1300, 64, 7, true, false, false, Special::kRoundedActivations}, streams);
+    bound_case({t, kBounded, 1300, 333, 7, true, false, true, Special::kTokens}, streams);
   }
   // More audits than are bounded at a time, and lists of several tiles.
   bound_case({ASSAY_BF16, 258, 1300, 5, 7, true, true, true, Special::kNone}, streams);
-  bound_case({ASSAY_BF16, 17, 9300, 3, ASSAY_MAX_KEPT, true, false, true, Special::kNone}, streams);
+  bound_case({ASSAY_BF16, kBounded, 9300, 3, ASSAY_MAX_KEPT, true, false, true, Special::kNone}, streams);
 }

@@ -13,10 +13,16 @@ static bool error_has(const char* text) { return std::strstr(assay_last_error(),
 
 #if defined(__x86_64__)
 
+static bool same(const char* a, const char* b) {
+  return a == nullptr || b == nullptr ? a == b : std::strcmp(a, b) == 0;
+}
+
+static void reason_of_amx(const assay::Cpu& cpu, const char* wanted) {
+  const char* got = assay::missing_amx(cpu);
+  CHECK(same(got, wanted), "amx: %s, wanted %s", got ? got : "-", wanted ? wanted : "-");
+}
+
 static void reason(const assay::Cpu& cpu, const char* avx2, const char* avx512) {
-  auto same = [](const char* a, const char* b) {
-    return a == nullptr || b == nullptr ? a == b : std::strcmp(a, b) == 0;
-  };
   const char* got2 = assay::missing_avx2(cpu);
   const char* got512 = assay::missing_avx512(cpu);
   CHECK(same(got2, avx2), "avx2: %s, wanted %s", got2 ? got2 : "-", avx2 ? avx2 : "-");
@@ -41,6 +47,13 @@ static void test_reasons() {
   reason({c1 & ~fma, b7, vnni, 0xe7}, "this processor lacks FMA", "this processor lacks FMA");
   reason({c1 & ~f16c, b7, vnni, 0xe7}, "this processor lacks F16C", "this processor lacks F16C");
   reason({0, 0, 0, 0}, "this processor lacks AVX", none512);
+  const uint32_t amx = 1u << 24 | 1u << 22, bf16 = 1u << 5;
+  reason_of_amx({c1, b7, vnni, 0x600e7, amx, bf16}, nullptr);
+  reason_of_amx({c1, b7, vnni, 0x600e7, 1u << 24, bf16}, "this processor lacks AMX BF16");
+  reason_of_amx({c1, b7, vnni, 0x600e7, 1u << 22, bf16}, "this processor lacks AMX BF16");
+  reason_of_amx({c1, b7, vnni, 0x600e7, amx, 0}, "this processor lacks AVX-512 BF16");
+  reason_of_amx({c1, b7, 0, 0x600e7, amx, bf16}, "this processor lacks AVX-512 VNNI");
+  reason_of_amx({c1, b7, vnni, 0xe7, amx, bf16}, "the operating system does not keep matrix tiles");
 }
 
 #endif

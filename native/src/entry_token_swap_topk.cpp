@@ -274,8 +274,8 @@ float lowest(const Entry<float>* of, int64_t kept) {
   return bar;
 }
 
-// Bounds from the coarse table or the matrix units, then scores from the full one: of the K tokens with
-// the highest bounds, and of those whose bounds reach the lowest of these K scores. False, and
+// Bounds from the coarse table or the matrix units, then scores from the full one: of the K tokens
+// with the highest bounds, and of those whose bounds reach the lowest of these K scores. False, and
 // nothing written, if there are too many candidates.
 bool two_steps(const Jobs& j, bool matrix, assay_stream* stream) {
   const SwapJob& job = j.swap;

@@ -71,11 +71,11 @@ struct SwapJob {
   int64_t* nans;    // [A, segments]
   void* floors;     // [A] real: some K tokens have at least this score; rises while tasks run
   // Where scores are bounded first the heaps hold lower bounds, and the following is in use.
-  const float* norms;   // [A] length of the row x of gradient, rounded up
-  int16_t* whole;       // [A, stride of gradient] whole numbers near x / unit
-  float* units;         // [A]
-  float* slacks;        // [A] a coarse row's greatest length times ||x - unit * whole||, rounded up;
-                        // by matrix units: what is between a product and its bounds, of ||E[v]||
+  const float* norms;  // [A] length of the row x of gradient, rounded up
+  int16_t* whole;      // [A, stride of gradient] whole numbers near x / unit
+  float* units;        // [A]
+  float* slacks;       // [A] a coarse row's greatest length times ||x - unit * whole||, rounded up;
+                       // by matrix units: what is between a product and its bounds, of ||E[v]||
   // x as bfloat16, zeros behind its columns and the last audit; [A / kMatrixAudits, pairs of
   // columns, kMatrixAudits, 2].
   uint16_t* parts;

@@ -50,7 +50,8 @@ Tier detect(int32_t i) {
 #if defined(ASSAY_HAVE_AMX)
   if (i == 3) {
     const char* why = missing_amx(cpu);
-    if (why == nullptr && !tiles_granted()) why = "the operating system does not grant matrix tiles";
+    if (why == nullptr && !tiles_granted())
+      why = "the operating system does not grant matrix tiles";
     return why ? Tier{nullptr, why} : Tier{&kernels_amx, kPresent};
   }
 #else
@@ -77,8 +78,8 @@ int32_t choose(const char* function, const char* name) {
     if (tier.kernels != nullptr) return i;
     fail(ASSAY_ERROR_TIER, "%s: tier %s is absent: %s", function, name, tier.reason);
   }
-  fail(ASSAY_ERROR_TIER, "%s: tier is \"%s\"; scalar, avx2, avx512, amx or neon is needed", function,
-       name);
+  fail(ASSAY_ERROR_TIER, "%s: tier is \"%s\"; scalar, avx2, avx512, amx or neon is needed",
+       function, name);
 }
 
 int32_t current(const char* function) {

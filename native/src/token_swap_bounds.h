@@ -1,6 +1,6 @@
 // What token swap does with bounds of scores: a token is dropped only if K others, allowed like it,
-// have lower bounds above its upper bound; whatever may be among the best K is listed, and its score
-// computed as without bounds. What is added to a product is the same in both, and rounding is
+// have lower bounds above its upper bound; whatever may be among the best K is listed, and its
+// score computed as without bounds. What is added to a product is the same in both, and rounding is
 // monotonic.
 #pragma once
 

@@ -1,17 +1,17 @@
-// Token swap by the matrix units of an x86-64 processor (AMX), for many audits: products of bfloat16
-// bound every score from both sides. Arithmetic then costs next to nothing, and what is left is to
-// read the table once.
+// Token swap by the matrix units of an x86-64 processor (AMX), for many audits: products of
+// bfloat16 bound every score from both sides. Arithmetic then costs next to nothing, and what is
+// left is to read the table once.
 //
-// With E', X' the operands in bfloat16 and u = 2^-24, a score's product differs from the units' by at
-// most ||E[v]|| error[a] + 2^-100, where error is, all of it a little larger,
+// With E', X' the operands in bfloat16 and u = 2^-24, a score's product differs from the units' by
+// at most ||E[v]|| error[a] + 2^-100, where error is, all of it a little larger,
 //   ||x - x'||                  taken from x and x'
 //   + 2^-8 (1 + 2^-8) ||x||     of E', if the table is not in bfloat16
 //   + (d + 32) 2 u (1 + 2^-6) ||x||  of the units' sums, whatever their order and the direction in
 //                               which they round, and of the bounds' own roundings
 //   + (d + 8) u ||x||           of the sums that are bounded
-// Units, and conversions, take numbers below the normal range as zero: ||E[v]|| is taken as at least
-// 2^-60, and 2^-40 ||x|| is added for them. The length is a float sum: d <= kMatrixColumns, so that
-// 1 + 2^-10 covers it.
+// Units, and conversions, take numbers below the normal range as zero: ||E[v]|| is taken as at
+// least 2^-60, and 2^-40 ||x|| is added for them. The length is a float sum: d <= kMatrixColumns,
+// so that 1 + 2^-10 covers it.
 #pragma once
 
 #include <immintrin.h>
@@ -231,7 +231,10 @@ struct MatrixTask {
         const int64_t first = next - kTile;
         bound(job, t, first, tile(first, t.last), sums, norms[(b / chunks - 1) % 2], bars);
       }
-      work = {rows[b % 2], x + c * kMatrixAudits, group, (columns + kMatrixStep - 1) / kMatrixStep, groups, c == 0, sums};
+      work = {rows[b % 2], x + c * kMatrixAudits,
+              group,       (columns + kMatrixStep - 1) / kMatrixStep,
+              groups,      c == 0,
+              sums};
     }
     _tile_release();
   }

@@ -23,6 +23,7 @@ enum class Special {
   kHuge,       // near the end of the range
   kFewFinite,  // most have the score -infinity
   kForbidden,  // the best, one audit after the other
+  kUnigram,    // that term alone is added
   kSums,       // attacks, see below
   kActivations,
   kTables,
@@ -71,8 +72,8 @@ void attack_tables(Inputs& in, int64_t v, bool best, int64_t ws, int64_t d) {
   in.unigram.set(v, best ? 0 : 3 * 0x1p-9 * (1 + 0x1p-8) - 0x1p-22);
 }
 
-// All numbers of the best, or all activations that it sees, lose as much as one bfloat16 can, and of the
-// others all gain as much.
+// All numbers of the best, or all activations that it sees, lose as much as one bfloat16 can, and
+// of the others all gain as much.
 double just_below() { return 1 + 0x1p-8 - 0x1p-10; }
 double just_above() { return 1 + 0x1p-8 + 0x1p-10; }
 
@@ -114,8 +115,9 @@ void make_attack(Inputs& in, const BoundCase& k, int64_t ws) {
   for (int64_t v = 0; v < k.vocabulary; v++) {
     const bool best = v == k.vocabulary - 1;
     if (!best && (v % 64 != 0 || v / 64 >= 2 * k.kept)) {
+      // All different: ties at the end of a list would have everything computed exactly.
       for (int64_t c = 0; c < k.d; c++) in.e.set(v * ws + c, c == 0 ? -1 : 0);
-      in.unigram.set(v, 0);
+      in.unigram.set(v, -static_cast<double>(v));
     } else if (k.special == Special::kSums) {
       attack_sums(in, v, best, ws, k.d);
     } else if (k.special == Special::kActivations) {
@@ -212,7 +214,7 @@ void bound_case(const BoundCase& k, const Streams& streams) {
       s.bias = in.bias.memory.data();
       s.allowed = allowed.data();
     }
-    if (k.extras || attack) s.unigram = in.unigram.memory.data();
+    if (k.extras || k.special >= Special::kUnigram) s.unigram = in.unigram.memory.data();
     if (!forbidden.empty()) {
       s.forbidden_offsets = offsets.data() + first;
       s.forbidden_ids = forbidden.data();
@@ -291,12 +293,15 @@ void test_bound(const Streams& streams) {
     bound_case({t, kBounded, 1300, 3, 7, true, false, false, Special::kOverflow}, streams);
     if (t != ASSAY_BF16) {
       bound_case({t, kBounded, 1300, 2, 7, true, false, false, Special::kTables}, streams);
-      bound_case({t, kBounded, 1300, 64, 7, true, false, false, Special::kRoundedTable}, streams);
+      bound_case({t, kBounded, 1300, 300, 7, true, false, false, Special::kRoundedTable}, streams);
     }
-    bound_case({t, kBounded, 1300, 64, 7, true, false, false, Special::kRoundedActivations}, streams);
+    bound_case({t, kBounded, 1300, 64, 7, true, false, false, Special::kRoundedActivations},
+               streams);
     bound_case({t, kBounded, 1300, 333, 7, true, false, true, Special::kTokens}, streams);
+    bound_case({t, kBounded, 1300, 8, 7, true, false, false, Special::kUnigram}, streams);
   }
   // More audits than are bounded at a time, and lists of several tiles.
   bound_case({ASSAY_BF16, 258, 1300, 5, 7, true, true, true, Special::kNone}, streams);
-  bound_case({ASSAY_BF16, kBounded, 9300, 3, ASSAY_MAX_KEPT, true, false, true, Special::kNone}, streams);
+  bound_case({ASSAY_BF16, kBounded, 9300, 3, ASSAY_MAX_KEPT, true, false, true, Special::kNone},
+             streams);
 }

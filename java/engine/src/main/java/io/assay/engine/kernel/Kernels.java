@@ -27,7 +27,7 @@ public interface Kernels extends AutoCloseable {
    * The best implementation for the CPU: the native one on its best tier, or the portable one where
    * there is no native library. The properties {@code assay.kernels} ({@code cpu} or {@code
    * portable}) and {@code assay.cpu.tier} ({@code scalar}, {@code avx2}, {@code avx512}, {@code
-   * neon}) force a choice.
+   * amx}, {@code neon}) force a choice.
    *
    * @param threads most threads that one call uses, at least 1
    * @throws InputException if what is forced cannot be had; the message has the reason
@@ -56,7 +56,7 @@ public interface Kernels extends AutoCloseable {
 
   /**
    * Instruction set in use: {@code java}, {@code scalar}, {@code avx2}, {@code avx512}, {@code
-   * neon}; on a device its number: {@code device 0}.
+   * amx}, {@code neon}; on a device its number: {@code device 0}.
    */
   String tier();
 

@@ -82,7 +82,7 @@ Jobs jobs(const assay_token_swap_topk_params& a, Workspace& w) {
   if (coarse(a) || many(a)) {
     const int64_t room = times(parts, listed(a.kept));
     s.norms = w.take<float>(audits);
-    s.slacks = w.take<float>(audits + kMatrixAudits);
+    s.slacks = w.take<float>(audits);
     s.uppers = w.take<float>(room);
     s.candidates = w.take<int32_t>(room);
     s.listed = w.take<int32_t>(parts);

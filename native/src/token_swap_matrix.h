@@ -131,21 +131,34 @@ struct MatrixTask {
     _mm512_storeu_si512(to, (__m512i)_mm512_cvtne2ps_pbh(high.v, low.v));
   }
 
-  // Which tokens of which of 16 audits have upper bounds that are not below the audit's bar: what
-  // Bounds::keep asks first, of all of them at once.
-  static void above(const assay::SwapJob& job, int64_t audit, int64_t first, int nv,
-                    const float* sums, const float* norms, const float* bars, __mmask16* which) {
+  // Which tokens of those of 16 audits have upper bounds that are not below the audit's bar: what
+  // Bounds::keep asks first, with the same operations, of all of them at once.
+  static void above(const assay::SwapJob& job, int64_t audit, __mmask16 audits, int64_t first,
+                    int nv, const float* sums, const float* norms, const float* bars,
+                    __mmask16* which) {
     const assay_token_swap_topk_params& a = *job.args;
+    auto of_audits = [&](const void* values) {
+      return values == nullptr
+                 ? _mm512_setzero_ps()
+                 : _mm512_maskz_loadu_ps(audits, static_cast<const float*>(values) + audit);
+    };
     const float* unigram = static_cast<const float*>(a.unigram);
-    const __m512 bar = _mm512_loadu_ps(bars), slack = _mm512_loadu_ps(job.slacks + audit);
+    const float* bias = static_cast<const float*>(a.bias);
+    const __m512 alpha = of_audits(a.alpha), lse = of_audits(job.lse);
+    const __m512 bar = _mm512_loadu_ps(bars), slack = of_audits(job.slacks);
     const __m512 most = _mm512_set1_ps(0x1p100f), least = _mm512_set1_ps(0x1p-100f);
+    const __mmask16 moved = _mm512_cmp_ps_mask(alpha, _mm512_setzero_ps(), _CMP_NEQ_UQ);
     for (int v = 0; v < nv; v++) {
       const __m512 error = _mm512_add_ps(_mm512_mul_ps(_mm512_set1_ps(norms[v]), slack), least);
       __m512 upper = _mm512_add_ps(_mm512_load_ps(sums + v * kMatrixAudits), error);
+      if (moved != 0) {
+        const __m512 b = _mm512_set1_ps(bias == nullptr ? 0 : bias[first + v]);
+        const __m512 more = _mm512_mul_ps(alpha, _mm512_sub_ps(b, lse));
+        upper = _mm512_mask_add_ps(upper, moved, upper, more);
+      }
       if (unigram != nullptr) upper = _mm512_add_ps(upper, _mm512_set1_ps(unigram[first + v]));
-      which[v] = a.alpha != nullptr ? 0xffff
-                                    : _mm512_cmp_ps_mask(upper, bar, _CMP_NLT_UQ) |
-                                          _mm512_cmp_ps_mask(error, most, _CMP_NLT_UQ);
+      which[v] = audits & (_mm512_cmp_ps_mask(upper, bar, _CMP_NLT_UQ) |
+                           _mm512_cmp_ps_mask(error, most, _CMP_NLT_UQ));
     }
   }
 
@@ -166,7 +179,7 @@ struct MatrixTask {
   // Lists what may be wanted of a tile of tokens, from the products and the squares of the lengths.
   static void bound(const assay::SwapJob& job, const Range& t, int64_t first, int nv,
                     const float* sums, float* norms, float* bars) {
-    for (int i = 0; i < kTile; i++) {
+    for (int i = 0; i < nv; i++) {
       const float norm = __builtin_sqrtf(norms[i]) * (1 + 0x1p-10f);
       norms[i] = norm < 0x1p-60f ? 0x1p-60f : norm;
     }
@@ -175,11 +188,11 @@ struct MatrixTask {
     }
     for (int r = 0; r < t.rows; r += kMatrixAudits, sums += kMatrixSums, bars += kMatrixAudits) {
       const int64_t audit = t.row + r;
-      const unsigned audits = t.rows - r < kMatrixAudits ? (1u << (t.rows - r)) - 1 : 0xffff;
+      const __mmask16 audits = t.rows - r < kMatrixAudits ? (1 << (t.rows - r)) - 1 : 0xffff;
       __mmask16 which[kTile];
-      above(job, audit, first, nv, sums, norms, bars, which);
+      above(job, audit, audits, first, nv, sums, norms, bars, which);
       for (int i = 0; i < nv; i++) {
-        for (unsigned wanted = which[i] & audits; wanted != 0; wanted &= wanted - 1) {
+        for (unsigned wanted = which[i]; wanted != 0; wanted &= wanted - 1) {
           const int a = __builtin_ctz(wanted);
           keep(job, t, audit + a, first + i, sums[i * kMatrixAudits + a], norms[i]);
           bars[a] = bar_of(job, t, audit + a);

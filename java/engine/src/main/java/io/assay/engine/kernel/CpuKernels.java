@@ -45,8 +45,8 @@ public final class CpuKernels implements Kernels {
    * Opens the native kernels.
    *
    * @param threads most threads that one call uses, 1 to 1024
-   * @param tier {@code scalar}, {@code avx2}, {@code avx512}, {@code amx} or {@code neon} for the whole
-   *     process; null for the best one present
+   * @param tier {@code scalar}, {@code avx2}, {@code avx512}, {@code amx} or {@code neon} for the
+   *     whole process; null for the best one present
    * @throws InputException if there is no native library or the tier cannot run here, with the
    *     reason
    */

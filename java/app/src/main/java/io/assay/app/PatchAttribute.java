@@ -2,7 +2,6 @@ package io.assay.app;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.assay.engine.Engine;
-import io.assay.engine.InputException;
 import io.assay.engine.model.LanguageModel;
 import io.assay.engine.patch.AttributeSpec;
 import io.assay.engine.patch.AttributeSpec.Method;
@@ -15,7 +14,6 @@ import io.assay.engine.patch.PatchMap;
 import io.assay.engine.run.Run;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Locale;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -28,11 +26,11 @@ import picocli.CommandLine.Option;
     description = {
       "Estimates all patches at once by gradients: of components (ap), or of edges between them"
           + " (eap,",
-      "eap-ig). The values are changes of the logit difference. Where attention is saturated they"
-          + " are 0",
-      "though the effect is large: compare with `patch sweep`. Shares out the logit difference of"
-          + " the prompt",
-      "that runs among what writes towards it (dla)."
+      "eap-ig). The values are changes of the metric. Where attention is saturated they are 0"
+          + " though the",
+      "effect is large: compare with `patch sweep`. Shares out the metric of the prompt that runs"
+          + " among what",
+      "writes towards it (dla)."
     },
     footer = {
       "",
@@ -105,32 +103,16 @@ final class PatchAttribute implements Callable<Integer> {
       LanguageModel model = engine.languageModel(options.model());
       AttributeSpec spec =
           new AttributeSpec(
-              choice(Method.class, "--method", method),
+              PatchOptions.choice(Method.class, "--method", method),
               at,
               steps,
-              choice(AttributeSpec.Rule.class, "--rule", rule),
+              PatchOptions.choice(AttributeSpec.Rule.class, "--rule", rule),
               options.direction(),
+              options.metric(),
               options.pairs(model));
       return Recording.of(
           common, options.folder(common), METHOD, run -> run(run, engine, model, spec));
     }
-  }
-
-  /** The constant that an option names, hyphens standing for underscores. */
-  private static <E extends Enum<E>> E choice(Class<E> type, String option, String text) {
-    String name = text.replace('-', '_').toUpperCase(Locale.ROOT);
-    for (E constant : type.getEnumConstants()) {
-      if (constant.name().equals(name)) {
-        return constant;
-      }
-    }
-    String known =
-        String.join(
-            ", ",
-            List.of(type.getEnumConstants()).stream()
-                .map(c -> c.name().toLowerCase(Locale.ROOT).replace('_', '-'))
-                .toList());
-    throw new InputException("there is no " + option + " " + text + "; there are " + known);
   }
 
   private int run(Run run, Engine engine, LanguageModel model, AttributeSpec spec) {
@@ -160,7 +142,8 @@ final class PatchAttribute implements Callable<Integer> {
     }
     PatchJson.estimates(envelope, map, options.perPair());
     Path report =
-        PatchReport.write(options.folder(common), envelope, choices(spec), map, null, List.of());
+        new PatchReport(options.folder(common), envelope, choices(spec), spec.metric())
+            .write(map, null, List.of());
     return Recording.complete(
         common, run, envelope, report, () -> PatchTable.estimates(common, map));
   }
@@ -171,7 +154,9 @@ final class PatchAttribute implements Callable<Integer> {
     }
     List<EdgeMap.Edge> circuit = select == Selection.TOP ? map.top(count) : map.greedy(count);
     PatchJson.fill(envelope, map, circuit);
-    Path report = PatchReport.write(options.folder(common), envelope, choices(spec), map, circuit);
+    Path report =
+        new PatchReport(options.folder(common), envelope, choices(spec), spec.metric())
+            .write(map, circuit);
     return Recording.complete(
         common, run, envelope, report, () -> PatchTable.print(common, map, circuit));
   }

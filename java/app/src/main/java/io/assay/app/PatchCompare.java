@@ -34,7 +34,8 @@ final class PatchCompare {
     Arrays.fill(path, Double.NaN);
     Arrays.fill(estimate, Double.NaN);
     try {
-      AttributeSpec first = AttributeSpec.of(spec.at(), spec.direction(), spec.pairs());
+      AttributeSpec first =
+          AttributeSpec.of(spec.at(), spec.direction(), spec.pairs()).withMetric(spec.metric());
       PatchMap estimates = Attribution.run(engine, model, first, UnitListener.none());
       Arrays.setAll(estimate, estimates::mean);
     } catch (InputException e) {
@@ -43,7 +44,10 @@ final class PatchCompare {
     int length = spec.pairs().getFirst().length();
     boolean equal = spec.pairs().stream().allMatch(p -> p.length() == length);
     if (equal && spec.at().endsWith(".attn.hook_z")) {
-      PathSpec direct = PathSpec.toLogits(spec.direction(), spec.pairs()).withFrom(spec.at());
+      PathSpec direct =
+          PathSpec.toLogits(spec.direction(), spec.pairs())
+              .withFrom(spec.at())
+              .withMetric(spec.metric());
       PatchMap paths = PathPatch.run(engine, model, direct, UnitListener.none());
       int heads = map.labels().getLast().size();
       for (int i = 0; i < paths.cells(); i++) {

@@ -5,6 +5,7 @@ import io.assay.engine.InputException;
 import io.assay.engine.Sha256;
 import io.assay.engine.model.LanguageModel;
 import io.assay.engine.patch.Direction;
+import io.assay.engine.patch.Metric;
 import io.assay.engine.patch.Pair;
 import io.assay.engine.patch.PairsFile;
 import java.io.IOException;
@@ -12,6 +13,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.Locale;
+import java.util.stream.Collectors;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -39,6 +42,15 @@ final class PatchOptions {
               + " way.")
   private Direction direction;
 
+  @Option(
+      names = "--metric",
+      paramLabel = "logit-diff|logit",
+      defaultValue = "logit-diff",
+      description =
+          "What is read at the last position: logit(answer) - logit(wrong), or logit(answer) alone"
+              + " (default: ${DEFAULT-VALUE}).")
+  private String metric;
+
   @Option(names = "--bos", description = "Put the token that begins a text before each prompt.")
   private boolean bos;
 
@@ -53,6 +65,33 @@ final class PatchOptions {
 
   Direction direction() {
     return direction;
+  }
+
+  Metric metric() {
+    return choice(Metric.class, "--metric", metric);
+  }
+
+  /**
+   * The constant that an option names, hyphens standing for underscores.
+   *
+   * @throws InputException if there is none; the message names all
+   */
+  static <E extends Enum<E>> E choice(Class<E> type, String option, String text) {
+    String name = text.replace('-', '_').toUpperCase(Locale.ROOT);
+    List<E> constants = List.of(type.getEnumConstants());
+    return constants.stream()
+        .filter(constant -> constant.name().equals(name))
+        .findFirst()
+        .orElseThrow(
+            () ->
+                new InputException(
+                    "there is no %s %s; there are %s"
+                        .formatted(
+                            option,
+                            text,
+                            constants.stream()
+                                .map(c -> c.name().toLowerCase(Locale.ROOT).replace('_', '-'))
+                                .collect(Collectors.joining(", ")))));
   }
 
   boolean perPair() {
@@ -72,7 +111,7 @@ final class PatchOptions {
   void describe(ObjectNode spec, int count) {
     spec.put("model", model).put("pairs", pairs.toString()).put("pairs_sha256", hash());
     spec.put("count", count).put("direction", direction.name()).put("bos", bos);
-    spec.put("metric", "logit-diff");
+    spec.put("metric", metric().id());
   }
 
   /** Which prompt runs, in words. */

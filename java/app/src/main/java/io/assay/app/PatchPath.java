@@ -78,7 +78,14 @@ final class PatchPath implements Callable<Integer> {
     try (Engine engine = common.engine()) {
       LanguageModel model = engine.languageModel(options.model());
       PathSpec spec =
-          new PathSpec(from, receivers, mlps, at, options.direction(), options.pairs(model));
+          new PathSpec(
+              from,
+              receivers,
+              mlps,
+              at,
+              options.direction(),
+              options.metric(),
+              options.pairs(model));
       int units = PathPatch.units(engine, model, spec);
       return Recording.of(
           common, options.folder(common), METHOD, run -> run(run, engine, model, spec, units));
@@ -102,15 +109,14 @@ final class PatchPath implements Callable<Integer> {
     PatchJson.fill(envelope, map, options.perPair());
     envelope.result().put("receiver", receivers);
     Path report =
-        PatchReport.write(
-            options.folder(common),
-            envelope,
-            choices(spec),
-            map,
-            PatchReport.base(map, spec.direction()),
-            List.of());
+        new PatchReport(options.folder(common), envelope, choices(spec), spec.metric())
+            .write(map, PatchReport.base(map, spec.direction()), List.of());
     return Recording.complete(
-        common, run, envelope, report, () -> PatchTable.print(common, map, spec.direction()));
+        common,
+        run,
+        envelope,
+        report,
+        () -> PatchTable.print(common, map, spec.metric(), spec.direction()));
   }
 
   private PatchChoices choices(PathSpec spec) {

@@ -9,6 +9,7 @@ import io.assay.app.report.View.Column;
 import io.assay.engine.patch.Direction;
 import io.assay.engine.patch.Disagreement;
 import io.assay.engine.patch.EdgeMap;
+import io.assay.engine.patch.Metric;
 import io.assay.engine.patch.PatchMap;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -22,24 +23,32 @@ import java.util.stream.IntStream;
 
 /** Reports of patching: the choices, the map, the spread over the pairs, what disagrees. */
 final class PatchReport {
-  private static final String UNIT = "logit difference";
   private static final int SHOWN = 40;
 
-  private PatchReport() {}
+  private final Path folder;
+  private final Envelope envelope;
+  private final PatchChoices choices;
+
+  /** What the numbers are. */
+  private final String unit;
 
   /**
-   * Writes the report of a map into {@code folder}, under the name of the run.
+   * @param folder where reports are written, under the names of their runs
+   */
+  PatchReport(Path folder, Envelope envelope, PatchChoices choices, Metric metric) {
+    this.folder = folder;
+    this.envelope = envelope;
+    this.choices = choices;
+    this.unit = metric.words();
+  }
+
+  /**
+   * Writes the report of a map.
    *
    * @param base the metric without a patch, by pair; null where the values are changes already
    * @param disagreements between kinds of effects; may be empty
    */
-  static Path write(
-      Path folder,
-      Envelope envelope,
-      PatchChoices choices,
-      PatchMap map,
-      double[] base,
-      List<Disagreement> disagreements) {
+  Path write(PatchMap map, double[] base, List<Disagreement> disagreements) {
     double unpatched = base == null ? 0 : Arrays.stream(base).average().orElseThrow();
     int strongest = PatchTable.strongest(map, unpatched).getFirst();
     double effect = map.mean(strongest) - unpatched;
@@ -49,14 +58,11 @@ final class PatchReport {
     }
     views.add(spread(map, base));
     return page(
-        folder,
-        envelope,
         "%s has the largest effect, %+.3f"
             .formatted(capital(PatchTable.name(map, strongest)), effect),
-        choices,
         List.of(
-            new Fact("logit difference, clean", map.clean(), ""),
-            new Fact("logit difference, corrupt", map.corrupt(), ""),
+            new Fact(unit + ", clean", map.clean(), ""),
+            new Fact(unit + ", corrupt", map.corrupt(), ""),
             new Fact("largest effect", effect, "of " + PatchTable.name(map, strongest)),
             new Fact("pairs", map.base().clean().length, "")),
         views);
@@ -67,12 +73,7 @@ final class PatchReport {
    *
    * @param circuit the edges that were chosen
    */
-  static Path write(
-      Path folder,
-      Envelope envelope,
-      PatchChoices choices,
-      EdgeMap map,
-      List<EdgeMap.Edge> circuit) {
+  Path write(EdgeMap map, List<EdgeMap.Edge> circuit) {
     List<String> sources = map.edges().sources();
     List<String> destinations = map.edges().destinations();
     float[] values = new float[sources.size() * destinations.size()];
@@ -95,14 +96,11 @@ final class PatchReport {
     }
     int best = real.getFirst();
     return page(
-        folder,
-        envelope,
         "The edge %s to %s has the largest estimate, %+.3f"
             .formatted(
                 sources.get(best / destinations.size()),
                 destinations.get(best % destinations.size()),
                 values[best]),
-        choices,
         List.of(
             new Fact("edges", map.edges().count(), ""),
             new Fact("pairs", map.base().clean().length, "")),
@@ -111,23 +109,25 @@ final class PatchReport {
             circuit(map, circuit),
             new View.HeatMap(
                 "Edges",
-                "Change of the logit difference, to first order, if the edge alone carries the"
-                    + " other prompt's value. Empty where there is no edge.",
+                "Change of the "
+                    + unit
+                    + ", to first order, if the edge alone carries the other prompt's value. Empty"
+                    + " where there is no edge.",
                 null,
                 new Axis("from", sources),
                 new Axis("to", destinations),
-                UNIT,
+                unit,
                 true,
                 values),
             new View.Table(
                 "Largest estimates",
                 "Exact edges come from `assay patch path --mlps frozen`.",
-                List.of(new Column("from"), new Column("to"), new Column("estimate", UNIT, 4)),
+                List.of(new Column("from"), new Column("to"), new Column("estimate", unit, 4)),
                 rows)));
   }
 
   /** The chosen edges between their components; what a head reads as is added up. */
-  private static View circuit(EdgeMap map, List<EdgeMap.Edge> edges) {
+  private View circuit(EdgeMap map, List<EdgeMap.Edge> edges) {
     int layers = map.edges().layers();
     int heads = map.edges().heads();
     Map<String, Integer> places = new LinkedHashMap<>();
@@ -155,7 +155,7 @@ final class PatchReport {
         "Estimates of what each edge carries, queries, keys and values of a head added up.",
         new Axis("head", columns),
         new Axis("layer", rows),
-        UNIT,
+        unit,
         nodes,
         shown);
   }
@@ -173,13 +173,7 @@ final class PatchReport {
     return new View.Node(name, heads / 2.0, input ? 0 : layers + 1, input ? "input" : "logits");
   }
 
-  private static Path page(
-      Path folder,
-      Envelope envelope,
-      String title,
-      PatchChoices choices,
-      List<Fact> facts,
-      List<View> views) {
+  private Path page(String title, List<Fact> facts, List<View> views) {
     Path file = folder.resolve(envelope.run() + ".html");
     JsonNode run = envelope.tree(file);
     String lead =
@@ -199,7 +193,7 @@ final class PatchReport {
   }
 
   /** Heads (or layers) by positions; layers by heads where there are no positions. */
-  private static View heat(PatchMap map, double unpatched) {
+  private View heat(PatchMap map, double unpatched) {
     List<String> axes = map.axes();
     int position = axes.indexOf("position");
     List<String> columns =
@@ -219,11 +213,11 @@ final class PatchReport {
     String across = axes.isEmpty() ? "" : axes.get(position < 0 ? axes.size() - 1 : position);
     return new View.HeatMap(
         "Effects",
-        "Change of the logit difference, mean over the pairs; the earliest layer is the first row.",
+        "Change of the " + unit + ", mean over the pairs; the earliest layer is the first row.",
         null,
         new Axis(axes.contains("head") && position >= 0 ? "layer.head" : "layer", rows),
         new Axis(across, columns),
-        UNIT,
+        unit,
         true,
         values);
   }
@@ -247,7 +241,7 @@ final class PatchReport {
     return parts.isEmpty() ? "all" : String.join(".", parts);
   }
 
-  private static View disagreements(PatchMap map, List<Disagreement> found) {
+  private View disagreements(PatchMap map, List<Disagreement> found) {
     List<List<?>> rows = new ArrayList<>();
     for (Disagreement d : found) {
       List<Object> row = new ArrayList<>();
@@ -267,9 +261,9 @@ final class PatchReport {
             + " of the larger, which is at least a tenth of the largest effect.",
         List.of(
             new Column("component"),
-            new Column("node", UNIT, 4),
-            new Column("direct path", UNIT, 4),
-            new Column("estimate", UNIT, 4),
+            new Column("node", unit, 4),
+            new Column("direct path", unit, 4),
+            new Column("estimate", unit, 4),
             new Column("meaning")),
         rows);
   }
@@ -279,7 +273,7 @@ final class PatchReport {
    *
    * @param base as of {@link #write}; changes have no score, which is one of the metric
    */
-  private static View spread(PatchMap map, double[] base) {
+  private View spread(PatchMap map, double[] base) {
     int pairs = map.base().clean().length;
     double unpatched = base == null ? 0 : Arrays.stream(base).average().orElseThrow();
     List<Integer> order =
@@ -317,8 +311,8 @@ final class PatchReport {
                 : "; the score is the ratio of means (patched - corrupt) / (clean - corrupt)."),
         List.of(
             new Column("component"),
-            new Column("mean effect", UNIT, 4),
-            new Column("+-", UNIT, 4),
+            new Column("mean effect", unit, 4),
+            new Column("+-", unit, 4),
             new Column("lower quartile", "", 4),
             new Column("median", "", 4),
             new Column("upper quartile", "", 4),

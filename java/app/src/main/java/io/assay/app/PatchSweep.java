@@ -21,9 +21,9 @@ import picocli.CommandLine.Option;
     name = "sweep",
     sortOptions = false,
     description = {
-      "Patches each head (or other component) at each position by itself, and reads the logit"
-          + " difference",
-      "answer - wrong at the last position."
+      "Patches each head (or other component) at each position by itself, and reads the metric at"
+          + " the last",
+      "position."
     },
     footer = {
       "",
@@ -67,7 +67,8 @@ final class PatchSweep implements Callable<Integer> {
   public Integer call() {
     try (Engine engine = common.engine()) {
       LanguageModel model = engine.languageModel(options.model());
-      SweepSpec spec = new SweepSpec(at, per, options.direction(), by, options.pairs(model));
+      SweepSpec spec =
+          new SweepSpec(at, per, options.direction(), by, options.metric(), options.pairs(model));
       int units = Sweep.units(engine, model, spec);
       return Recording.of(
           common, options.folder(common), METHOD, run -> run(run, engine, model, spec, units));
@@ -92,15 +93,14 @@ final class PatchSweep implements Callable<Integer> {
     List<Disagreement> disagreements = PatchCompare.of(engine, model, spec, map, common);
     PatchCompare.fill(envelope, map, disagreements);
     Path report =
-        PatchReport.write(
-            options.folder(common),
-            envelope,
-            choices(spec),
-            map,
-            PatchReport.base(map, spec.direction()),
-            disagreements);
+        new PatchReport(options.folder(common), envelope, choices(spec), spec.metric())
+            .write(map, PatchReport.base(map, spec.direction()), disagreements);
     return Recording.complete(
-        common, run, envelope, report, () -> PatchTable.print(common, map, spec.direction()));
+        common,
+        run,
+        envelope,
+        report,
+        () -> PatchTable.print(common, map, spec.metric(), spec.direction()));
   }
 
   private PatchChoices choices(SweepSpec spec) {

@@ -2,6 +2,7 @@ package io.assay.app;
 
 import io.assay.engine.patch.Direction;
 import io.assay.engine.patch.EdgeMap;
+import io.assay.engine.patch.Metric;
 import io.assay.engine.patch.PatchMap;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -15,13 +16,14 @@ final class PatchTable {
 
   private PatchTable() {}
 
-  static void print(Common common, PatchMap map, Direction direction) {
+  static void print(Common common, PatchMap map, Metric metric, Direction direction) {
     double base = base(map, direction);
     common
         .out()
         .printf(
             Locale.ROOT,
-            "logit difference: clean %.4f, corrupt %.4f, over %d pairs; %s: the %s prompt runs%n",
+            "%s: clean %.4f, corrupt %.4f, over %d pairs; %s: the %s prompt runs%n",
+            metric.words(),
             map.clean(),
             map.corrupt(),
             map.base().clean().length,

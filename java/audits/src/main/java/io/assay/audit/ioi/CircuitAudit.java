@@ -286,7 +286,7 @@ public final class CircuitAudit {
       Node to) {
     String senders = from.stream().map(n -> at(n, "hook_z")).collect(Collectors.joining(","));
     PathSpec spec =
-        new PathSpec(senders, receivers, PathSpec.Mlps.LIVE, "all", Direction.NOISE, pairs);
+        PathSpec.toLogits(Direction.NOISE, pairs).withFrom(senders).withReceivers(receivers);
     PatchMap map = PathPatch.run(engine, model, spec, UnitListener.none());
     return IntStream.range(0, from.size())
         .mapToObj(i -> new Edge(from.get(i), to, map.mean(i) - map.clean()))

@@ -4,8 +4,8 @@ import io.assay.engine.Engine;
 import io.assay.engine.InputException;
 import io.assay.engine.graph.Graph;
 import io.assay.engine.graph.RowPatch;
-import io.assay.engine.kernel.Matrix;
 import io.assay.engine.model.LanguageModel;
+import io.assay.engine.patch.Metric;
 import io.assay.engine.session.Binding;
 import io.assay.engine.session.Session;
 import io.assay.engine.tensor.DType;
@@ -211,20 +211,8 @@ final class KnockOut implements AutoCloseable {
 
   /** logit(answer) - logit(wrong) of a prompt's last token after a run, in nats. */
   double logitDifference(Example prompt, int row) {
-    double[] end = hidden(row, prompt.positions().end());
-    double sum = 0;
-    for (int i = 0; i < end.length; i++) {
-      sum += end[i] * (head(prompt.answer(), i) - head(prompt.wrong(), i));
-    }
-    return sum;
-  }
-
-  private double head(long id, int column) {
-    Matrix head = model.head();
-    long i = id * head.stride() + column;
-    return head.dtype() == DType.F64
-        ? head.data().get(Tensor.DOUBLE, 8 * i)
-        : head.data().get(Tensor.FLOAT, 4 * i);
+    long end = (long) row * length + prompt.positions().end();
+    return Metric.LOGIT_DIFF.of(model, prompt.answer(), prompt.wrong()).of(hidden, end);
   }
 
   private void requireFinite(String hook, Tensor value, List<long[]> prompts) {

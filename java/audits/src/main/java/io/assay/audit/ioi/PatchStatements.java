@@ -52,7 +52,8 @@ final class PatchStatements {
   }
 
   private PatchMap paths(LanguageModel toy, List<Pair> pairs, String from, String to, String at) {
-    PathSpec spec = new PathSpec(from, to, PathSpec.Mlps.LIVE, at, Direction.NOISE, pairs);
+    PathSpec spec =
+        PathSpec.toLogits(Direction.NOISE, pairs).withFrom(from).withReceivers(to).withAt(at);
     return PathPatch.run(engine, toy, spec, UnitListener.none());
   }
 

@@ -15,6 +15,7 @@ import io.assay.engine.patch.Direction;
 import io.assay.engine.patch.Edges;
 import io.assay.engine.patch.Intervention;
 import io.assay.engine.patch.Intervention.Source;
+import io.assay.engine.patch.Metric;
 import io.assay.engine.patch.Pair;
 import io.assay.engine.patch.PatchMap;
 import io.assay.engine.patch.Patcher;
@@ -257,6 +258,7 @@ final class RandomStatements {
                         PathSpec.Mlps.LIVE,
                         "all",
                         Direction.NOISE,
+                        Metric.LOGIT_DIFF,
                         one))));
     s.add(
         IoiSelfTest.refused(

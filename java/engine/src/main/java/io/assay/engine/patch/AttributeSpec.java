@@ -11,9 +11,16 @@ import java.util.List;
  * @param at hooks, for {@link Method#AP} and {@link Method#DLA}
  * @param steps gradients that are averaged, for {@link Method#EAP_IG}
  * @param rule where on the way between the prompts' embeddings they are taken
+ * @param metric whose change is estimated
  */
 public record AttributeSpec(
-    Method method, String at, int steps, Rule rule, Direction direction, List<Pair> pairs) {
+    Method method,
+    String at,
+    int steps,
+    Rule rule,
+    Direction direction,
+    Metric metric,
+    List<Pair> pairs) {
   /** What is estimated. */
   public enum Method {
     /** The effect of patching a component: (source - base) . gradient. */
@@ -51,13 +58,18 @@ public record AttributeSpec(
     }
   }
 
-  /** Attribution patching of some hooks. */
+  /** Attribution patching of some hooks; the metric is the logit difference. */
   public static AttributeSpec of(String at, Direction direction, List<Pair> pairs) {
-    return new AttributeSpec(Method.AP, at, 1, Rule.GAUSS_LEGENDRE, direction, pairs);
+    return new AttributeSpec(
+        Method.AP, at, 1, Rule.GAUSS_LEGENDRE, direction, Metric.LOGIT_DIFF, pairs);
   }
 
   public AttributeSpec withMethod(Method value, int count, Rule by) {
-    return new AttributeSpec(value, at, count, by, direction, pairs);
+    return new AttributeSpec(value, at, count, by, direction, metric, pairs);
+  }
+
+  public AttributeSpec withMetric(Metric value) {
+    return new AttributeSpec(method, at, steps, rule, direction, value, pairs);
   }
 
   /** Places between source and base, and weights that sum to 1: [place, weight] of each. */

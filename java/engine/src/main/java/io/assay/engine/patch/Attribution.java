@@ -7,12 +7,10 @@ import io.assay.engine.model.LanguageModel;
 import io.assay.engine.run.UnitListener;
 import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.Arena;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.stream.IntStream;
 
 /**
  * Attribution patching: the change of the metric that a patch would make, to first order, as
@@ -36,7 +34,7 @@ public final class Attribution {
       SweepSpec.requireFit(model, spec.pairs());
       List<HookPoint> hooks = HookPoint.matching(spec.at(), patcher.hooks());
       Places places = Places.of(spec.pairs(), SweepSpec.Per.POSITION);
-      Baselines base = Baselines.of(patcher, spec.pairs());
+      Baselines base = Baselines.of(patcher, spec.metric(), spec.pairs());
       int heads =
           hooks
               .getFirst()
@@ -69,8 +67,8 @@ public final class Attribution {
       } finally {
         graphs.values().forEach(Gradients::close);
       }
-      return new PatchMap(
-          axes(spec, hooks), labels(spec, hooks, places, heads), base, values, cancelled);
+      int shown = hooks.getFirst().hasHeads() ? heads : 0;
+      return PatchMap.of(spec.at(), hooks, places.labels(), shown, base, values, cancelled);
     }
   }
 
@@ -96,7 +94,9 @@ public final class Attribution {
     Map<String, Tensor> there =
         patcher.read(List.of(source, source), hooks.stream().map(HookPoint::name).toList());
     Map<String, Tensor> here =
-        graph.run(Map.of("input_ids", ids(base)), Map.of(Patcher.END, seed(patcher.model(), pair)));
+        graph.run(
+            Map.of("input_ids", ids(base)),
+            Map.of(Patcher.END, seed(patcher.model(), spec.metric(), pair)));
     int[] positions = places.at().get(index);
     double[] values = new double[hooks.size() * positions.length * heads];
     Graph body = patcher.body(1, pair.length(), hooks.stream().map(HookPoint::name).toList());
@@ -128,37 +128,12 @@ public final class Attribution {
   }
 
   /** The gradient of the metric with respect to the last hidden row, [1, width]. */
-  static Tensor seed(LanguageModel model, Pair pair) {
-    double[] direction = new LogitDifference(model, pair).direction();
+  static Tensor seed(LanguageModel model, Metric metric, Pair pair) {
+    double[] direction = metric.of(model, pair).direction();
     Tensor seed = Tensor.allocate(Arena.ofAuto(), model.dtype(), 1, direction.length);
     for (int i = 0; i < direction.length; i++) {
       seed.set(i, direction[i]);
     }
     return seed;
-  }
-
-  private static List<String> axes(AttributeSpec spec, List<HookPoint> hooks) {
-    List<String> axes = new ArrayList<>();
-    if (spec.at().contains("*")) {
-      axes.add("layer");
-    }
-    axes.add("position");
-    if (hooks.getFirst().hasHeads()) {
-      axes.add("head");
-    }
-    return axes;
-  }
-
-  private static List<List<String>> labels(
-      AttributeSpec spec, List<HookPoint> hooks, Places places, int heads) {
-    List<List<String>> labels = new ArrayList<>();
-    if (spec.at().contains("*")) {
-      labels.add(hooks.stream().map(h -> Integer.toString(h.layer())).toList());
-    }
-    labels.add(places.labels());
-    if (hooks.getFirst().hasHeads()) {
-      labels.add(IntStream.range(0, heads).mapToObj(Integer::toString).toList());
-    }
-    return labels;
   }
 }

@@ -9,6 +9,7 @@ final class BaseRuns implements AutoCloseable {
   private final BlockSessions blocks;
   private final Patcher patcher;
   private final Direction direction;
+  private final Metric metric;
   private final List<Pair> pairs;
 
   /** Hooks whose values the sources are read for by a graph of the whole model. */
@@ -24,11 +25,13 @@ final class BaseRuns implements AutoCloseable {
       BlockSessions blocks,
       Patcher patcher,
       Direction direction,
+      Metric metric,
       List<Pair> pairs,
       List<HookPoint> hooks) {
     this.blocks = blocks;
     this.patcher = patcher;
     this.direction = direction;
+    this.metric = metric;
     this.pairs = pairs;
     this.read =
         hooks.stream().filter(h -> !h.part().equals("hook_z")).map(HookPoint::name).toList();
@@ -75,9 +78,9 @@ final class BaseRuns implements AutoCloseable {
       BaseCache runs = of(group);
       for (int n = 0; n < group.size(); n++) {
         int pair = group.get(n);
-        LogitDifference metric = Baselines.metric(patcher.model(), pairs.get(pair), pair);
-        (noise ? clean : corrupt)[pair] = metric.of(runs.hidden(), n);
-        (noise ? corrupt : clean)[pair] = metric.of(runs.hidden(), (long) group.size() + n);
+        Metric.Readout read = metric.of(patcher.model(), pairs.get(pair));
+        (noise ? clean : corrupt)[pair] = read.of(runs.hidden(), n);
+        (noise ? corrupt : clean)[pair] = read.of(runs.hidden(), (long) group.size() + n);
         Baselines.requireFinite(patcher, pairs.get(pair), pair, clean[pair], corrupt[pair]);
       }
     }

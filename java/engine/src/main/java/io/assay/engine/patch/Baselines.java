@@ -1,7 +1,6 @@
 package io.assay.engine.patch;
 
 import io.assay.engine.InputException;
-import io.assay.engine.model.LanguageModel;
 import io.assay.engine.tensor.Tensor;
 import java.util.List;
 import java.util.Map;
@@ -19,7 +18,7 @@ public record Baselines(double[] clean, double[] corrupt) {
    * @throws InputException if the model computes something that is not a number: the message names
    *     hook, prompt and position
    */
-  static Baselines of(Patcher patcher, List<Pair> pairs) {
+  static Baselines of(Patcher patcher, Metric metric, List<Pair> pairs) {
     double[] clean = new double[pairs.size()];
     double[] corrupt = new double[pairs.size()];
     for (int i = 0; i < pairs.size(); i++) {
@@ -28,9 +27,9 @@ public record Baselines(double[] clean, double[] corrupt) {
       plan.row(ints(pair.clean()));
       plan.row(ints(pair.corrupt()));
       Tensor hidden = patcher.run(plan.build());
-      LogitDifference metric = metric(patcher.model(), pair, i);
-      clean[i] = metric.of(hidden, 0);
-      corrupt[i] = metric.of(hidden, 1);
+      Metric.Readout read = metric.of(patcher.model(), pair);
+      clean[i] = read.of(hidden, 0);
+      corrupt[i] = read.of(hidden, 1);
       requireFinite(patcher, pair, i, clean[i], corrupt[i]);
     }
     return new Baselines(clean, corrupt);
@@ -43,20 +42,6 @@ public record Baselines(double[] clean, double[] corrupt) {
     if (!Double.isFinite(clean) || !Double.isFinite(corrupt)) {
       throw notFinite(patcher, pair, index);
     }
-  }
-
-  /**
-   * @throws InputException if the model lacks a token of the answers
-   */
-  static LogitDifference metric(LanguageModel model, Pair pair, int index) {
-    for (int id : List.of(pair.answer(), pair.wrong())) {
-      if (id < 0 || id >= model.vocabulary()) {
-        throw new InputException(
-            "pair %d names the token %d; the model %s has 0 to %d"
-                .formatted(index, id, model.model().name(), model.vocabulary() - 1));
-      }
-    }
-    return new LogitDifference(model, pair);
   }
 
   private static InputException notFinite(Patcher patcher, Pair pair, int index) {

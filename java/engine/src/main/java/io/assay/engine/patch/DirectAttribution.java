@@ -13,7 +13,6 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.stream.IntStream;
 
 /**
  * Direct logit attribution: what each component writes into the last position of the base prompt,
@@ -72,7 +71,7 @@ public final class DirectAttribution {
   }
 
   private PatchMap run(UnitListener<AttributeUnit> listener) {
-    Baselines base = Baselines.of(patcher, spec.pairs());
+    Baselines base = Baselines.of(patcher, spec.metric(), spec.pairs());
     double[][] values = PatchMap.unknown(hooks.size() * heads, spec.pairs().size());
     Map<Integer, AttributeUnit> done = new HashMap<>();
     listener.done().forEach(unit -> done.put(unit.chunk(), unit));
@@ -143,7 +142,8 @@ public final class DirectAttribution {
                     List.of(Patcher.END),
                     List.of(stream),
                     List.of(Patcher.END)));
-    Map<String, Tensor> seed = Map.of(Patcher.END, Attribution.seed(patcher.model(), pair));
+    Map<String, Tensor> seed =
+        Map.of(Patcher.END, Attribution.seed(patcher.model(), spec.metric(), pair));
     Map<String, Tensor> here = graph.run(inputs, seed);
     int width = patcher.model().width();
     long first = (pair.length() - 1L) * width;
@@ -164,7 +164,7 @@ public final class DirectAttribution {
       Map<String, Tensor> inputs,
       Map<String, Tensor> seed,
       double share) {
-    LogitDifference metric = new LogitDifference(patcher.model(), pair);
+    Metric.Readout metric = spec.metric().of(patcher.model(), pair);
     double once = metric.of(graph.run(inputs, seed).get(Patcher.END), 0);
     Map.Entry<String, Tensor> stream = inputs.entrySet().iterator().next();
     Tensor doubled =
@@ -186,16 +186,7 @@ public final class DirectAttribution {
   }
 
   private PatchMap map(Baselines base, double[][] values, boolean cancelled) {
-    List<String> axes = new ArrayList<>();
-    List<List<String>> labels = new ArrayList<>();
-    if (spec.at().contains("*")) {
-      axes.add("layer");
-      labels.add(hooks.stream().map(h -> Integer.toString(h.layer())).toList());
-    }
-    if (hooks.getFirst().hasHeads()) {
-      axes.add("head");
-      labels.add(IntStream.range(0, heads).mapToObj(Integer::toString).toList());
-    }
-    return new PatchMap(axes, labels, base, values, cancelled);
+    int shown = hooks.getFirst().hasHeads() ? heads : 0;
+    return PatchMap.of(spec.at(), hooks, List.of(), shown, base, values, cancelled);
   }
 }

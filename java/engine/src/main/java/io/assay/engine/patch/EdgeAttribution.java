@@ -83,7 +83,7 @@ public final class EdgeAttribution implements AutoCloseable {
   }
 
   private EdgeMap run(UnitListener<AttributeUnit> listener) {
-    Baselines base = Baselines.of(patcher, spec.pairs());
+    Baselines base = Baselines.of(patcher, spec.metric(), spec.pairs());
     int rows = edges.sources().size();
     int columns = edges.destinations().size();
     double[][] sums = new double[rows][columns];
@@ -237,7 +237,9 @@ public final class EdgeAttribution implements AutoCloseable {
                     wrt,
                     also));
     Map<String, Tensor> run =
-        whole.run(Map.of(embed, embeddings), Map.of(Patcher.END, Attribution.seed(model, pair)));
+        whole.run(
+            Map.of(embed, embeddings),
+            Map.of(Patcher.END, Attribution.seed(model, spec.metric(), pair)));
     for (int layer = 0; layer < edges.layers(); layer++) {
       int row = layer * edges.perDestination();
       heads(layer, length, body, run, weight, into, row);

@@ -1,7 +1,9 @@
 package io.assay.engine.patch;
 
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.stream.IntStream;
 
 /**
  * The metric after each patch.
@@ -18,6 +20,38 @@ public record PatchMap(
     Baselines base,
     double[][] values,
     boolean cancelled) {
+
+  /**
+   * A map of hooks.
+   *
+   * @param pattern that named them; where it has a star they are an axis of layers
+   * @param positions names of the positions that were patched one by one; may be empty
+   * @param heads of each hook that were; 0 for none
+   */
+  static PatchMap of(
+      String pattern,
+      List<HookPoint> hooks,
+      List<String> positions,
+      int heads,
+      Baselines base,
+      double[][] values,
+      boolean cancelled) {
+    List<String> axes = new ArrayList<>();
+    List<List<String>> labels = new ArrayList<>();
+    if (pattern.contains("*")) {
+      axes.add("layer");
+      labels.add(hooks.stream().map(h -> Integer.toString(h.layer())).toList());
+    }
+    if (!positions.isEmpty()) {
+      axes.add("position");
+      labels.add(positions);
+    }
+    if (heads > 0) {
+      axes.add("head");
+      labels.add(IntStream.range(0, heads).mapToObj(Integer::toString).toList());
+    }
+    return new PatchMap(axes, labels, base, values, cancelled);
+  }
 
   /** Values [cell, pair] of which none was reached yet. */
   static double[][] unknown(int cells, int pairs) {

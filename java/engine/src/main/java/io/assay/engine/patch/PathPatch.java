@@ -192,7 +192,9 @@ public final class PathPatch implements AutoCloseable {
   /** See {@link #run(Engine, LanguageModel, PathSpec, UnitListener)}. */
   public PatchMap run(UnitListener<PathUnit> listener) {
     Baselines base =
-        shortcut == null ? Baselines.of(patcher, spec.pairs()) : shortcut.baselines(chunks);
+        shortcut == null
+            ? Baselines.of(patcher, spec.metric(), spec.pairs())
+            : shortcut.baselines(chunks);
     double[][] values = PatchMap.unknown(senders.size(), spec.pairs().size());
     Map<Integer, PathUnit> done = new HashMap<>();
     listener.done().forEach(unit -> done.put(unit.chunk(), unit));
@@ -225,7 +227,7 @@ public final class PathPatch implements AutoCloseable {
         spec.direction() == Direction.NOISE ? unpatched.clean() : unpatched.corrupt();
     Arrays.fill(values, metrics[index]);
     Pair pair = spec.pairs().get(index);
-    LogitDifference metric = new LogitDifference(model, pair);
+    Metric.Readout metric = spec.metric().of(model, pair);
     int[] able = IntStream.range(0, senders.size()).filter(s -> reaches(senders.get(s))).toArray();
     boolean direct = receivers.getFirst().hook() == null;
     int rows = direct ? 1 : 2;
@@ -270,18 +272,9 @@ public final class PathPatch implements AutoCloseable {
   }
 
   private PatchMap map(Baselines base, double[][] values, boolean cancelled) {
-    List<String> axes = new ArrayList<>();
-    List<List<String>> labels = new ArrayList<>();
-    if (spec.from().contains("*")) {
-      axes.add("layer");
-      labels.add(hooks.stream().map(h -> Integer.toString(h.layer())).toList());
-    }
     int heads = senders.size() / hooks.size();
-    if (heads > 1) {
-      axes.add("head");
-      labels.add(IntStream.range(0, heads).mapToObj(Integer::toString).toList());
-    }
-    return new PatchMap(axes, labels, base, values, cancelled);
+    int shown = heads > 1 ? heads : 0;
+    return PatchMap.of(spec.from(), hooks, List.of(), shown, base, values, cancelled);
   }
 
   @Override

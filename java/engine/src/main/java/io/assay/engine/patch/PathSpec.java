@@ -11,9 +11,16 @@ import java.util.List;
  * @param receivers {@code logits}, or queries, keys and values of heads, separated by commas
  * @param mlps whether MLPs between the two carry the effect
  * @param at {@code all}, {@code end}, a position, or the name of one: of senders and receivers
+ * @param metric what is read each time
  */
 public record PathSpec(
-    String from, String receivers, Mlps mlps, String at, Direction direction, List<Pair> pairs) {
+    String from,
+    String receivers,
+    Mlps mlps,
+    String at,
+    Direction direction,
+    Metric metric,
+    List<Pair> pairs) {
   /** What MLPs between sender and receiver do. */
   public enum Mlps {
     /** They are recomputed, and belong to the path. */
@@ -32,25 +39,30 @@ public record PathSpec(
     }
   }
 
-  /** Heads to the logits, at all positions, through live MLPs. */
+  /** Heads to the logits, at all positions, through live MLPs; the logit difference. */
   public static PathSpec toLogits(Direction direction, List<Pair> pairs) {
-    return new PathSpec("blocks.*.attn.hook_z", "logits", Mlps.LIVE, "all", direction, pairs);
+    return new PathSpec(
+        "blocks.*.attn.hook_z", "logits", Mlps.LIVE, "all", direction, Metric.LOGIT_DIFF, pairs);
   }
 
   public PathSpec withReceivers(String value) {
-    return new PathSpec(from, value, mlps, at, direction, pairs);
+    return new PathSpec(from, value, mlps, at, direction, metric, pairs);
   }
 
   public PathSpec withMlps(Mlps value) {
-    return new PathSpec(from, receivers, value, at, direction, pairs);
+    return new PathSpec(from, receivers, value, at, direction, metric, pairs);
   }
 
   public PathSpec withAt(String value) {
-    return new PathSpec(from, receivers, mlps, value, direction, pairs);
+    return new PathSpec(from, receivers, mlps, value, direction, metric, pairs);
   }
 
   public PathSpec withFrom(String value) {
-    return new PathSpec(value, receivers, mlps, at, direction, pairs);
+    return new PathSpec(value, receivers, mlps, at, direction, metric, pairs);
+  }
+
+  public PathSpec withMetric(Metric value) {
+    return new PathSpec(from, receivers, mlps, at, direction, value, pairs);
   }
 
   /**

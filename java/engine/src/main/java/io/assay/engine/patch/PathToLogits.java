@@ -39,7 +39,8 @@ final class PathToLogits implements AutoCloseable {
     this.spec = spec;
     this.senders = senders;
     this.sessions = new BlockSessions(engine, model, blocks);
-    this.runs = new BaseRuns(sessions, patcher, spec.direction(), spec.pairs(), List.of());
+    this.runs =
+        new BaseRuns(sessions, patcher, spec.direction(), spec.metric(), spec.pairs(), List.of());
   }
 
   /** The metric of all pairs without a patch. */
@@ -69,7 +70,7 @@ final class PathToLogits implements AutoCloseable {
       Tensor hidden = sessions.lastNorm(arena, stream(arena, base, indices));
       double[] values = new double[indices.size() * senders.size()];
       for (int n = 0; n < indices.size(); n++) {
-        LogitDifference metric = new LogitDifference(model, spec.pairs().get(indices.get(n)));
+        Metric.Readout metric = spec.metric().of(model, spec.pairs().get(indices.get(n)));
         for (int s = 0; s < senders.size(); s++) {
           values[n * senders.size() + s] = metric.of(hidden, (long) s * indices.size() + n);
         }

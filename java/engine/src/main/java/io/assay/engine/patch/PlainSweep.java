@@ -38,7 +38,7 @@ final class PlainSweep implements SweepWork {
 
   private void pair(HookPoint hook, int index, double[] values, int first, int cells) {
     Pair pair = spec.pairs().get(index);
-    LogitDifference metric = new LogitDifference(patcher.model(), pair);
+    Metric.Readout metric = spec.metric().of(patcher.model(), pair);
     int most = Math.max(1, BATCH_TOKENS / pair.length());
     int batches = (cells + most - 1) / most;
     int copies = (cells + batches - 1) / batches;

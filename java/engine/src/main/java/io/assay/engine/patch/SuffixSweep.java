@@ -281,7 +281,7 @@ final class SuffixSweep implements SweepWork {
     int prompts = layout.prompts();
     double[] values = new double[prompts * positions.length * heads];
     for (int n = 0; n < prompts; n++) {
-      LogitDifference metric = new LogitDifference(model, spec.pairs().get(chunk.pairs().get(n)));
+      Metric.Readout metric = spec.metric().of(model, spec.pairs().get(chunk.pairs().get(n)));
       for (int p = 0; p < positions.length; p++) {
         int start = all ? 0 : layout.starts().indexOf(positions[p]);
         for (int h = 0; h < heads; h++) {

@@ -55,7 +55,12 @@ public final class Sweep implements AutoCloseable {
         sessions == null
             ? null
             : new BaseRuns(
-                sessions, patcher, spec.direction(), spec.pairs(), resamples ? hooks : List.of());
+                sessions,
+                patcher,
+                spec.direction(),
+                spec.metric(),
+                spec.pairs(),
+                resamples ? hooks : List.of());
     chunks =
         sessions == null
             ? IntStream.range(0, spec.pairs().size()).mapToObj(this::single).toList()
@@ -147,7 +152,7 @@ public final class Sweep implements AutoCloseable {
   public PatchMap run(UnitListener<SweepUnit> listener) {
     Baselines base =
         runs == null
-            ? Baselines.of(patcher, spec.pairs())
+            ? Baselines.of(patcher, spec.metric(), spec.pairs())
             : runs.baselines(chunks.stream().map(Chunk::pairs).distinct().toList());
     double[][] values =
         PatchMap.unknown(hooks.size() * places.count() * heads, spec.pairs().size());
@@ -198,21 +203,8 @@ public final class Sweep implements AutoCloseable {
   }
 
   private PatchMap map(Baselines base, double[][] values, boolean cancelled) {
-    List<String> axes = new ArrayList<>();
-    List<List<String>> labels = new ArrayList<>();
-    if (spec.at().contains("*")) {
-      axes.add("layer");
-      labels.add(hooks.stream().map(h -> Integer.toString(h.layer())).toList());
-    }
-    if (!places.labels().isEmpty()) {
-      axes.add("position");
-      labels.add(places.labels());
-    }
-    if (hooks.getFirst().hasHeads()) {
-      axes.add("head");
-      labels.add(IntStream.range(0, heads).mapToObj(Integer::toString).toList());
-    }
-    return new PatchMap(axes, labels, base, values, cancelled);
+    int shown = hooks.getFirst().hasHeads() ? heads : 0;
+    return PatchMap.of(spec.at(), hooks, places.labels(), shown, base, values, cancelled);
   }
 
   @Override

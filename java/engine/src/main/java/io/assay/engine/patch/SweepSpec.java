@@ -11,8 +11,10 @@ import java.util.List;
  * @param at hooks, such as {@code blocks.*.attn.hook_z}, each of whose heads is patched by itself
  * @param per whether each position is patched by itself
  * @param by what the patched value is replaced by
+ * @param metric what is read each time
  */
-public record SweepSpec(String at, Per per, Direction direction, By by, List<Pair> pairs) {
+public record SweepSpec(
+    String at, Per per, Direction direction, By by, Metric metric, List<Pair> pairs) {
   /** What is patched at once. */
   public enum Per {
     POSITION,
@@ -55,17 +57,21 @@ public record SweepSpec(String at, Per per, Direction direction, By by, List<Pai
     }
   }
 
-  /** Resampling by position. */
+  /** Resampling by position; the metric is the logit difference. */
   public static SweepSpec of(String at, Direction direction, List<Pair> pairs) {
-    return new SweepSpec(at, Per.POSITION, direction, By.RESAMPLE, pairs);
+    return new SweepSpec(at, Per.POSITION, direction, By.RESAMPLE, Metric.LOGIT_DIFF, pairs);
   }
 
   public SweepSpec withPer(Per value) {
-    return new SweepSpec(at, value, direction, by, pairs);
+    return new SweepSpec(at, value, direction, by, metric, pairs);
   }
 
   public SweepSpec withBy(By value) {
-    return new SweepSpec(at, per, direction, value, pairs);
+    return new SweepSpec(at, per, direction, value, metric, pairs);
+  }
+
+  public SweepSpec withMetric(Metric value) {
+    return new SweepSpec(at, per, direction, by, value, pairs);
   }
 
   /**

@@ -115,7 +115,7 @@ class AttributionTest extends TinyPairs {
     try (Patcher patcher = new Patcher(engine, model)) {
       for (int i = 0; i < pairs.size(); i++) {
         Pair pair = pairs.get(i);
-        double[] answer = new LogitDifference(model, pair).direction();
+        double[] answer = Metric.LOGIT_DIFF.of(model, pair).direction();
         Map<String, Tensor> run =
             patcher.read(
                 List.of(Baselines.ints(pair.clean())),
@@ -227,7 +227,7 @@ class AttributionTest extends TinyPairs {
           plan.row(base);
           plan.bank(stream, moved);
           plan.patch(1, stream, Intervention.ALL, new Source.Bank(0));
-          metric[sign] = new LogitDifference(model, pair).of(patcher.run(plan.build()), 1);
+          metric[sign] = Metric.LOGIT_DIFF.of(model, pair).of(patcher.run(plan.build()), 1);
         }
         want += node[1] * (metric[1] - metric[0]) / 2e-5;
       }

@@ -115,7 +115,7 @@ class PathPatchTest extends TinyPairs {
           d.row(base);
           d.row(base);
           d.bank(receiver, live).patch(1, receiver, Intervention.ALL, 3, new Source.Bank(1));
-          double want = new LogitDifference(model, pair).of(patcher.run(d.build()), 1);
+          double want = Metric.LOGIT_DIFF.of(model, pair).of(patcher.run(d.build()), 1);
           assertEquals(want, got.values()[layer * 4 + head][0], 1e-11);
         }
       }

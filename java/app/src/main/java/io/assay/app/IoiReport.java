@@ -173,6 +173,7 @@ final class IoiReport {
     List<List<?>> rows = new ArrayList<>();
     new TreeMap<>(IoiCircuitCommand.choices(spec))
         .forEach((choice, value) -> rows.add(List.of(choice, value)));
+    rows.add(List.of("metric", "logit(IO) - logit(S) at END, mean over the prompts"));
     return new View.Table(
         "What the numbers depend on",
         "Other choices give other numbers, and can give another circuit.",

@@ -3,6 +3,7 @@ package io.assay.app;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.assay.app.report.View;
 import io.assay.app.report.View.Column;
+import io.assay.engine.patch.Metric;
 import java.util.List;
 
 /**
@@ -28,10 +29,14 @@ record PatchChoices(
     node.set("choices", Envelope.JSON.valueToTree(this));
   }
 
-  /** As a table of the report. */
-  View table() {
+  /**
+   * As a table of the report.
+   *
+   * @param metric what is read, which decides no less
+   */
+  View table(Metric metric) {
     return new View.Table(
-        "The six choices",
+        "The six choices, and the metric",
         "Other choices ask other questions and give other numbers; say them with every number.",
         List.of(new Column("choice"), new Column("here")),
         List.of(
@@ -40,6 +45,7 @@ record PatchChoices(
             List.of("replaced by", value),
             List.of("positions", positions),
             List.of("direction", direction),
-            List.of("prompts", set)));
+            List.of("prompts", set),
+            List.of("metric", metric.formula() + " at the last position, mean over the pairs")));
   }
 }

@@ -29,6 +29,8 @@ final class PatchReport {
   private final Envelope envelope;
   private final PatchChoices choices;
 
+  private final Metric metric;
+
   /** What the numbers are. */
   private final String unit;
 
@@ -39,6 +41,7 @@ final class PatchReport {
     this.folder = folder;
     this.envelope = envelope;
     this.choices = choices;
+    this.metric = metric;
     this.unit = metric.words();
   }
 
@@ -52,7 +55,7 @@ final class PatchReport {
     double unpatched = base == null ? 0 : Arrays.stream(base).average().orElseThrow();
     int strongest = PatchTable.strongest(map, unpatched).getFirst();
     double effect = map.mean(strongest) - unpatched;
-    List<View> views = new ArrayList<>(List.of(choices.table(), heat(map, unpatched)));
+    List<View> views = new ArrayList<>(List.of(choices.table(metric), heat(map, unpatched)));
     if (!disagreements.isEmpty()) {
       views.add(disagreements(map, disagreements));
     }
@@ -105,7 +108,7 @@ final class PatchReport {
             new Fact("edges", map.edges().count(), ""),
             new Fact("pairs", map.base().clean().length, "")),
         List.of(
-            choices.table(),
+            choices.table(metric),
             circuit(map, circuit),
             new View.HeatMap(
                 "Edges",
@@ -177,14 +180,15 @@ final class PatchReport {
     Path file = folder.resolve(envelope.run() + ".html");
     JsonNode run = envelope.tree(file);
     String lead =
-        "%s of %s, replaced by %s; %s; %s; %s."
+        "%s of %s, replaced by %s; %s; %s; %s. Read is %s at the last position."
             .formatted(
                 capital(choices.granularity()),
                 choices.component(),
                 choices.value(),
                 choices.positions(),
                 choices.direction(),
-                choices.set());
+                choices.set(),
+                metric.formula());
     return new Page(title, lead, facts, run, views).write(file);
   }
 

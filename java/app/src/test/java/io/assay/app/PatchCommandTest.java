@@ -214,6 +214,8 @@ class PatchCommandTest {
         String text = browser.value("document.body.innerText").asText();
         int choices = text.indexOf("noising: the clean prompt runs");
         assertTrue(choices > 0, text);
+        int metric = text.indexOf("logit(answer) - logit(wrong) at the last position");
+        assertTrue(metric >= 0 && metric < text.indexOf("The six"), "the first lines say what is read: " + text);
         if (run == eap) {
           JsonNode edges =
               browser.value("data.views.find(v => v.kind === 'Circuit').edges.map(e => e.weight)");

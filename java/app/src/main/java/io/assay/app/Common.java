@@ -123,6 +123,22 @@ final class Common {
     return !quiet() && Boolean.getBoolean("assay.terminal");
   }
 
+  /**
+   * Refuses options that were given although another choice makes them idle.
+   *
+   * @param chosen that choice, such as {@code --method ap}
+   * @param remedy what to do in place of leaving the option out
+   * @throws InputException naming the first of them
+   */
+  void refuseIdle(String chosen, String remedy, String... options) {
+    for (String option : options) {
+      if (command.commandLine().getParseResult().hasMatchedOption(option)) {
+        throw new InputException(
+            "%s has no effect with %s; leave it out, or %s".formatted(option, chosen, remedy));
+      }
+    }
+  }
+
   /** The folder of this name, made if it is not there. */
   static Path folder(Path path) {
     try {

@@ -99,6 +99,13 @@ final class IoiCircuitCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
+    if (!given.isEmpty()) {
+      common.refuseIdle("--heads", "leave out --heads, so that a circuit is searched", "--target");
+    }
+    if (ablation != Ablation.MEAN) {
+      String named = "--ablation " + ablation.name().toLowerCase(Locale.ROOT);
+      common.refuseIdle(named, "choose --ablation mean", "--references");
+    }
     IoiSpec prompts = options.prompts().spec(options.bos());
     CircuitSpec spec =
         new CircuitSpec(prompts, ablation, references, target, nodes(), random, greedy);

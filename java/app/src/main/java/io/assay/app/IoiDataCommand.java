@@ -34,9 +34,9 @@ import picocli.CommandLine.Parameters;
       "  assay ioi data gpt2 --prompts 500 --out pairs.jsonl",
       "  assay patch sweep gpt2 --pairs pairs.jsonl --direction denoise",
       "",
-      "A line of the file holds clean, corrupt, answer and wrong as texts, and the tokens'"
-          + " positions",
-      "IO, S1, S1+1, S2 and END, counted from 0 without a token for the beginning of the text."
+      "A line of the file holds clean, corrupt, answer and wrong as texts, the tokens' positions",
+      "IO, S1, S1+1, S2 and END, counted from 0 without a token for the beginning of the text,",
+      "and about, which says how the prompt was drawn and is not read."
     })
 final class IoiDataCommand implements Callable<Integer> {
   /** Prompts that are shown on a terminal. */
@@ -72,6 +72,7 @@ final class IoiDataCommand implements Callable<Integer> {
   @Override
   public Integer call() {
     if (from != null) {
+      common.refuseIdle("--from", "leave out --from, so that prompts are drawn", IoiPrompts.DRAWING);
       return convert();
     }
     Envelope envelope = new Envelope("ioi.data");
@@ -159,11 +160,12 @@ final class IoiDataCommand implements Callable<Integer> {
     node.put("clean", p.text()).put("corrupt", p.corrupt());
     node.put("answer", " " + p.io()).put("wrong", " " + p.s());
     node.set("positions", Envelope.JSON.valueToTree(p.positions().byName()));
-    node.put("template", p.template()).put("form", p.form().name());
-    node.put("io", p.io()).put("s", p.s());
-    node.set("abc", Envelope.JSON.valueToTree(p.abc()));
-    node.put("place", p.place()).put("object", p.object());
-    ObjectNode tokens = node.putObject("tokens");
+    ObjectNode about = node.putObject("about");
+    about.put("template", p.template()).put("form", p.form().name());
+    about.put("io", p.io()).put("s", p.s());
+    about.set("abc", Envelope.JSON.valueToTree(p.abc()));
+    about.put("place", p.place()).put("object", p.object());
+    ObjectNode tokens = about.putObject("tokens");
     tokens.set("clean", Envelope.JSON.valueToTree(p.ids()));
     tokens.set("corrupt", Envelope.JSON.valueToTree(p.corruptIds()));
     tokens.put("answer", p.answer()).put("wrong", p.wrong());

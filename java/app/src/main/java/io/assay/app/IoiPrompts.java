@@ -29,6 +29,17 @@ final class IoiPrompts {
     }
   }
 
+  /** Those of these options that only matter where prompts are drawn; the others also elsewhere. */
+  static final String[] DRAWING = {
+    "--prompts",
+    "--templates",
+    "--form",
+    "--names",
+    "--places",
+    "--objects",
+    "--legacy-collisions"
+  };
+
   @Option(
       names = "--prompts",
       paramLabel = "N",

@@ -99,11 +99,13 @@ final class PatchAttribute implements Callable<Integer> {
 
   @Override
   public Integer call() {
+    Method chosen = PatchOptions.choice(Method.class, "--method", method);
+    refuseIdle(chosen);
     try (Engine engine = common.engine()) {
       LanguageModel model = engine.languageModel(options.model());
       AttributeSpec spec =
           new AttributeSpec(
-              PatchOptions.choice(Method.class, "--method", method),
+              chosen,
               at,
               steps,
               PatchOptions.choice(AttributeSpec.Rule.class, "--rule", rule),
@@ -115,13 +117,25 @@ final class PatchAttribute implements Callable<Integer> {
     }
   }
 
+  private void refuseIdle(Method chosen) {
+    String named = "--method " + method;
+    if (chosen != Method.EAP_IG) {
+      common.refuseIdle(named, "choose --method eap-ig", "--steps", "--rule");
+    }
+    if (isOfEdges(chosen)) {
+      common.refuseIdle(named, "choose --method ap or dla", "--at", "--per-pair");
+    } else {
+      common.refuseIdle(named, "choose --method eap or eap-ig", "--edges", "--select");
+    }
+  }
+
   private int run(Run run, Engine engine, LanguageModel model, AttributeSpec spec) {
     Envelope envelope = Envelope.of(METHOD, run);
     envelope.device(engine);
     envelope.model(model.model());
     describe(envelope.spec(), spec);
     int pairs = spec.pairs().size();
-    int units = isOfEdges(spec) ? EdgeAttribution.units(pairs) : pairs;
+    int units = isOfEdges(spec.method()) ? EdgeAttribution.units(pairs) : pairs;
     envelope.describe(units);
     try (PatchProgress<AttributeUnit> progress =
         new PatchProgress<>(
@@ -161,12 +175,12 @@ final class PatchAttribute implements Callable<Integer> {
         common, run, envelope, report, () -> PatchTable.print(common, map, circuit));
   }
 
-  private static boolean isOfEdges(AttributeSpec spec) {
-    return spec.method() == Method.EAP || spec.method() == Method.EAP_IG;
+  private static boolean isOfEdges(Method method) {
+    return method == Method.EAP || method == Method.EAP_IG;
   }
 
   private PatchChoices choices(AttributeSpec spec) {
-    boolean edges = isOfEdges(spec);
+    boolean edges = isOfEdges(spec.method());
     boolean direct = spec.method() == Method.DLA;
     return new PatchChoices(
         direct

@@ -82,8 +82,8 @@ class IoiCommandTest {
     JsonNode root = Envelope.JSON.readTree(json.out());
     assertEquals(3, root.at("/result/prompts").size());
     for (JsonNode p : root.at("/result/prompts")) {
-      assertTrue(List.of(4, 12).contains(p.path("template").asInt()));
-      assertTrue(p.path("object").isNull());
+      assertTrue(List.of(4, 12).contains(p.at("/about/template").asInt()));
+      assertTrue(p.at("/about/object").isNull());
     }
     assertEquals(
         List.of(4, 12).toString(), root.at("/spec/templates").toString().replace(",", ", "));
@@ -110,6 +110,8 @@ class IoiCommandTest {
         Files.readString(out).strip());
     Files.writeString(file, "{}");
     Answer.to("ioi", "data", model, "--from", file.toString()).assertRefused("record 0");
+    Answer.to("ioi", "data", model, "--from", file.toString(), "--form", "abba")
+        .assertRefused("--form has no effect with --from; leave it out, or leave out --from");
   }
 
   @Test
@@ -204,6 +206,10 @@ class IoiCommandTest {
     Answer.to("ioi", "data", folder.toString()).assertRefused("tokenizer.json");
     ioi("circuit", MODEL.toString(), "--heads", "1.1@FIRST", "--out", folder.toString())
         .assertRefused("1.1@FIRST");
+    ioi("circuit", MODEL.toString(), "--heads", "1.1", "--target", "0.5")
+        .assertRefused("--target has no effect with --heads; leave it out, or leave out --heads");
+    ioi("circuit", MODEL.toString(), "--ablation", "zero", "--references", "9")
+        .assertRefused("--references has no effect with --ablation zero; leave it out, or choose");
     ioi("circuit", MODEL.toString(), "--heads", "3.0", "--out", folder.toString())
         .assertRefused("layers 0 to 2");
     ioi("circuit", MODEL.toString(), "--target", "0", "--out", folder.toString())

@@ -199,6 +199,31 @@ class PatchCommandTest {
         "noise");
   }
 
+  /** Each with one that does not say what it would do, and what to do in its place. */
+  @Test
+  void idleOptionsAreRefused() {
+    String[][] cases = {
+      {"--steps", "7", "ap", "eap-ig"},
+      {"--steps", "7", "dla", "eap-ig"},
+      {"--rule", "legacy", "eap", "eap-ig"},
+      {"--edges", "7", "dla", "eap or eap-ig"},
+      {"--select", "top", "ap", "eap or eap-ig"},
+      {"--at", "blocks.*.attn.hook_z", "eap", "ap or dla"},
+      {"--per-pair", null, "eap-ig", "ap or dla"},
+    };
+    for (String[] c : cases) {
+      List<String> line = new ArrayList<>(List.of("--direction", "noise", "--method", c[2], c[0]));
+      if (c[1] != null) {
+        line.add(c[1]);
+      }
+      refused(
+          "%s has no effect with --method %s; leave it out, or choose --method %s"
+              .formatted(c[0], c[2], c[3]),
+          "attribute",
+          line.toArray(String[]::new));
+    }
+  }
+
   /** A browser shows the numbers of the JSON, and complains of nothing. */
   @Test
   void theReportsShowTheNumbers() throws IOException {

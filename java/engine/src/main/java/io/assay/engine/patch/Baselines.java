@@ -58,7 +58,7 @@ public record Baselines(double[] clean, double[] corrupt) {
           long each = t.elements() / t.dim(0);
           long position = i % each / (each / t.dim(1));
           return new InputException(
-              "the model %s computes %s at %s, %s prompt of pair %d, %s %d; the model is broken"
+              "the model %s computes %s at %s, %s prompt of pairs[%d], %s %d; the model is broken"
                   .formatted(
                       patcher.model().model().name(),
                       t.get(i),
@@ -71,7 +71,7 @@ public record Baselines(double[] clean, double[] corrupt) {
       }
     }
     return new InputException(
-        "the model %s computes logits of pair %d that are no numbers"
+        "the model %s computes logits of pairs[%d] that are no numbers"
             .formatted(patcher.model().model().name(), index));
   }
 

@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.assay.engine.InputException;
+import io.assay.engine.internal.EditDistance;
 import io.assay.engine.model.LanguageModel;
 import io.assay.engine.model.Tokenizer;
 import java.io.BufferedReader;
@@ -21,8 +22,8 @@ import java.util.Map;
 /**
  * Pairs of prompts as JSON Lines: {@code clean} and {@code corrupt} as texts, or {@code clean_ids}
  * and {@code corrupt_ids}; {@code answer} and {@code wrong} as a text of one token or as an id;
- * and, if wanted, {@code positions}, an object of names and token indices. Other fields are left
- * alone.
+ * and, if wanted, {@code positions}, an object of names and token indices, and {@code about},
+ * anything, which is not read.
  */
 public final class PairsFile {
   /** Longest line, in characters. */
@@ -31,7 +32,10 @@ public final class PairsFile {
   /** Most pairs of a file. */
   private static final int MOST = 100_000;
 
-  /** The token that begins a text, in models of the GPT-2 family. */
+  private static final List<String> FIELDS =
+      List.of(
+          "clean", "corrupt", "clean_ids", "corrupt_ids", "answer", "wrong", "positions", "about");
+
   private static final JsonMapper JSON =
       JsonMapper.builder()
           .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
@@ -40,6 +44,7 @@ public final class PairsFile {
 
   private final Path file;
   private final LanguageModel model;
+  /** The token that is put before each prompt, or null. */
   private final Integer bos;
   private int line;
 
@@ -53,8 +58,9 @@ public final class PairsFile {
    * Reads a file.
    *
    * @param bos whether the token that begins a text is put before each prompt
-   * @throws InputException naming the line: if it is not such an object, a text is no single token,
-   *     an id is not the model's, or the two prompts have different numbers of tokens
+   * @throws InputException naming the line, counted from 1: if it is not such an object, a text is
+   *     no single token, an id is not the model's, or the two prompts have different numbers of
+   *     tokens
    */
   public static List<Pair> read(Path file, LanguageModel model, boolean bos) {
     PairsFile reader = new PairsFile(file, model, bos);
@@ -132,6 +138,7 @@ public final class PairsFile {
     if (json == null || !json.isObject()) {
       throw bad("is no JSON object; write {\"clean\": ..., \"corrupt\": ..., ...}");
     }
+    json.fieldNames().forEachRemaining(this::requireKnown);
     List<Integer> clean = prompt(json, "clean");
     List<Integer> corrupt = prompt(json, "corrupt");
     if (clean.size() != corrupt.size()) {
@@ -141,6 +148,14 @@ public final class PairsFile {
       return new Pair(clean, corrupt, token(json, "answer"), token(json, "wrong"), places(json));
     } catch (PatchException e) {
       throw new PatchException(e.reason(), bad("is no pair: ").getMessage() + " " + e.getMessage());
+    }
+  }
+
+  private void requireKnown(String field) {
+    if (!FIELDS.contains(field)) {
+      throw bad(
+          "has the field %s, which is not read%s; put what is only to be kept into about"
+              .formatted(field, EditDistance.nearest(field, FIELDS)));
     }
   }
 

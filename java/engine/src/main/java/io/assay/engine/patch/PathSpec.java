@@ -85,7 +85,7 @@ public record PathSpec(
     if (!at.matches("\\d{1,6}") || Integer.parseInt(at) >= pair.length()) {
       throw new PatchException(
           PatchException.Reason.SHAPE,
-          "pair %d has no position %s; it has 0 to %d%s"
+          "pairs[%d] has no position %s; it has 0 to %d%s"
               .formatted(
                   index,
                   at,

@@ -42,7 +42,7 @@ public record SweepSpec(
       if (pairs.get(i).clean().equals(pairs.get(i).corrupt())) {
         throw new PatchException(
             Reason.NO_CHANGE,
-            "the two prompts of pair %d are the same; patching changes nothing".formatted(i));
+            "the two prompts of pairs[%d] are the same; patching changes nothing".formatted(i));
       }
     }
     int length = pairs.getFirst().length();
@@ -50,7 +50,7 @@ public record SweepSpec(
       if (pairs.get(i).length() != length) {
         throw new PatchException(
             Reason.SHAPE,
-            ("a mean over prompts of different lengths: pair 0 has %d tokens, pair %d has %d; give"
+            ("a mean over prompts of different lengths: pairs[0] has %d tokens, pairs[%d] has %d; give"
                     + " pairs of one length, such as those of one template, or --by resample")
                 .formatted(length, i, pairs.get(i).length()));
       }
@@ -82,7 +82,7 @@ public record SweepSpec(
       Pair pair = pairs.get(i);
       if (pair.length() > model.context()) {
         throw new InputException(
-            "pair %d has %d tokens; the model %s has %d positions"
+            "pairs[%d] has %d tokens; the model %s has %d positions"
                 .formatted(i, pair.length(), model.model().name(), model.context()));
       }
       for (List<Integer> ids :
@@ -90,7 +90,7 @@ public record SweepSpec(
         for (int id : ids) {
           if (id < 0 || id >= model.vocabulary()) {
             throw new InputException(
-                "pair %d has the token %d; the ids of the model %s end at %d"
+                "pairs[%d] has the token %d; the ids of the model %s end at %d"
                     .formatted(i, id, model.model().name(), model.vocabulary() - 1));
           }
         }

@@ -11,7 +11,8 @@ import java.util.stream.IntStream;
 /**
  * The positions of a map: those of the prompts where all are equally long, else the named ones.
  *
- * @param labels name of each; none where all positions are patched at once
+ * @param labels name of each, where prompts are equally long behind its number; none where all
+ *     positions are patched at once
  * @param at position of each in each pair
  */
 record Places(List<String> labels, List<int[]> at) {
@@ -27,7 +28,7 @@ record Places(List<String> labels, List<int[]> at) {
     if (pairs.stream().allMatch(p -> p.length() == length)) {
       int[] all = IntStream.range(0, length).toArray();
       return new Places(
-          IntStream.range(0, length).mapToObj(Integer::toString).toList(),
+          IntStream.range(0, length).mapToObj(i -> label(i, pairs)).toList(),
           pairs.stream().map(p -> all).toList());
     }
     Set<String> names = pairs.getFirst().positions().keySet();
@@ -49,6 +50,17 @@ record Places(List<String> labels, List<int[]> at) {
     return new Places(
         labels,
         pairs.stream().map(p -> labels.stream().mapToInt(p.positions()::get).toArray()).toList());
+  }
+
+  /** A position's number, and the names that it has in every pair, such as {@code 9 S2}. */
+  private static String label(int position, List<Pair> pairs) {
+    return pairs.getFirst().positions().keySet().stream()
+        .filter(name -> pairs.stream().allMatch(p -> named(p, name, position)))
+        .reduce(Integer.toString(position), (label, name) -> label + " " + name);
+  }
+
+  private static boolean named(Pair pair, String name, int position) {
+    return Integer.valueOf(position).equals(pair.positions().get(name));
   }
 
   /** Positions patched one after the other in each pair; 1 where all are patched at once. */

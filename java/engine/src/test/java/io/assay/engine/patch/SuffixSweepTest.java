@@ -86,6 +86,22 @@ class SuffixSweepTest extends TinyPairs {
     }
   }
 
+  /** Those names that stand at one place in every pair. */
+  @Test
+  void positionsOfOneLengthCarryTheirNames() {
+    List<Pair> pairs = new ArrayList<>();
+    for (int io : new int[] {1, 2}) {
+      Pair p = randomPairs(io, 1, 4).getFirst();
+      Map<String, Integer> places = Map.of("IO", io, "S1", 3 - io, "END", 3, "to", 3, "S2", 0);
+      pairs.add(new Pair(p.clean(), p.corrupt(), p.answer(), p.wrong(), places));
+    }
+    SweepSpec spec = SweepSpec.of("blocks.3.hook_mlp_out", Direction.NOISE, pairs);
+    List<List<String>> labels = Sweep.run(engine, model, spec, NONE).labels();
+    assertEquals(List.of(List.of("0 S2", "1", "2", "3 END to")), labels);
+    AttributeSpec estimate = AttributeSpec.of(spec.at(), Direction.NOISE, pairs);
+    assertEquals(labels, Attribution.run(engine, model, estimate, UnitListener.none()).labels());
+  }
+
   /** What an earlier life finished is taken over, not done again, and the result is the same. */
   @Test
   void goesOnWithFinishedUnits() {

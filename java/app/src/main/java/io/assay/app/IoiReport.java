@@ -19,6 +19,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Locale;
 import java.util.TreeMap;
 import java.util.function.IntFunction;
 import java.util.stream.IntStream;
@@ -121,7 +122,7 @@ final class IoiReport {
     List<View> views = new ArrayList<>();
     views.add(choices(spec));
     if (!r.circuit().isEmpty()) {
-      views.add(heads(r));
+      views.add(heads(spec, r));
       views.add(roles(r));
     }
     if (!r.edges().isEmpty()) {
@@ -148,20 +149,34 @@ final class IoiReport {
     if (!r.circuit().isEmpty()) {
       facts.add(new Fact("kept by the circuit", 100 * r.faithfulness(), "%"));
       facts.add(new Fact("nodes", r.circuit().size(), "of " + r.layers() * r.heads() + " heads"));
-      facts.add(new Fact("largest incompleteness", r.mostIncomplete(), "nats"));
+      double share = 100 * r.mostIncomplete() / Math.abs(r.model());
+      facts.add(
+          new Fact(
+              "largest incompleteness",
+              r.mostIncomplete(),
+              String.format(Locale.ROOT, "nats, %.0f %% of the model's", share)));
     }
     return new Page(
             r.isClaimed()
                 ? "Which heads of " + name + " find the name"
                 : "No circuit is claimed in " + name,
-            r.isClaimed()
+            doubts(
+                r,
+                r.isClaimed()
                 ? "These heads, with every other one knocked out, keep the logit difference on"
                     + " prompts that the search has not seen."
-                : "Since " + r.reason() + ".",
+                : "Since " + r.reason() + "."),
             facts,
             run,
             views)
         .write(file);
+  }
+
+  /** A lead, and behind it what is doubtful. */
+  private static String doubts(CircuitResult r, String lead) {
+    return r.warnings().isEmpty()
+        ? lead
+        : lead + " Doubtful: " + String.join("; ", r.warnings()) + ".";
   }
 
   /** What the demo shows of a circuit: its graph, and where its heads attend to. */
@@ -181,22 +196,36 @@ final class IoiReport {
         rows);
   }
 
-  private static View heads(CircuitResult r) {
+  private static View heads(CircuitSpec spec, CircuitResult r) {
     float[] values = new float[r.layers() * r.heads()];
+    Arrays.fill(values, Float.NaN);
     for (CircuitResult.Minimality m : r.minimality()) {
       int at = m.node().layer() * r.heads() + m.node().head();
-      values[at] = (float) Math.max(values[at], m.value());
+      values[at] = (float) (Float.isNaN(values[at]) ? m.value() : Math.max(values[at], m.value()));
     }
     return new View.HeatMap(
         "Heads of the circuit",
         "How much each adds to the circuit, for the set of other heads removed with which it adds"
-            + " most; 0 outside of the circuit.",
+            + " most. "
+            + outside(spec),
         null,
         Axis.counted("layer", r.layers()),
         Axis.counted("head", r.heads()),
         LOGITS,
         false,
         values);
+  }
+
+  /** How it was decided which heads are no part of the circuit. */
+  private static String outside(CircuitSpec spec) {
+    return spec.given().isEmpty()
+        ? String.format(
+            Locale.ROOT,
+            "Empty places are outside: the search took these heads out, since with all of them"
+                + " knocked out at once the rest stays within %.0f %% of the model's logit"
+                + " difference on its prompts.",
+            100 * (1 - spec.target()))
+        : "Empty places are outside: these heads were not named, and nothing was searched.";
   }
 
   /** The heads, the effects of each on later ones, and on the logits. */

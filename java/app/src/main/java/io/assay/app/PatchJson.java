@@ -5,7 +5,6 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.assay.engine.patch.EdgeMap;
 import io.assay.engine.patch.PatchMap;
-import java.util.Arrays;
 import java.util.List;
 import java.util.function.IntToDoubleFunction;
 
@@ -59,9 +58,7 @@ final class PatchJson {
     ObjectNode result = envelope.result();
     result.set("sources", Envelope.JSON.valueToTree(sources));
     result.set("destinations", Envelope.JSON.valueToTree(destinations));
-    double clean = Arrays.stream(map.base().clean()).average().orElseThrow();
-    double corrupt = Arrays.stream(map.base().corrupt()).average().orElseThrow();
-    result.put("clean", clean).put("corrupt", corrupt);
+    result.put("clean", map.clean()).put("corrupt", map.corrupt());
     result.set("values", Envelope.JSON.valueToTree(map.values()));
     ArrayNode mask = result.putArray("mask");
     for (int s = 0; s < sources.size(); s++) {
@@ -78,7 +75,7 @@ final class PatchJson {
                 .put("source", sources.get(e.source()))
                 .put("destination", destinations.get(e.destination()))
                 .put("score", e.score()));
-    envelope.metrics().put("clean", clean).put("corrupt", corrupt);
+    envelope.metrics().put("clean", map.clean()).put("corrupt", map.corrupt());
     envelope.metrics().put("edges", map.edges().count()).put("pairs", map.base().clean().length);
   }
 

@@ -105,6 +105,8 @@ final class PatchReport {
                 destinations.get(best % destinations.size()),
                 values[best]),
         List.of(
+            new Fact(unit + ", clean", map.clean(), ""),
+            new Fact(unit + ", corrupt", map.corrupt(), ""),
             new Fact("edges", map.edges().count(), ""),
             new Fact("pairs", map.base().clean().length, "")),
         List.of(

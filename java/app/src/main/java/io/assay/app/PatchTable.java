@@ -1,10 +1,12 @@
 package io.assay.app;
 
+import io.assay.engine.patch.Baselines;
 import io.assay.engine.patch.Direction;
 import io.assay.engine.patch.EdgeMap;
 import io.assay.engine.patch.Metric;
 import io.assay.engine.patch.PatchMap;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
@@ -18,17 +20,7 @@ final class PatchTable {
 
   static void print(Common common, PatchMap map, Metric metric, Direction direction) {
     double base = base(map, direction);
-    common
-        .out()
-        .printf(
-            Locale.ROOT,
-            "%s: clean %.4f, corrupt %.4f, over %d pairs; %s: the %s prompt runs%n",
-            metric.words(),
-            map.clean(),
-            map.corrupt(),
-            map.base().clean().length,
-            direction.name().toLowerCase(Locale.ROOT),
-            direction == Direction.DENOISE ? "corrupt" : "clean");
+    unpatched(common, map.base(), metric, direction);
     common.out().printf("%-28s %9s %9s %9s%n", "patched", "metric", "effect", "score");
     for (int cell : strongest(map, base)) {
       double score = map.normalised(cell);
@@ -50,8 +42,25 @@ final class PatchTable {
     }
   }
 
+  /** The metric of both prompts, and which of them runs. */
+  private static void unpatched(
+      Common common, Baselines base, Metric metric, Direction direction) {
+    common
+        .out()
+        .printf(
+            Locale.ROOT,
+            "%s: clean %.4f, corrupt %.4f, over %d pairs; %s: the %s prompt runs%n",
+            metric.words(),
+            Arrays.stream(base.clean()).average().orElseThrow(),
+            Arrays.stream(base.corrupt()).average().orElseThrow(),
+            base.clean().length,
+            direction.name().toLowerCase(Locale.ROOT),
+            direction == Direction.DENOISE ? "corrupt" : "clean");
+  }
+
   /** The largest estimates of first order. */
-  static void estimates(Common common, PatchMap map) {
+  static void estimates(Common common, PatchMap map, Metric metric, Direction direction) {
+    unpatched(common, map.base(), metric, direction);
     common.out().printf("%-28s %9s%n", "component", "estimate");
     for (int cell : strongest(map, 0)) {
       common.out().printf(Locale.ROOT, "%-28s %+9.4f%n", name(map, cell), map.mean(cell));
@@ -59,7 +68,13 @@ final class PatchTable {
   }
 
   /** The edges of a circuit. */
-  static void print(Common common, EdgeMap map, List<EdgeMap.Edge> circuit) {
+  static void print(
+      Common common,
+      EdgeMap map,
+      List<EdgeMap.Edge> circuit,
+      Metric metric,
+      Direction direction) {
+    unpatched(common, map.base(), metric, direction);
     List<String> sources = map.edges().sources();
     List<String> destinations = map.edges().destinations();
     common.out().printf("%-28s %9s%n", "edge", "estimate");

@@ -98,9 +98,9 @@ function picture(box, view, {option, tip, across = 1, square = false, onclick = 
   const full = () => ({
     animation: false, backgroundColor: 'transparent', color: lineColours(),
     textStyle: {fontFamily: 'system-ui, sans-serif', fontSize: 12, color: css('--soft')},
-    ...option(),
+    ...option(plot),
     tooltip: {confine: true, formatter: p => node(p), backgroundColor: css('--card'),
-      borderColor: css('--line'), textStyle: {color: css('--ink')}, ...option().tooltip}
+      borderColor: css('--line'), textStyle: {color: css('--ink')}, ...option(plot).tooltip}
   });
   let chart = null, cursor = -1;
   const self = {
@@ -175,19 +175,28 @@ const scale = (bounds, diverging, unit) => ({
   formatter: brief, textStyle: {color: css('--soft')}, inRange: {color: ramp(diverging)},
 });
 
-/** A matrix of colours; labels longer than the picture is wide are turned. */
-function matrix(y, x, cells, bounds, diverging, unit) {
+/** A matrix of colours, where there is room on `plot` with numbers; axis labels longer than it is wide are turned. */
+function matrix(y, x, cells, bounds, diverging, unit, plot) {
   const longest = labels => Math.min(12, Math.max(...labels.map(l => l.length), 1));
   const turned = x.labels.length * longest(x.labels) > 90;
+  const left = 24 + 7.5 * longest(y.labels), right = 16, top = 12;
+  const bottom = 78 + (turned ? 6 * longest(x.labels) : 0);
+  // Three digits of the largest number; the room is asked for at each drawing, since windows change.
+  const most = Math.max(Math.abs(bounds[0]), Math.abs(bounds[1]));
+  const digits = Math.min(6, Math.max(0, 2 - Math.floor(Math.log10(most))));
+  const widest = 7 * Math.max(...bounds.map(v => v.toFixed(digits).length)) + 6;
+  const fits = () => (plot.clientWidth - left - right) / x.labels.length >= widest
+      && (plot.clientHeight - top - bottom) / y.labels.length >= 15;
+  const label = plot && cells.length < 3000 ? {show: true, fontSize: 11,
+    formatter: p => p.value[2] !== '-' && fits() ? p.value[2].toFixed(digits) : ''} : {};
   return {
-    grid: {left: 24 + 7.5 * longest(y.labels), right: 16, top: 12, containLabel: false,
-      bottom: 78 + (turned ? 6 * longest(x.labels) : 0)},
+    grid: {left, right, top, bottom, containLabel: false},
     xAxis: {type: 'category', data: x.labels, ...named(x, {nameGap: turned ? 20 + 6 * longest(x.labels) : 26}),
       axisLabel: {...named(x).axisLabel, rotate: turned ? 60 : 0}, splitLine: {show: false}},
     yAxis: {type: 'category', data: y.labels, inverse: true,
       ...named(y, {nameGap: 10 + 7.5 * longest(y.labels)}), splitLine: {show: false}},
     visualMap: scale(bounds, diverging, unit),
-    series: [{type: 'heatmap', data: cells, progressive: 0,
+    series: [{type: 'heatmap', data: cells, progressive: 0, label,
       itemStyle: cells.length < 3000 ? {borderWidth: 1, borderColor: css('--card')} : {},
       emphasis: {itemStyle: {borderColor: css('--ink'), borderWidth: 2}}}],
   };

@@ -11,7 +11,7 @@ const views = {
         (v, i) => [i % width, Math.floor(i / width), Number.isNaN(v) ? '-' : v]);
     const drawn = {
       across: width,
-      option: () => matrix(view.y, view.x, cells(), bounds, view.diverging, view.unit),
+      option: plot => matrix(view.y, view.x, cells(), bounds, view.diverging, view.unit, plot),
       tip: p => {
         const [x, y] = [p.dataIndex % width, Math.floor(p.dataIndex / width)];
         return `${view.y.name} ${view.y.labels[y]}, ${view.x.name} ${view.x.labels[x]}`

@@ -181,6 +181,7 @@ public final class CircuitAudit {
       }
       completeness = completeness(circuit);
       minimality = minimality(circuit, completeness);
+      incompleteness(completeness, Circuits.mean(whole)).ifPresent(doubts::add);
     }
     return new CircuitResult(
         prompts,
@@ -399,6 +400,24 @@ public final class CircuitAudit {
       all.add(completeness("greedy", circuit, greedy(circuit, random)));
     }
     return all;
+  }
+
+  /** A warning of the largest incompleteness, where it is a large share of the model's F. */
+  static Optional<String> incompleteness(List<Completeness> tried, double model) {
+    return tried.stream()
+        .max(Comparator.comparingDouble(Completeness::incompleteness))
+        .filter(c -> c.incompleteness() > CircuitSpec.INCOMPLETE * Math.abs(model))
+        .map(
+            c ->
+                ("the circuit may lack heads: with %s removed, its logit difference is %.3f and"
+                        + " the model's %.3f; that is %.0f %% of the whole model's apart, and a"
+                        + " circuit should stay below %.0f %%")
+                    .formatted(
+                        c.removed().isEmpty() ? "none" : c.removed(),
+                        c.circuit(),
+                        c.model(),
+                        100 * c.incompleteness() / Math.abs(model),
+                        100 * CircuitSpec.INCOMPLETE));
   }
 
   private static List<Node> subset(List<Node> circuit, int bits) {

@@ -30,6 +30,12 @@ public record CircuitSpec(
   public static final double FAITHFUL = 0.8;
 
   /**
+   * Share of the model's logit difference above which an incompleteness is doubtful: as much as a
+   * claimed circuit may lack of it, whatever is removed from both.
+   */
+  public static final double INCOMPLETE = 0.2;
+
+  /**
    * @throws InputException if a value is out of range; the message names it
    */
   public CircuitSpec {

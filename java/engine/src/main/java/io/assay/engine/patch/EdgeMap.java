@@ -19,6 +19,15 @@ public record EdgeMap(Edges edges, Baselines base, double[][] values, boolean ca
   /** An edge by its indices, and its score. */
   public record Edge(int source, int destination, double score) {}
 
+  /** The metric of the clean prompts, mean over the pairs. */
+  public double clean() {
+    return PatchMap.mean(base.clean());
+  }
+
+  public double corrupt() {
+    return PatchMap.mean(base.corrupt());
+  }
+
   /**
    * The {@code count} edges of the largest scores, whatever their sign, without those that lead
    * from or to a component which has no edge on its other side.
@@ -29,11 +38,12 @@ public record EdgeMap(Edges edges, Baselines base, double[][] values, boolean ca
 
   /**
    * Grows a circuit from the logits: takes, {@code count} times, the edge of the largest score
-   * whose reader is in it, and with it what writes; then leaves out what {@link #top} does.
+   * whose reader is in it, and with it what writes; then leaves out what {@link #top} does. The
+   * largest come first.
    */
   public List<Edge> greedy(int count) {
     List<Edge> rest = new ArrayList<>(ranked());
-    List<Edge> grown = new ArrayList<>();
+    Set<Edge> grown = new HashSet<>();
     Set<String> in = new HashSet<>(Set.of(Edges.LOGITS));
     for (int i = 0; i < count && !rest.isEmpty(); i++) {
       Edge best = rest.stream().filter(e -> in.contains(reader(e))).findFirst().orElseThrow();
@@ -41,7 +51,7 @@ public record EdgeMap(Edges edges, Baselines base, double[][] values, boolean ca
       grown.add(best);
       in.add(writer(best));
     }
-    return pruned(grown);
+    return pruned(ranked().stream().filter(grown::contains).toList());
   }
 
   /** All edges, the largest first; of equals the one of the lower source, then destination. */

@@ -84,10 +84,10 @@ class AttributionTest extends TinyPairs {
         List.of("input 9.0 a1.h0", "a0.h0 8.0 a1.h0", "input 5.0 a0.h0", "a1.h0 -3.0 logits"),
         words(map, map.top(4)));
     assertEquals(
-        List.of("a1.h0 -3.0 logits", "input 9.0 a1.h0", "a0.h0 8.0 a1.h0", "input 5.0 a0.h0"),
+        List.of("input 9.0 a1.h0", "a0.h0 8.0 a1.h0", "input 5.0 a0.h0", "a1.h0 -3.0 logits"),
         words(map, map.greedy(4)));
     // With three of them a0.h0 reads nothing, and goes.
-    assertEquals(List.of("a1.h0 -3.0 logits", "input 9.0 a1.h0"), words(map, map.greedy(3)));
+    assertEquals(List.of("input 9.0 a1.h0", "a1.h0 -3.0 logits"), words(map, map.greedy(3)));
     assertEquals(List.of(), map.greedy(0));
     assertEquals(edges.count(), map.greedy(100).size());
     double[][] ties = new double[3][7];

@@ -154,7 +154,7 @@ final class PatchAttribute implements Callable<Integer> {
     if (map.cancelled()) {
       return Recording.INTERRUPTED;
     }
-    PatchJson.estimates(envelope, map, options.perPair());
+    PatchJson.estimates(envelope, map, options.perPair(), spec.method());
     Path report =
         new PatchReport(options.folder(common), envelope, choices(spec), spec.metric())
             .write(map, null, List.of());

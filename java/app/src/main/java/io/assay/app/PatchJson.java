@@ -3,6 +3,7 @@ package io.assay.app;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.assay.engine.patch.AttributeSpec.Method;
 import io.assay.engine.patch.EdgeMap;
 import io.assay.engine.patch.PatchMap;
 import java.util.List;
@@ -14,10 +15,19 @@ final class PatchJson {
   static final String NO_SCORE =
       "clean and corrupt differ by less than 1e-6, so that there is nothing to normalise by";
 
+  /** What {@code result.values} are: {@code metric}, {@code change} or {@code share}. */
+  private static final String KIND = "values_are";
+
   private PatchJson() {}
 
+  /** A map whose values are the metric after each patch. */
   static void fill(Envelope envelope, PatchMap map, boolean perPair) {
+    fill(envelope, map, perPair, "metric");
+  }
+
+  private static void fill(Envelope envelope, PatchMap map, boolean perPair, String kind) {
     ObjectNode result = envelope.result();
+    result.put(KIND, kind);
     result.set("axes", Envelope.JSON.valueToTree(map.axes()));
     result.set("labels", Envelope.JSON.valueToTree(map.labels()));
     result.put("clean", map.clean()).put("corrupt", map.corrupt());
@@ -43,9 +53,9 @@ final class PatchJson {
         .put("pairs", map.base().clean().length);
   }
 
-  /** Estimates of first order, which are changes of the metric. */
-  static void estimates(Envelope envelope, PatchMap map, boolean perPair) {
-    fill(envelope, map, perPair);
+  /** Estimates of first order, which are changes of the metric, or shares of it. */
+  static void estimates(Envelope envelope, PatchMap map, boolean perPair, Method method) {
+    fill(envelope, map, perPair, method == Method.DLA ? "share" : "change");
     envelope.result().remove(List.of("normalised", "reason"));
   }
 
@@ -56,6 +66,7 @@ final class PatchJson {
     List<String> sources = map.edges().sources();
     List<String> destinations = map.edges().destinations();
     ObjectNode result = envelope.result();
+    result.put(KIND, "change");
     result.set("sources", Envelope.JSON.valueToTree(sources));
     result.set("destinations", Envelope.JSON.valueToTree(destinations));
     result.put("clean", map.clean()).put("corrupt", map.corrupt());

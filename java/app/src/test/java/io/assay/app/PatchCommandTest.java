@@ -74,6 +74,7 @@ class PatchCommandTest {
     JsonNode run = json("sweep", "--direction", "noise", "--per-pair");
     JsonNode result = run.get("result");
     assertEquals("[\"layer\",\"position\",\"head\"]", result.get("axes").toString());
+    assertEquals("metric", result.get("values_are").textValue());
     assertEquals(2, result.get("values").size());
     assertEquals(LENGTH, result.get("values").get(0).size());
     assertEquals(4, result.get("values").get(0).get(0).size());
@@ -107,11 +108,15 @@ class PatchCommandTest {
 
     JsonNode ap = json("attribute", "--direction", "noise").get("result");
     assertEquals("[\"layer\",\"position\",\"head\"]", ap.get("axes").toString());
+    assertEquals("metric", path.get("result").get("values_are").textValue());
+    assertEquals("change", ap.get("values_are").textValue());
     JsonNode eap = json("attribute", "--direction", "noise", "--method", "eap-ig").get("result");
     assertEquals(1 + 2 * 5, eap.get("sources").size());
     assertEquals(2 * 13 + 1, eap.get("destinations").size());
     assertEquals(eap.get("sources").size(), eap.get("values").size());
     assertEquals(0, eap.get("mask").get(10).get(0).intValue());
+    assertEquals(0, eap.get("values").get(10).get(0).doubleValue());
+    assertEquals("change", eap.get("values_are").textValue());
     JsonNode greedy = eap.get("circuit");
     assertTrue(greedy.findValuesAsText("destination").contains("logits"), greedy.toString());
     for (int i = 1; i < greedy.size(); i++) {
@@ -134,6 +139,7 @@ class PatchCommandTest {
     assertTrue(top.size() <= 9 && greedy.size() > 9, top.size() + " and " + greedy.size());
     JsonNode written = json("attribute", "--direction", "noise", "--method", "dla").get("result");
     assertEquals("[\"layer\",\"head\"]", written.get("axes").toString());
+    assertEquals("share", written.get("values_are").textValue());
   }
 
   /** A Llama whose queries share keys and values, by the hooks that are proposed for it. */

@@ -72,7 +72,8 @@ final class IoiDataCommand implements Callable<Integer> {
   @Override
   public Integer call() {
     if (from != null) {
-      common.refuseIdle("--from", "leave out --from, so that prompts are drawn", IoiPrompts.DRAWING);
+      common.refuseIdle(
+          "--from", "leave out --from, so that prompts are drawn", IoiPrompts.DRAWING);
       return convert();
     }
     Envelope envelope = new Envelope("ioi.data");

@@ -31,13 +31,7 @@ final class IoiPrompts {
 
   /** Those of these options that only matter where prompts are drawn; the others also elsewhere. */
   static final String[] DRAWING = {
-    "--prompts",
-    "--templates",
-    "--form",
-    "--names",
-    "--places",
-    "--objects",
-    "--legacy-collisions"
+    "--prompts", "--templates", "--form", "--names", "--places", "--objects", "--legacy-collisions"
   };
 
   @Option(

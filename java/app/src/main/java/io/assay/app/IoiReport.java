@@ -163,9 +163,9 @@ final class IoiReport {
             doubts(
                 r,
                 r.isClaimed()
-                ? "These heads, with every other one knocked out, keep the logit difference on"
-                    + " prompts that the search has not seen."
-                : "Since " + r.reason() + "."),
+                    ? "These heads, with every other one knocked out, keep the logit difference on"
+                        + " prompts that the search has not seen."
+                    : "Since " + r.reason() + "."),
             facts,
             run,
             views)

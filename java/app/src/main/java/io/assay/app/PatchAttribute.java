@@ -159,7 +159,11 @@ final class PatchAttribute implements Callable<Integer> {
         new PatchReport(options.folder(common), envelope, choices(spec), spec.metric())
             .write(map, null, List.of());
     return Recording.complete(
-        common, run, envelope, report, () -> PatchTable.estimates(common, map, spec.metric(), spec.direction()));
+        common,
+        run,
+        envelope,
+        report,
+        () -> PatchTable.estimates(common, map, spec.metric(), spec.direction()));
   }
 
   private int edges(Run run, Envelope envelope, AttributeSpec spec, EdgeMap map) {
@@ -172,7 +176,11 @@ final class PatchAttribute implements Callable<Integer> {
         new PatchReport(options.folder(common), envelope, choices(spec), spec.metric())
             .write(map, circuit);
     return Recording.complete(
-        common, run, envelope, report, () -> PatchTable.print(common, map, circuit, spec.metric(), spec.direction()));
+        common,
+        run,
+        envelope,
+        report,
+        () -> PatchTable.print(common, map, circuit, spec.metric(), spec.direction()));
   }
 
   private static boolean isOfEdges(Method method) {

@@ -43,8 +43,7 @@ final class PatchTable {
   }
 
   /** The metric of both prompts, and which of them runs. */
-  private static void unpatched(
-      Common common, Baselines base, Metric metric, Direction direction) {
+  private static void unpatched(Common common, Baselines base, Metric metric, Direction direction) {
     common
         .out()
         .printf(
@@ -69,11 +68,7 @@ final class PatchTable {
 
   /** The edges of a circuit. */
   static void print(
-      Common common,
-      EdgeMap map,
-      List<EdgeMap.Edge> circuit,
-      Metric metric,
-      Direction direction) {
+      Common common, EdgeMap map, List<EdgeMap.Edge> circuit, Metric metric, Direction direction) {
     unpatched(common, map.base(), metric, direction);
     List<String> sources = map.edges().sources();
     List<String> destinations = map.edges().destinations();

@@ -250,7 +250,9 @@ class PatchCommandTest {
         int choices = text.indexOf("noising: the clean prompt runs");
         assertTrue(choices > 0, text);
         int metric = text.indexOf("logit(answer) - logit(wrong) at the last position");
-        assertTrue(metric >= 0 && metric < text.indexOf("The six"), "the first lines say what is read: " + text);
+        assertTrue(
+            metric >= 0 && metric < text.indexOf("The six"),
+            "the first lines say what is read: " + text);
         if (run == eap) {
           assertTrue(text.contains("logit difference, corrupt"), text);
           JsonNode edges =

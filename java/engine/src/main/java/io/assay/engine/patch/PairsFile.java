@@ -44,8 +44,10 @@ public final class PairsFile {
 
   private final Path file;
   private final LanguageModel model;
+
   /** The token that is put before each prompt, or null. */
   private final Integer bos;
+
   private int line;
 
   private PairsFile(Path file, LanguageModel model, boolean bos) {

@@ -36,7 +36,7 @@ import picocli.CommandLine.Parameters;
       "",
       "A line of the file holds clean, corrupt, answer and wrong as texts, the tokens' positions",
       "IO, S1, S1+1, S2 and END, counted from 0 without a token for the beginning of the text,",
-      "and about, which says how the prompt was drawn and is not read."
+      "and how the prompt was drawn."
     })
 final class IoiDataCommand implements Callable<Integer> {
   /** Prompts that are shown on a terminal. */
@@ -161,12 +161,11 @@ final class IoiDataCommand implements Callable<Integer> {
     node.put("clean", p.text()).put("corrupt", p.corrupt());
     node.put("answer", " " + p.io()).put("wrong", " " + p.s());
     node.set("positions", Envelope.JSON.valueToTree(p.positions().byName()));
-    ObjectNode about = node.putObject("about");
-    about.put("template", p.template()).put("form", p.form().name());
-    about.put("io", p.io()).put("s", p.s());
-    about.set("abc", Envelope.JSON.valueToTree(p.abc()));
-    about.put("place", p.place()).put("object", p.object());
-    ObjectNode tokens = about.putObject("tokens");
+    node.put("template", p.template()).put("form", p.form().name());
+    node.put("io", p.io()).put("s", p.s());
+    node.set("abc", Envelope.JSON.valueToTree(p.abc()));
+    node.put("place", p.place()).put("object", p.object());
+    ObjectNode tokens = node.putObject("tokens");
     tokens.set("clean", Envelope.JSON.valueToTree(p.ids()));
     tokens.set("corrupt", Envelope.JSON.valueToTree(p.corruptIds()));
     tokens.put("answer", p.answer()).put("wrong", p.wrong());

@@ -82,8 +82,8 @@ class IoiCommandTest {
     JsonNode root = Envelope.JSON.readTree(json.out());
     assertEquals(3, root.at("/result/prompts").size());
     for (JsonNode p : root.at("/result/prompts")) {
-      assertTrue(List.of(4, 12).contains(p.at("/about/template").asInt()));
-      assertTrue(p.at("/about/object").isNull());
+      assertTrue(List.of(4, 12).contains(p.path("template").asInt()));
+      assertTrue(p.path("object").isNull());
     }
     assertEquals(
         List.of(4, 12).toString(), root.at("/spec/templates").toString().replace(",", ", "));

@@ -100,7 +100,7 @@ class AuditFilesFuzzTest {
   }
 
   @MethodSource("pairs")
-  @DictionaryEntries({"clean", "corrupt_ids", "answer", "wrong", "positions", "about"})
+  @DictionaryEntries({"clean", "corrupt_ids", "answer", "wrong", "positions"})
   @FuzzTest
   void pairsOfPrompts(byte[] bytes) {
     Path file = FOLDER.resolve("pairs.jsonl");

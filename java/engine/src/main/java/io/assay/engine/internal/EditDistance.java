@@ -3,7 +3,6 @@ package io.assay.engine.internal;
 import java.util.Collection;
 import java.util.Comparator;
 import java.util.List;
-import java.util.stream.Stream;
 
 /** How near a name is to one that was meant. */
 public final class EditDistance {
@@ -16,19 +15,13 @@ public final class EditDistance {
 
   /** What a message about an unknown name ends with: the names nearest to it, if there are any. */
   public static String near(String name, Collection<String> names) {
-    List<String> near = sorted(name, names).limit(NEAREST).toList();
+    List<String> near =
+        names.stream()
+            .filter(n -> Math.max(n.length(), name.length()) <= LONGEST)
+            .sorted(Comparator.comparingInt((String n) -> between(name, n)))
+            .limit(NEAREST)
+            .toList();
     return near.isEmpty() ? "" : "; near it are " + String.join(", ", near);
-  }
-
-  /** The same of the nearest alone. */
-  public static String nearest(String name, Collection<String> names) {
-    return sorted(name, names).findFirst().map(n -> "; the nearest is " + n).orElse("");
-  }
-
-  private static Stream<String> sorted(String name, Collection<String> names) {
-    return names.stream()
-        .filter(n -> Math.max(n.length(), name.length()) <= LONGEST)
-        .sorted(Comparator.comparingInt((String n) -> between(name, n)));
   }
 
   /** Fewest letters to insert, delete or replace that make one text the other (Levenshtein). */

@@ -22,8 +22,8 @@ import java.util.Map;
 /**
  * Pairs of prompts as JSON Lines: {@code clean} and {@code corrupt} as texts, or {@code clean_ids}
  * and {@code corrupt_ids}; {@code answer} and {@code wrong} as a text of one token or as an id;
- * and, if wanted, {@code positions}, an object of names and token indices, and {@code about},
- * anything, which is not read.
+ * and, if wanted, {@code positions}, an object of names and token indices. Other fields are left
+ * alone, unless one looks like one of these misspelt.
  */
 public final class PairsFile {
   /** Longest line, in characters. */
@@ -33,8 +33,10 @@ public final class PairsFile {
   private static final int MOST = 100_000;
 
   private static final List<String> FIELDS =
-      List.of(
-          "clean", "corrupt", "clean_ids", "corrupt_ids", "answer", "wrong", "positions", "about");
+      List.of("clean", "corrupt", "clean_ids", "corrupt_ids", "answer", "wrong", "positions");
+
+  /** Letters by which a field may differ from one of these and still be meant to be that. */
+  private static final int MISSPELT = 2;
 
   private static final JsonMapper JSON =
       JsonMapper.builder()
@@ -140,7 +142,7 @@ public final class PairsFile {
     if (json == null || !json.isObject()) {
       throw bad("is no JSON object; write {\"clean\": ..., \"corrupt\": ..., ...}");
     }
-    json.fieldNames().forEachRemaining(this::requireKnown);
+    json.fieldNames().forEachRemaining(this::requireSpelt);
     List<Integer> clean = prompt(json, "clean");
     List<Integer> corrupt = prompt(json, "corrupt");
     if (clean.size() != corrupt.size()) {
@@ -153,11 +155,14 @@ public final class PairsFile {
     }
   }
 
-  private void requireKnown(String field) {
-    if (!FIELDS.contains(field)) {
-      throw bad(
-          "has the field %s, which is not read%s; put what is only to be kept into about"
-              .formatted(field, EditDistance.nearest(field, FIELDS)));
+  private void requireSpelt(String field) {
+    if (FIELDS.contains(field)) {
+      return;
+    }
+    for (String known : FIELDS) {
+      if (EditDistance.between(field, known) <= MISSPELT) {
+        throw bad("has the field %s, which is not read; write %s".formatted(field, known));
+      }
     }
   }
 

@@ -38,7 +38,7 @@ record Places(List<String> labels, List<int[]> at) {
         throw new PatchException(
             Reason.SHAPE,
             ("pairs[0] has %d tokens and names the positions %s, pairs[%d] has %d and names %s;"
-                 + " pairs of different lengths need the same named positions, or --per all")
+                    + " pairs of different lengths need the same named positions, or --per all")
                 .formatted(
                     length, names, i, pairs.get(i).length(), pairs.get(i).positions().keySet()));
       }

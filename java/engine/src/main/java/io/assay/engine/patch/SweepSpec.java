@@ -51,7 +51,7 @@ public record SweepSpec(
         throw new PatchException(
             Reason.SHAPE,
             ("a mean over prompts of different lengths: pairs[0] has %d tokens, pairs[%d] has %d;"
-                 + " give pairs of one length, such as those of one template, or --by resample")
+                    + " give pairs of one length, such as those of one template, or --by resample")
                 .formatted(length, i, pairs.get(i).length()));
       }
     }

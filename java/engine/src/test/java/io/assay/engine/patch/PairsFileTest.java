@@ -40,7 +40,7 @@ class PairsFileTest extends TinyPairs {
     assertEquals(new Pair(List.of(1, 2), List.of(3, 2), 4, 5, Map.of()), ids);
     String texts =
         "{\"clean\":\"the cat\",\"corrupt\":\"the cat\",\"answer\":\"a\",\"wrong\":\"b\","
-            + "\"positions\":{\"END\":1},\"about\":[]}";
+            + "\"positions\":{\"END\":1},\"template\":[]}";
     Pair plain = read(texts, false).getFirst();
     Pair begun = read(texts, true).getFirst();
     assertEquals(511, begun.clean().getFirst());
@@ -72,7 +72,7 @@ class PairsFileTest extends TinyPairs {
     refused(start + "1,\"wrong\":2,\"positions\":{\"END\":1}}", "the position END is 1");
     refused(
         "\n\n" + start + "1,\"wrnog\":2}",
-        "pairs.jsonl has the field wrnog, which is not read; the nearest is wrong");
+        "pairs.jsonl has the field wrnog, which is not read; write wrong");
     refused("\n\n" + start + "1,\"wrong\":2,\"position\":{}}", "line 3 of");
     refused(start + "1,\"answer\":1,\"wrong\":2}", "is not JSON");
   }

@@ -21,8 +21,7 @@ import java.util.Map;
  * Edge attribution patching: s(u, v) = sum over positions of (out_u of the source prompt - out_u of
  * the base) . d metric / d in_v on the base prompt; with integrated gradients, of their mean on the
  * way between the prompts' embeddings. {@code in_v} is one reader's own copy of the stream: a
- * gradient to queries, keys or values of a head, or to an MLP's output, is pulled back through that
- * reader alone.
+ * gradient to queries, keys or values of a head is pulled back through that reader alone.
  */
 public final class EdgeAttribution implements AutoCloseable {
   /** Pairs whose scores are kept as one sum. */
@@ -220,11 +219,13 @@ public final class EdgeAttribution implements AutoCloseable {
       }
       also.add(value(body, layer, "hook_resid_pre"));
       if (edges.mlps()) {
-        wrt.add(value(body, layer, "hook_mlp_out"));
-        also.add(value(body, layer, "hook_resid_mid"));
+        wrt.add(value(body, layer, "hook_resid_mid"));
+        wrt.add(value(body, layer, "hook_resid_post"));
       }
     }
-    wrt.add(last);
+    if (!edges.mlps()) {
+      wrt.add(last);
+    }
     Gradients whole =
         graphs.computeIfAbsent(
             "whole " + length,
@@ -243,7 +244,10 @@ public final class EdgeAttribution implements AutoCloseable {
       int row = layer * edges.perDestination();
       heads(layer, length, body, run, weight, into, row);
       if (edges.mlps()) {
-        mlp(layer, length, body, run, weight, into, row + edges.perDestination() - 1);
+        // The stream goes on beside an MLP: what its gradient gains there came through the MLP.
+        int mlp = row + edges.perDestination() - 1;
+        add(run.get("grad." + value(body, layer, "hook_resid_mid")), 0, weight, into, mlp);
+        add(run.get("grad." + value(body, layer, "hook_resid_post")), 0, -weight, into, mlp);
       }
     }
     add(run.get("grad." + last), 0, weight, into, edges.destinations().size() - 1);
@@ -297,35 +301,6 @@ public final class EdgeAttribution implements AutoCloseable {
     for (int row = 0; row < copies; row++) {
       add(back, row, weight, into, first + row);
     }
-  }
-
-  private void mlp(
-      int layer,
-      int length,
-      Graph body,
-      Map<String, Tensor> run,
-      double weight,
-      Tensor into,
-      int row) {
-    String stream = value(body, layer, "hook_resid_mid");
-    String out = value(body, layer, "hook_mlp_out");
-    Gradients graph =
-        graphs.computeIfAbsent(
-            "mlp " + layer + " " + length,
-            _ ->
-                new Gradients(
-                    engine,
-                    body.slice(List.of(stream), List.of(out)),
-                    List.of(out),
-                    List.of(stream),
-                    List.of()));
-    Map<String, Tensor> seeds = Map.of(out, run.get("grad." + out));
-    add(
-        graph.run(Map.of(stream, run.get(stream)), seeds).get("grad." + stream),
-        0,
-        weight,
-        into,
-        row);
   }
 
   private Tensor repeated(Tensor row, int times) {

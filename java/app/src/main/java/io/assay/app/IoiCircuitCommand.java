@@ -188,7 +188,7 @@ final class IoiCircuitCommand implements Callable<Integer> {
     }
   }
 
-  /** The choices that a result depends on, in words (specs/ioi.md, section 4). */
+  /** The choices that a result depends on, in words. */
   static Map<String, String> choices(CircuitSpec spec) {
     boolean given = spec.given().stream().anyMatch(n -> !n.equals(Node.of(n.layer(), n.head())));
     return Map.of(

@@ -29,8 +29,8 @@ import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
 /**
- * Finds the heads that do the task, and tests whether they are enough, all, and each needed
- * (specs/ioi.md 3.6). A circuit is searched on some prompts and tested on others.
+ * Finds the heads that do the task, and tests whether they are enough, all, and each needed (Wang
+ * et al. 2022). A circuit is searched on some prompts and tested on others.
  */
 public final class CircuitAudit {
   /** Circuits up to this size are tested without each of their subsets. */

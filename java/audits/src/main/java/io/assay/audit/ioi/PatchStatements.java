@@ -29,7 +29,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/** Node patches, path patches and estimates of the circuits made by hand (specs/ioi.md 5.2). */
+/** Node patches, path patches and estimates of the circuits made by hand. */
 final class PatchStatements {
   private static final String HEADS = "blocks.*.attn.hook_z";
 

@@ -38,7 +38,7 @@ import java.util.Map;
 import java.util.SplittableRandom;
 import java.util.stream.IntStream;
 
-/** Identities of random GPT-2s (T4 of specs/ioi.md 5.2), and what a sweep costs (8.10). */
+/** Identities of random GPT-2s, and what a sweep costs. */
 final class RandomStatements {
   private static final String HEADS = "blocks.*.attn.hook_z";
 

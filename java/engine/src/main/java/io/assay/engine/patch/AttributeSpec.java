@@ -5,8 +5,8 @@ import java.util.List;
 
 /**
  * What is said of components without patching each: first-order estimates of what patching does, by
- * two forward passes and a backward one for all at once (specs/ioi.md 2.8), or what each writes
- * towards the answer itself.
+ * two forward passes and a backward one for all at once (Syed et al. 2023; Hanna et al. 2024), or
+ * what each writes towards the answer itself.
  *
  * @param at hooks, for {@link Method#AP} and {@link Method#DLA}
  * @param steps gradients that are averaged, for {@link Method#EAP_IG}

@@ -12,7 +12,7 @@ import java.util.Locale;
  * head, so that no other logit is computed, and estimates of first order need no other gradient.
  */
 public enum Metric {
-  /** logit(answer) - logit(wrong); Wang et al. 2022, section 2. */
+  /** logit(answer) - logit(wrong); Wang et al. 2022. */
   LOGIT_DIFF("logit difference", "logit(answer) - logit(wrong)", 1, -1),
   /**
    * logit(answer) alone. What is added to all logits of a position, which no probability shows,

@@ -5,7 +5,7 @@ import java.util.List;
 
 /**
  * Effects along paths: what the metric becomes if receivers get what they would from one sender of
- * the source prompt, all other heads staying as they are on the base prompt (specs/ioi.md 3.3).
+ * the source prompt, all other heads staying as they are on the base prompt (Wang et al. 2022).
  *
  * @param from senders, such as {@code blocks.*.attn.hook_z}, each of whose heads is one
  * @param receivers {@code logits}, or queries, keys and values of heads, separated by commas

@@ -10,9 +10,9 @@ import java.util.Set;
 import java.util.stream.IntStream;
 
 /**
- * Patches that recompute only what they change (specs/ioi.md 7): from the patched layer on, and of
- * each patched copy the rows from the patched position on, beside the base run's keys and values;
- * of the last block the last position only.
+ * Patches that recompute only what they change: from the patched layer on, and of each patched copy
+ * the rows from the patched position on, beside the base run's keys and values; of the last block
+ * the last position only.
  */
 final class SuffixSweep implements SweepWork {
   /**

@@ -17,8 +17,8 @@ import java.util.Optional;
 import java.util.stream.IntStream;
 
 /**
- * Patches one component after the other and reads the metric each time (specs/ioi.md 3.7): chunk by
- * chunk of the pairs, and within a chunk from the last layer to the first, which costs least first.
+ * Patches one component after the other and reads the metric each time: chunk by chunk of the
+ * pairs, and within a chunk from the last layer to the first, which costs least first.
  */
 public final class Sweep implements AutoCloseable {
   private final LanguageModel model;

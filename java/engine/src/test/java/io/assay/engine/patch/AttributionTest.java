@@ -59,7 +59,7 @@ class AttributionTest extends TinyPairs {
     }
   }
 
-  /** specs/ioi.md 8.7. */
+  /** Counted by hand: 1 + 12 * 13 write, 12 * 37 + 1 read. */
   @Test
   void edgesOfGpt2Small() {
     Edges edges = new Edges(12, 12, 12, true);
@@ -68,7 +68,7 @@ class AttributionTest extends TinyPairs {
     assertEquals(32491, edges.count());
   }
 
-  /** One block of two heads without an MLP, scored by hand; specs/ioi.md 2.8. */
+  /** One block of two heads without an MLP, scored by hand. */
   @Test
   void edgesAreChosenAndPruned() {
     Edges edges = new Edges(2, 1, 1, false);

@@ -81,7 +81,7 @@ class SuffixSweepTest extends TinyPairs {
     }
     assertTrue(largest > 1, "no metric to compare");
     for (int cell = 0; cell < want.cells(); cell++) {
-      // specs/ioi.md 8.3: 2e-6 of the largest logit, of which the metric has two.
+      // 2e-6 of the largest logit, of which the metric has two.
       assertArrayEquals(want.values()[cell], got.values()[cell], 4e-6 * largest, "cell " + cell);
     }
   }

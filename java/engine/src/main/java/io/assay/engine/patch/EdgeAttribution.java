@@ -130,9 +130,10 @@ public final class EdgeAttribution implements AutoCloseable {
       readers(pair, at, node[1], gradients);
     }
     int readers = edges.destinations().size();
+    // All cells, as the matrices of other programs have them: Edges.has says which are edges.
     Tensor before = Tensor.allocate(Arena.ofAuto(), DType.I32, readers);
     for (int i = 0; i < readers; i++) {
-      before.set(i, edges.before(i));
+      before.set(i, edges.sources().size());
     }
     Tensor scores = Tensor.allocate(Arena.ofAuto(), DType.F64, edges.sources().size(), readers);
     engine

@@ -12,7 +12,7 @@ import java.util.function.Predicate;
  * prompt's value.
  *
  * @param base the metric of both prompts, by pair
- * @param values [source, destination], mean over the pairs; 0 where there is no edge
+ * @param values [source, destination], mean over the pairs; those of no edge mean nothing
  * @param cancelled whether it ended early; the values are then of no use
  */
 public record EdgeMap(Edges edges, Baselines base, double[][] values, boolean cancelled) {

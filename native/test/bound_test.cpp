@@ -293,12 +293,16 @@ void test_bound(const Streams& streams) {
     bound_case({t, kBounded, 1300, 3, 7, true, false, false, Special::kOverflow}, streams);
     if (t != ASSAY_BF16) {
       bound_case({t, kBounded, 1300, 2, 7, true, false, false, Special::kTables}, streams);
+    }
+    bound_case({t, kBounded, 1300, 8, 7, true, false, false, Special::kUnigram}, streams);
+    if (!kCoarse) continue;
+    // What a processor's units have of their own: one part of activations and table, chunks of d.
+    if (t != ASSAY_BF16) {
       bound_case({t, kBounded, 1300, 300, 7, true, false, false, Special::kRoundedTable}, streams);
     }
     bound_case({t, kBounded, 1300, 64, 7, true, false, false, Special::kRoundedActivations},
                streams);
     bound_case({t, kBounded, 1300, 333, 7, true, false, true, Special::kTokens}, streams);
-    bound_case({t, kBounded, 1300, 8, 7, true, false, false, Special::kUnigram}, streams);
   }
   // More audits than are bounded at a time, and lists of several tiles.
   bound_case({ASSAY_BF16, 258, 1300, 5, 7, true, true, true, Special::kNone}, streams);

@@ -481,8 +481,9 @@ void test_heads(const Streams& streams) {
     head_case({t, 5, 100, 16, false, 1}, streams);
     head_case({t, 4, 70, 19, true, 2}, streams);
     head_case({t, 3, 257, 33, true, 3}, streams);
-    head_case({t, 101, 1031, 35, true, 0}, streams);
-    head_case({t, 9, 37, 4100, true, 0}, streams);  // rows too long to be copied
+    // Several blocks of rows; rows too long to be copied, as processors do.
+    head_case({t, kCoarse ? 101 : 71, 1031, 35, true, 0}, streams);
+    if (kCoarse) head_case({t, 9, 37, 4100, true, 0}, streams);
   }
   // Vocabularies of which every segment has several tiles.
   for (int32_t t : {ASSAY_F32, ASSAY_F64}) head_case({t, 3, 33100, 3, true, 0}, streams);

@@ -18,6 +18,11 @@ bool many(const assay_token_swap_topk_params& a) {
   return tied(a) && a.gradient.dtype == ASSAY_F32 && a.gradient.rows >= kManyAudits &&
          a.embedding.columns <= kMatrixColumns;
 }
+// Elements of the activations for matrix units: whole groups of audits, whole steps of columns.
+int64_t parts_size(const assay_token_swap_topk_params& a) {
+  const int64_t groups = (a.gradient.rows + kMatrixAudits - 1) / kMatrixAudits;
+  return times(groups * kMatrixAudits, matrix_columns(a.embedding.columns));
+}
 const assay_matrix& head(const assay_token_swap_topk_params& a) {
   return tied(a) ? a.embedding : a.head;
 }
@@ -75,10 +80,7 @@ Jobs jobs(const assay_token_swap_topk_params& a, Workspace& w) {
     s.whole = w.take<int16_t>(times(audits, stride));
     s.units = w.take<float>(audits);
   }
-  if (many(a)) {
-    const int64_t padded = (audits + kMatrixAudits - 1) / kMatrixAudits * kMatrixAudits;
-    s.parts = w.take<uint16_t>(times(padded, matrix_columns(a.embedding.columns)));
-  }
+  if (many(a)) s.parts = w.take<uint16_t>(parts_size(a));
   if (coarse(a) || many(a)) {
     const int64_t room = times(parts, listed(a.kept));
     s.norms = w.take<float>(audits);
@@ -282,10 +284,7 @@ bool two_steps(const Jobs& j, bool matrix, assay_stream* stream) {
   const int64_t audits = job.gradient.rows;
   const int64_t kept = job.args->kept;
   const float* x = static_cast<const float*>(job.gradient.data);
-  if (matrix) {
-    const int64_t padded = (audits + kMatrixAudits - 1) / kMatrixAudits * kMatrixAudits;
-    std::fill_n(job.parts, padded * matrix_columns(job.args->embedding.columns), uint16_t{0});
-  }
+  if (matrix) std::fill_n(job.parts, parts_size(*job.args), uint16_t{0});
   for (int64_t r = 0; r < audits; r++) {
     static_cast<float*>(job.floors)[r] = -std::numeric_limits<float>::infinity();
     const_cast<float*>(job.norms)[r] = length(x + r * job.gradient.stride, job.gradient.stride);

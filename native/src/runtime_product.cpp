@@ -1,14 +1,12 @@
 // Operators of our own in graphs that ONNX Runtime runs on the processor, domain "io.assay":
 //
 //   Product(a, b, c, optional) -> c + op(a) op(b), matrices; attributes transA, transB (not both)
-//   and
-//     relu: whether negative elements become 0. Where transA is 0, leading axes of a [..., k] are
-//     rows. c is [n] or [1, n], then every row's, or has the shape of the result. float32; sums as
-//     in matrix_product.h.
+//     and relu: whether negative elements become 0. Where transA is 0, leading axes of a [..., k]
+//     are rows. c is [n] or [1, n], then every row's, or has the shape of the result. float32; sums
+//     as in matrix_product.h.
 //
 //   SmallProducts(a, b): products of many small matrices; attributes a, b and y [4] say which axis
-//   of
-//     each value is the outer, the inner, the row and the column axis, so that nothing is ever
+//     of each value is the outer, the inner, the row and the column axis, so that nothing is ever
 //     transposed. Sums as in small_products.h.
 //
 // Product is for matrices that are computed or change from run to run, which the runtime

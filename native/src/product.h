@@ -14,6 +14,10 @@ namespace {
 // Columns of a table whose rows are copied before they meet several activations.
 constexpr int64_t kCopied = 4096;
 
+// Places at which a tile is read at the same time for one activation: memory is waited for, and a
+// processor asks ahead at each of them by itself, further than prefetches reach.
+constexpr int kStreams = 8;
+
 // Table rows that are asked for before they are needed.
 constexpr int64_t kAhead = 8;
 
@@ -44,9 +48,9 @@ inline void with_ahead(const void* w, int64_t distance, int64_t bytes, int64_t g
   }
 }
 
-// out[j * kTile + i] = w[i] . x[j] for NV table rows and NR activations: each table vector is
-// loaded once for NR rows.
-template <int NV, int NR, class Real, class Elem, class Ahead>
+// out[j * kTile + i * Apart] = w[i * Apart] . x[j] for NV table rows and NR activations: each table
+// vector is loaded once for NR rows.
+template <int NV, int NR, int Apart, class Real, class Elem, class Ahead>
 inline void dots(const Elem* w, int64_t w_stride, const Real* x, int64_t x_stride, int64_t d,
                  Real* out, Ahead& ahead) {
   using V = Vec<Real>;
@@ -60,7 +64,7 @@ inline void dots(const Elem* w, int64_t w_stride, const Real* x, int64_t x_strid
     V b[NR];
     for (int j = 0; j < NR; j++) b[j] = V::load(x + j * x_stride + c).held();
     for (int i = 0; i < NV; i++) {
-      const V a = V::load(w + i * w_stride + c).held();
+      const V a = V::load(w + i * Apart * w_stride + c).held();
       for (int j = 0; j < NR; j++) acc[i][j] = acc[i][j].fma(a, b[j]);
     }
   }
@@ -68,16 +72,20 @@ inline void dots(const Elem* w, int64_t w_stride, const Real* x, int64_t x_strid
     V b[NR];
     for (int j = 0; j < NR; j++) b[j] = V::load(x + j * x_stride + c);
     for (int i = 0; i < NV; i++) {
-      const V a = load_part<Real>(w + i * w_stride + c, static_cast<int>(d - c));
+      const V a = load_part<Real>(w + i * Apart * w_stride + c, static_cast<int>(d - c));
       for (int j = 0; j < NR; j++) acc[i][j] = acc[i][j].fma(a, b[j]);
     }
   }
   for (int j = 0; j < NR; j++) {
-    if constexpr (NV == 4) {
-      const V four[4] = {acc[0][j], acc[1][j], acc[2][j], acc[3][j]};
-      sums(four, out + j * assay::kTile);
+    if constexpr (NV % 4 == 0) {
+      Real all[NV];
+      for (int i = 0; i < NV; i += 4) {
+        const V four[4] = {acc[i][j], acc[i + 1][j], acc[i + 2][j], acc[i + 3][j]};
+        sums(four, all + i);
+      }
+      for (int i = 0; i < NV; i++) out[j * assay::kTile + i * Apart] = all[i];
     } else {
-      for (int i = 0; i < NV; i++) out[j * assay::kTile + i] = sum(acc[i][j]);
+      for (int i = 0; i < NV; i++) out[j * assay::kTile + i * Apart] = sum(acc[i][j]);
     }
   }
 }
@@ -89,8 +97,8 @@ inline void dot_rows(const Elem* w, int64_t w_stride, const Real* x, int64_t x_s
   int r = 0;
   for (; r + NR <= nr; r += NR) {
     for (int b = 0; b < Blocks * NV; b += NV) {
-      dots<NV, NR>(w + b * w_stride, w_stride, x + r * x_stride, x_stride, d,
-                   out + r * assay::kTile + b, ahead);
+      dots<NV, NR, 1>(w + b * w_stride, w_stride, x + r * x_stride, x_stride, d,
+                      out + r * assay::kTile + b, ahead);
     }
   }
   if constexpr (NR > 1) {
@@ -128,6 +136,14 @@ inline void product(const Elem* w, int64_t w_stride, int nv, const Real* x, int6
   const bool copied = nr > NR && d <= kCopied && !in_place<Real>(w, w_stride, d);
   const int64_t row = w_stride * static_cast<int64_t>(sizeof(Elem));
   int v = 0;
+  if (nr == 1 && nv == assay::kTile) {
+    constexpr int apart = assay::kTile / kStreams;
+    Ahead<0> none(w, 0, 0);
+    for (; v < apart; v++) {
+      dots<kStreams, 1, apart>(w + v * w_stride, w_stride, x, x_stride, d, out + v, none);
+    }
+    return;
+  }
   // Many activations do not stay in the first cache: each group of them meets eight rows.
   if (nr > 2 * NR && !copied) {
     for (; v + 8 <= nv; v += 8, w += 8 * w_stride, out += 8) {

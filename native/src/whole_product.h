@@ -5,9 +5,9 @@
 
 namespace {
 
-// out[j * kTile + i] = w[i] . x[j] for NV <= 4 table rows and NR activations, which are padded with
-// zeros to whole vectors.
-template <int NV, int NR, class Ahead>
+// out[j * kTile + i * Apart] = w[i * Apart] . x[j] for NV <= 4 table rows and NR activations, which
+// are padded with zeros to whole vectors.
+template <int NV, int NR, int Apart, class Ahead>
 inline void whole_dots(const int8_t* w, int64_t w_stride, const int16_t* x, int64_t x_stride,
                        int64_t d, int32_t* out, Ahead& ahead) {
   WholeSum acc[NR][4];
@@ -18,14 +18,14 @@ inline void whole_dots(const int8_t* w, int64_t w_stride, const int16_t* x, int6
   for (; c + Whole::N <= d; c += Whole::N) {
     ahead.touch();
     for (int i = 0; i < NV; i++) {
-      const Whole a = Whole::load(w + i * w_stride + c);
+      const Whole a = Whole::load(w + i * Apart * w_stride + c);
       for (int j = 0; j < NR; j++) acc[j][i] = acc[j][i].add(a, Whole::load(x + j * x_stride + c));
     }
   }
   if (c < d) {
     for (int i = 0; i < NV; i++) {
       int8_t lanes[Whole::N] = {};
-      for (int64_t k = c; k < d; k++) lanes[k - c] = w[i * w_stride + k];
+      for (int64_t k = c; k < d; k++) lanes[k - c] = w[i * Apart * w_stride + k];
       const Whole a = Whole::load(lanes);
       for (int j = 0; j < NR; j++) acc[j][i] = acc[j][i].add(a, Whole::load(x + j * x_stride + c));
     }
@@ -33,7 +33,7 @@ inline void whole_dots(const int8_t* w, int64_t w_stride, const int16_t* x, int6
   for (int j = 0; j < NR; j++) {
     int32_t four[4];
     sums(acc[j], four);
-    for (int i = 0; i < NV; i++) out[j * assay::kTile + i] = four[i];
+    for (int i = 0; i < NV; i++) out[j * assay::kTile + i * Apart] = four[i];
   }
 }
 
@@ -42,7 +42,8 @@ inline void whole_rows(const int8_t* w, int64_t w_stride, const int16_t* x, int6
                        int nr, int64_t d, int32_t* out, Ahead& ahead) {
   int r = 0;
   for (; r + NR <= nr; r += NR) {
-    whole_dots<NV, NR>(w, w_stride, x + r * x_stride, x_stride, d, out + r * assay::kTile, ahead);
+    whole_dots<NV, NR, 1>(w, w_stride, x + r * x_stride, x_stride, d, out + r * assay::kTile,
+                          ahead);
   }
   if constexpr (NR > 1) {
     whole_rows<NV, NR - 1>(w, w_stride, x + r * x_stride, x_stride, nr - r, d,
@@ -56,6 +57,14 @@ inline void whole_product(const int8_t* w, int64_t w_stride, int nv, const int16
   constexpr int NR = Whole::Rows;
   const int64_t row = w_stride * static_cast<int64_t>(sizeof *w);
   int v = 0;
+  if (nr == 1 && nv == assay::kTile) {
+    constexpr int apart = assay::kTile / 4;
+    Ahead<0> none(w, 0, 0);
+    for (; v < apart; v++) {
+      whole_dots<4, 1, apart>(w + v * w_stride, w_stride, x, x_stride, d, out + v, none);
+    }
+    return;
+  }
   for (; v + 4 <= nv; v += 4, w += 4 * w_stride, out += 4) {
     with_ahead<4 * Whole::N * sizeof *w>(
         w, kAhead * row, 4 * row, (nr + NR - 1) / NR,

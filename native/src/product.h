@@ -14,10 +14,6 @@ namespace {
 // Columns of a table whose rows are copied before they meet several activations.
 constexpr int64_t kCopied = 4096;
 
-// Places at which a tile is read at the same time for one activation: memory is waited for, and a
-// processor asks ahead at each of them by itself, further than prefetches reach.
-constexpr int kStreams = 8;
-
 // Table rows that are asked for before they are needed.
 constexpr int64_t kAhead = 8;
 
@@ -39,13 +35,8 @@ struct Ahead {
 // groups of activations; the block wanted soon is `distance` bytes on.
 template <int Step, class Run>
 inline void with_ahead(const void* w, int64_t distance, int64_t bytes, int64_t groups, Run run) {
-  const int64_t steps = groups * (bytes / Step);
-  const char* from = static_cast<const char*>(w) + distance;
-  if (groups == 1) {
-    run(Ahead<(Step + 63) / 64>(from, bytes, steps));
-  } else {
-    run(Ahead<(Step + 127) / 128>(from, bytes, steps));
-  }
+  run(Ahead<(Step + 127) / 128>(static_cast<const char*>(w) + distance, bytes,
+                                groups * (bytes / Step)));
 }
 
 // out[j * kTile + i * Apart] = w[i * Apart] . x[j] for NV table rows and NR activations: each table
@@ -90,20 +81,34 @@ inline void dots(const Elem* w, int64_t w_stride, const Real* x, int64_t x_strid
   }
 }
 
-// Blocks times NV table rows with nr activations, NR at a time and fewer at the end.
-template <int NV, int NR, int Blocks, class Real, class Elem, class Ahead>
+// Blocks times NV table rows with nr activations, NR at a time and fewer at the end. Blocks are
+// adjacent: there is one where a block's rows are not.
+template <int NV, int NR, int Blocks, int Apart, class Real, class Elem, class Ahead>
 inline void dot_rows(const Elem* w, int64_t w_stride, const Real* x, int64_t x_stride, int nr,
                      int64_t d, Real* out, Ahead& ahead) {
+  static_assert(Blocks == 1 || Apart == 1);
   int r = 0;
   for (; r + NR <= nr; r += NR) {
     for (int b = 0; b < Blocks * NV; b += NV) {
-      dots<NV, NR, 1>(w + b * w_stride, w_stride, x + r * x_stride, x_stride, d,
-                      out + r * assay::kTile + b, ahead);
+      dots<NV, NR, Apart>(w + b * w_stride, w_stride, x + r * x_stride, x_stride, d,
+                          out + r * assay::kTile + b, ahead);
     }
   }
   if constexpr (NR > 1) {
-    dot_rows<NV, NR - 1, Blocks>(w, w_stride, x + r * x_stride, x_stride, nr - r, d,
-                                 out + r * assay::kTile, ahead);
+    dot_rows<NV, NR - 1, Blocks, Apart>(w, w_stride, x + r * x_stride, x_stride, nr - r, d,
+                                        out + r * assay::kTile, ahead);
+  }
+}
+
+// A whole tile, read at NV places at the same time: a processor asks ahead at each of them by
+// itself, and more of the memory is on its way than with prefetches.
+template <int NV, int NR, class Real, class Elem>
+inline void dot_tile(const Elem* w, int64_t w_stride, const Real* x, int64_t x_stride, int nr,
+                     int64_t d, Real* out) {
+  constexpr int apart = assay::kTile / NV;
+  Ahead<0> none(w, 0, 0);
+  for (int v = 0; v < apart; v++) {
+    dot_rows<NV, NR, 1, apart>(w + v * w_stride, w_stride, x, x_stride, nr, d, out + v, none);
   }
 }
 
@@ -136,11 +141,11 @@ inline void product(const Elem* w, int64_t w_stride, int nv, const Real* x, int6
   const bool copied = nr > NR && d <= kCopied && !in_place<Real>(w, w_stride, d);
   const int64_t row = w_stride * static_cast<int64_t>(sizeof(Elem));
   int v = 0;
-  if (nr == 1 && nv == assay::kTile) {
-    constexpr int apart = assay::kTile / kStreams;
-    Ahead<0> none(w, 0, 0);
-    for (; v < apart; v++) {
-      dots<kStreams, 1, apart>(w + v * w_stride, w_stride, x, x_stride, d, out + v, none);
+  if (nv == assay::kTile && nr <= 2 * NR && !copied) {
+    if (nr == 1) {
+      dot_tile<8, 1>(w, w_stride, x, x_stride, nr, d, out);
+    } else {
+      dot_tile<4, NR>(w, w_stride, x, x_stride, nr, d, out);
     }
     return;
   }
@@ -149,7 +154,7 @@ inline void product(const Elem* w, int64_t w_stride, int nv, const Real* x, int6
     for (; v + 8 <= nv; v += 8, w += 8 * w_stride, out += 8) {
       with_ahead<4 * Vec<Real>::N * sizeof(Elem)>(
           w, kAhead * row, 8 * row, (nr + NR - 1) / NR,
-          [&](auto ahead) { dot_rows<4, NR, 2>(w, w_stride, x, x_stride, nr, d, out, ahead); });
+          [&](auto ahead) { dot_rows<4, NR, 2, 1>(w, w_stride, x, x_stride, nr, d, out, ahead); });
     }
   }
   for (; v + 4 <= nv; v += 4, w += 4 * w_stride, out += 4) {
@@ -157,15 +162,15 @@ inline void product(const Elem* w, int64_t w_stride, int nv, const Real* x, int6
         w, kAhead * row, 4 * row, (nr + NR - 1) / NR, [&](auto ahead) {
           if (copied) {
             copy_rows(w, w_stride, d, x_stride, copy);
-            dot_rows<4, NR, 1>(copy, x_stride, x, x_stride, nr, x_stride, out, ahead);
+            dot_rows<4, NR, 1, 1>(copy, x_stride, x, x_stride, nr, x_stride, out, ahead);
           } else {
-            dot_rows<4, NR, 1>(w, w_stride, x, x_stride, nr, d, out, ahead);
+            dot_rows<4, NR, 1, 1>(w, w_stride, x, x_stride, nr, d, out, ahead);
           }
         });
   }
   for (; v < nv; v++, w += w_stride, out++) {
     Ahead<0> none(w, 0, 0);
-    dot_rows<1, NR, 1>(w, w_stride, x, x_stride, nr, d, out, none);
+    dot_rows<1, NR, 1, 1>(w, w_stride, x, x_stride, nr, d, out, none);
   }
 }
 

@@ -37,17 +37,17 @@ inline void whole_dots(const int8_t* w, int64_t w_stride, const int16_t* x, int6
   }
 }
 
-template <int NV, int NR, class Ahead>
+template <int NV, int NR, int Apart, class Ahead>
 inline void whole_rows(const int8_t* w, int64_t w_stride, const int16_t* x, int64_t x_stride,
                        int nr, int64_t d, int32_t* out, Ahead& ahead) {
   int r = 0;
   for (; r + NR <= nr; r += NR) {
-    whole_dots<NV, NR, 1>(w, w_stride, x + r * x_stride, x_stride, d, out + r * assay::kTile,
-                          ahead);
+    whole_dots<NV, NR, Apart>(w, w_stride, x + r * x_stride, x_stride, d, out + r * assay::kTile,
+                              ahead);
   }
   if constexpr (NR > 1) {
-    whole_rows<NV, NR - 1>(w, w_stride, x + r * x_stride, x_stride, nr - r, d,
-                           out + r * assay::kTile, ahead);
+    whole_rows<NV, NR - 1, Apart>(w, w_stride, x + r * x_stride, x_stride, nr - r, d,
+                                  out + r * assay::kTile, ahead);
   }
 }
 
@@ -57,22 +57,22 @@ inline void whole_product(const int8_t* w, int64_t w_stride, int nv, const int16
   constexpr int NR = Whole::Rows;
   const int64_t row = w_stride * static_cast<int64_t>(sizeof *w);
   int v = 0;
-  if (nr == 1 && nv == assay::kTile) {
+  if (nv == assay::kTile && nr <= 2 * NR) {
     constexpr int apart = assay::kTile / 4;
     Ahead<0> none(w, 0, 0);
     for (; v < apart; v++) {
-      whole_dots<4, 1, apart>(w + v * w_stride, w_stride, x, x_stride, d, out + v, none);
+      whole_rows<4, NR, apart>(w + v * w_stride, w_stride, x, x_stride, nr, d, out + v, none);
     }
     return;
   }
   for (; v + 4 <= nv; v += 4, w += 4 * w_stride, out += 4) {
     with_ahead<4 * Whole::N * sizeof *w>(
         w, kAhead * row, 4 * row, (nr + NR - 1) / NR,
-        [&](auto ahead) { whole_rows<4, NR>(w, w_stride, x, x_stride, nr, d, out, ahead); });
+        [&](auto ahead) { whole_rows<4, NR, 1>(w, w_stride, x, x_stride, nr, d, out, ahead); });
   }
   for (; v < nv; v++, w += w_stride, out++) {
     Ahead<0> none(w, 0, 0);
-    whole_rows<1, NR>(w, w_stride, x, x_stride, nr, d, out, none);
+    whole_rows<1, NR, 1>(w, w_stride, x, x_stride, nr, d, out, none);
   }
 }
 

@@ -123,6 +123,12 @@ public final class SwapQuestion implements Question {
     return new Cost(2.0 * audits * VOCABULARY * WIDTH, (double) bytesOfWeight * VOCABULARY * WIDTH);
   }
 
+  /** Milliseconds each: enough of them that a moment in which the machine is slow counts little. */
+  @Override
+  public int runs() {
+    return 101;
+  }
+
   @Override
   public void ours() {
     if (coarse == null) {

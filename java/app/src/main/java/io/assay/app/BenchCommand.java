@@ -42,31 +42,36 @@ final class BenchCommand implements Callable<Integer> {
     try (Engine engine = common.engine()) {
       envelope.device(engine.options());
       envelope.spec().put("kernels", engine.kernels().tier());
-      Rows rows = new Rows(engine);
-      Roof roof = rows.roof();
-      envelope
-          .metrics()
-          .put("roof_bytes_per_s", roof.bytesPerSecond())
-          .put("roof_bytes_per_s_1gb", roof.bytesPerSecondLarge())
-          .put("roof_flop_per_s", roof.operationsPerSecond());
-      common.say(
-          "roof: %.1f GB/s read (%.1f at 1 GB), %.1f GFLOP/s fp32"
-              .formatted(
-                  roof.bytesPerSecond() / 1e9,
-                  roof.bytesPerSecondLarge() / 1e9,
-                  roof.operationsPerSecond() / 1e9));
-      ArrayNode list = envelope.result().putArray("rows");
-      rows.run(
-          filter,
-          row -> {
-            list.add(json(row));
-            common.say(line(row));
-          });
+      try (Rows rows = new Rows(engine)) {
+        say(rows.roof());
+        ArrayNode list = envelope.result().putArray("rows");
+        rows.run(
+            filter,
+            row -> {
+              list.add(json(row));
+              common.say(line(row));
+            });
+        Roof roof = rows.roof();
+        envelope
+            .metrics()
+            .put("roof_bytes_per_s", roof.bytesPerSecond())
+            .put("roof_bytes_per_s_1gb", roof.bytesPerSecondLarge())
+            .put("roof_flop_per_s", roof.operationsPerSecond());
+      }
     }
     if (common.json()) {
       common.out().println(envelope.text(null));
     }
     return 0;
+  }
+
+  private void say(Roof roof) {
+    common.say(
+        "roof: %.1f GB/s read (%.1f at 1 GB), %.1f GFLOP/s fp32"
+            .formatted(
+                roof.bytesPerSecond() / 1e9,
+                roof.bytesPerSecondLarge() / 1e9,
+                roof.operationsPerSecond() / 1e9));
   }
 
   private static ObjectNode json(Rows.Row row) {

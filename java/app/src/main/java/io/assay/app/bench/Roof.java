@@ -10,8 +10,10 @@ import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Supplier;
 import java.util.function.ToLongFunction;
 import java.util.stream.IntStream;
 
@@ -28,55 +30,104 @@ public record Roof(double bytesPerSecond, double bytesPerSecondLarge, double ope
   static final long TABLE = 4L * 50257 * 768;
   private static final long LARGE = 1L << 30;
   private static final long PAGE = 4096;
-  private static final int RUNS = 15;
+  private static final int RUNS = 7;
 
   /**
    * Rows, inner size and columns of the products: GPT-2's widest at 320 rows, and large squares.
    */
   private static final int[][] SHAPES = {{320, 768, 3072}, {1024, 1024, 1024}, {2048, 2048, 2048}};
 
-  /** Measures on the threads of an engine. */
-  public static Roof measure(Engine engine) {
-    Clock clock = Clock.of(engine.threads());
-    double best = 0;
-    for (int[] shape : SHAPES) {
-      best = Math.max(best, product(engine, clock, shape[0], shape[1], shape[2]));
-    }
+  /** The larger of both, each for itself. */
+  Roof or(Roof other) {
     return new Roof(
-        read(engine.threads(), clock, TABLE), read(engine.threads(), clock, LARGE), best);
+        Math.max(bytesPerSecond, other.bytesPerSecond),
+        Math.max(bytesPerSecondLarge, other.bytesPerSecondLarge),
+        Math.max(operationsPerSecond, other.operationsPerSecond));
   }
 
-  private static double product(Engine engine, Clock clock, int rows, int inner, int columns) {
-    Draw draw = new Draw(7);
-    Graph.Builder b = Graph.builder("roof").opset("", 17).input("x", Draw.f32(rows, inner));
-    b.constant("w", draw.floats(1, inner, columns));
-    b.op("y", "MatMul", Map.of(), "x", "w");
-    Graph graph = b.output("y").build();
-    Tensor y = Tensor.allocate(Arena.ofAuto(), DType.F32, rows, columns);
-    try (Session session = engine.compile(graph, true);
-        Binding binding = session.bind(Map.of("x", draw.floats(1, rows, inner)), Map.of("y", y))) {
-      return 2.0 * rows * inner * columns / best(clock, binding::run);
+  /**
+   * Measures as often as it is asked, on the threads of an engine: machines that others use too are
+   * faster and slower by turns.
+   */
+  static final class Meter implements Supplier<Roof>, AutoCloseable {
+    private final Arena arena = Arena.ofShared();
+    private final int threads;
+    private final Clock clock;
+    private final MemorySegment table;
+    private final double large;
+    private final List<Product> products = new ArrayList<>();
+
+    private record Product(Session session, Binding binding, double operations) {}
+
+    Meter(Engine engine) {
+      threads = engine.threads();
+      clock = Clock.of(threads);
+      table = filled(arena, TABLE);
+      try (Arena once = Arena.ofShared()) {
+        large = read(filled(once, LARGE));
+      }
+      for (int[] shape : SHAPES) {
+        products.add(product(engine, shape[0], shape[1], shape[2]));
+      }
     }
-  }
 
-  /** Nothing but reading, of memory in large pages as tables are; the faster of two ways. */
-  private static double read(int threads, Clock clock, long bytes) {
-    try (Arena arena = Arena.ofShared()) {
-      MemorySegment memory = Tensor.allocate(arena, DType.U8, bytes).data();
-      memory.fill((byte) 1);
-      long part = bytes / threads / PAGE * PAGE;
+    private static MemorySegment filled(Arena arena, long bytes) {
+      return Tensor.allocate(arena, DType.U8, bytes).data().fill((byte) 1);
+    }
+
+    private static Product product(Engine engine, int rows, int inner, int columns) {
+      Draw draw = new Draw(7);
+      Graph.Builder b = Graph.builder("roof").opset("", 17).input("x", Draw.f32(rows, inner));
+      b.constant("w", draw.floats(1, inner, columns));
+      b.op("y", "MatMul", Map.of(), "x", "w");
+      Session session = engine.compile(b.output("y").build(), true);
+      Tensor y = Tensor.allocate(Arena.ofAuto(), DType.F32, rows, columns);
+      Binding binding = session.bind(Map.of("x", draw.floats(1, rows, inner)), Map.of("y", y));
+      return new Product(session, binding, 2.0 * rows * inner * columns);
+    }
+
+    @Override
+    public Roof get() {
+      double operations = 0;
+      for (Product p : products) {
+        operations = Math.max(operations, p.operations() / best(p.binding()::run));
+      }
+      return new Roof(read(table), large, operations);
+    }
+
+    /** Nothing but reading, of memory in large pages as tables are; the faster of two ways. */
+    private double read(MemorySegment memory) {
+      long part = memory.byteSize() / threads / PAGE * PAGE;
       double best = Double.POSITIVE_INFINITY;
-      for (ToLongFunction<MemorySegment> way :
-          List.<ToLongFunction<MemorySegment>>of(Roof::halves, Roof::eighths)) {
+      List<ToLongFunction<MemorySegment>> ways = List.of(Roof::halves, Roof::eighths);
+      for (ToLongFunction<MemorySegment> way : ways) {
         Part read =
             i -> {
               if (way.applyAsLong(memory.asSlice(i * part, part)) != 0) {
                 throw new IllegalStateException("memory differs from what was written");
               }
             };
-        best = Math.min(best, best(clock, () -> parallel(threads, read)));
+        best = Math.min(best, best(() -> parallel(threads, read)));
       }
       return (double) part * threads / best;
+    }
+
+    private double best(Runnable work) {
+      work.run();
+      double best = Double.POSITIVE_INFINITY;
+      for (int i = 0; i < RUNS; i++) {
+        best = Math.min(best, clock.seconds(work));
+      }
+      return best;
+    }
+
+    @Override
+    public void close() {
+      for (Product p : products) {
+        p.binding().close();
+        p.session().close();
+      }
+      arena.close();
     }
   }
 
@@ -122,14 +173,5 @@ public record Roof(double bytesPerSecond, double bytesPerSecondLarge, double ope
         throw new IllegalStateException("interrupted while the roof was measured", e);
       }
     }
-  }
-
-  private static double best(Clock clock, Runnable work) {
-    double best = Double.POSITIVE_INFINITY;
-    for (int i = 0; i <= RUNS; i++) {
-      double seconds = clock.seconds(work);
-      best = i == 0 ? best : Math.min(best, seconds);
-    }
-    return best;
   }
 }

@@ -14,14 +14,15 @@ import java.util.function.Function;
 import java.util.function.Supplier;
 
 /** Times questions, both ways in turn, and says what share of the roof they reach. */
-public final class Rows {
+public final class Rows implements AutoCloseable {
   /**
    * One line of the table.
    *
    * @param bench stable name
    * @param ratio {@code baselineSeconds / oursSeconds}
    * @param boundSeconds most that {@code oursSeconds} may be; NaN for no bound
-   * @param shareOfRoof floor over time, between 0 and 1; NaN where there is no roof
+   * @param shareOfRoof floor over time, of the roof as it was beside this row; NaN where there is
+   *     none
    * @param runs timings of each way; medians count
    * @param peakBytes by how much memory Assay's way rose at its peak; NaN where that is not asked
    * @param boundBytes most that {@code peakBytes} may be; NaN for no bound
@@ -59,16 +60,24 @@ public final class Rows {
   private static final String MEMORY = "memory.";
 
   private final Engine engine;
-  private final Roof roof;
+  private final Roof.Meter meter;
+  private Roof roof;
 
   /** Rows on the threads of an engine; measures the roof. */
   public Rows(Engine engine) {
     this.engine = engine;
-    this.roof = Roof.measure(engine);
+    this.meter = new Roof.Meter(engine);
+    this.roof = meter.get();
   }
 
+  /** The highest that was measured until now. */
   public Roof roof() {
     return roof;
+  }
+
+  @Override
+  public void close() {
+    meter.close();
   }
 
   /** All names, in the order of the table. */
@@ -111,7 +120,7 @@ public final class Rows {
       }
       try (Kernels kernels = open(entry.tier);
           Question question = entry.make.apply(kernels)) {
-        Row row = row(question);
+        Row row = row(question, this::roofNow, engine.threads());
         rows.add(row);
         listener.accept(row);
       }
@@ -127,13 +136,20 @@ public final class Rows {
         : CpuKernels.open(engine.threads(), tier);
   }
 
-  private Row row(Question question) {
-    return row(question, roof, engine.threads());
+  private Roof roofNow() {
+    Roof now = meter.get();
+    roof = roof.or(now);
+    return now;
   }
 
-  /** Checks a question, then asks it both ways in turn. */
-  static Row row(Question question, Roof roof, int threads) {
+  /**
+   * Checks a question, then asks it both ways in turn.
+   *
+   * @param meter asked before and after: shares are of the higher roof
+   */
+  static Row row(Question question, Supplier<Roof> meter, int threads) {
     question.check();
+    Roof before = meter.get();
     Clock clock = question.clock(threads);
     int runs = question.runs();
     double[] ours = new double[runs];
@@ -149,6 +165,7 @@ public final class Rows {
       peakBytes = peak == null ? Double.NaN : peak.bytes();
       other[i] = question.secondsOfOther(clock);
     }
+    Roof roof = before.or(meter.get());
     double mine = median(ours);
     double theirs = median(other);
     return new Row(

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import java.util.ArrayDeque;
 import java.util.Deque;
+import java.util.Iterator;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
@@ -90,7 +91,8 @@ class RowsTest {
   @Test
   void mediansRatioAndSharesOfTheBindingRoof() {
     Scripted question = new Scripted(true);
-    Rows.Row row = Rows.row(question, ROOF, 2);
+    Iterator<Roof> measured = List.of(new Roof(1e9, 1e9, 0.5e9), new Roof(0.5e9, 1e9, 1e9)).iterator();
+    Rows.Row row = Rows.row(question, measured::next, 2);
     assertEquals(
         new Rows.Row(
             "scripted",
@@ -110,13 +112,13 @@ class RowsTest {
         row);
     assertFalse(row.holds());
     assertEquals("abababab", question.order);
-    assertEquals("cpu", Rows.row(new Scripted(true), ROOF, 1).clock());
+    assertEquals("cpu", Rows.row(new Scripted(true), () -> ROOF, 1).clock());
   }
 
   @Test
   void wrongAnswerIsNotTimed() {
     Scripted question = new Scripted(false);
-    assertThrows(IllegalStateException.class, () -> Rows.row(question, ROOF, 1));
+    assertThrows(IllegalStateException.class, () -> Rows.row(question, () -> ROOF, 1));
     assertEquals("", question.order);
   }
 }

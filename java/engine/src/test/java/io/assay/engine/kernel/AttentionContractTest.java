@@ -65,8 +65,8 @@ class AttentionContractTest extends KernelContract {
         for (int s = 0; s < a.sequences(); s++) {
           int start = a.starts().get(Tensor.INT, s * 4L);
           for (int t = last ? a.positions() - 1 : start; t < a.positions(); t++, row++) {
-            for (int c = 0; c < a.queries().columns(); c++) {
-              assertRead(a, s, own - start, row, t, c, at(out, row, c));
+            for (int head = 0; head < a.heads(); head++) {
+              assertHead(a, s, own - start, row, t, head, out);
             }
           }
           own += a.positions() - start;
@@ -75,12 +75,12 @@ class AttentionContractTest extends KernelContract {
     }
   }
 
-  private static void assertRead(
-      SuffixAttention a, int s, long own, long row, int t, int column, double got) {
+  private static void assertHead(
+      SuffixAttention a, int s, long own, long row, int t, int head, Matrix out) {
     int start = a.starts().get(Tensor.INT, s * 4L);
     long past = (long) (s % 2) * a.positions();
     long width = a.queries().columns() / a.heads();
-    long from = column / width * width;
+    long from = head * width;
     double u = gamma(a.queries().dtype(), 1);
     double[] scores = new double[t + 1];
     double error = 0;
@@ -95,15 +95,18 @@ class AttentionContractTest extends KernelContract {
     }
     double max = Arrays.stream(scores).max().orElseThrow();
     double least = Arrays.stream(scores).min().orElseThrow();
-    double total = Arrays.stream(scores).map(x -> Math.exp(x - max)).sum();
-    Sum read = new Sum(0, 0);
-    for (int k = 0; k <= t; k++) {
-      double value =
-          k < start ? at(a.pastValues(), past + k, column) : at(a.values(), own + k, column);
-      read = read.plus(Math.exp(scores[k] - max) / total * value);
+    double[] shares = Arrays.stream(scores).map(x -> Math.exp(x - max)).toArray();
+    double total = Arrays.stream(shares).sum();
+    for (long c = from; c < from + width; c++) {
+      Sum read = new Sum(0, 0);
+      for (int k = 0; k <= t; k++) {
+        double value = k < start ? at(a.pastValues(), past + k, c) : at(a.values(), own + k, c);
+        read = read.plus(shares[k] / total * value);
+      }
+      double bound = read.magnitude() * (4 * error + (max - least + 2.0 * t + 16) * u);
+      assertEquals(
+          read.value(), at(out, row, c), bound, "sequence " + s + " position " + t + " at " + c);
     }
-    double bound = read.magnitude() * (4 * error + (max - least + 2.0 * t + 16) * u);
-    assertEquals(read.value(), got, bound, "sequence " + s + " position " + t + " at " + column);
   }
 
   /** A row's bits do not depend on its neighbours; a NaN stays in its own head. */

@@ -12,10 +12,13 @@ namespace {
 bool coarse(const assay_token_swap_topk_params& a) {
   return a.coarse.data != nullptr && a.embedding.dtype == ASSAY_F32 && tied(a);
 }
-// From so many audits on matrix units, where there are any, are faster than what is exact at once.
+// From so many audits on matrix units, where there are any, are faster than what is exact at once,
+// and than a coarse table.
 constexpr int64_t kManyAudits = 24;
+constexpr int64_t kManyBesideCoarse = 44;
 bool many(const assay_token_swap_topk_params& a) {
-  return tied(a) && a.gradient.dtype == ASSAY_F32 && a.gradient.rows >= kManyAudits &&
+  return tied(a) && a.gradient.dtype == ASSAY_F32 &&
+         a.gradient.rows >= (coarse(a) ? kManyBesideCoarse : kManyAudits) &&
          a.embedding.columns <= kMatrixColumns;
 }
 // Elements of the activations for matrix units: whole groups of audits, whole steps of columns.

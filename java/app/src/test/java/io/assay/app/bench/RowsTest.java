@@ -91,7 +91,8 @@ class RowsTest {
   @Test
   void mediansRatioAndSharesOfTheBindingRoof() {
     Scripted question = new Scripted(true);
-    Iterator<Roof> measured = List.of(new Roof(1e9, 1e9, 0.5e9), new Roof(0.5e9, 1e9, 1e9)).iterator();
+    Iterator<Roof> measured =
+        List.of(new Roof(1e9, 1e9, 0.5e9), new Roof(0.5e9, 1e9, 1e9)).iterator();
     Rows.Row row = Rows.row(question, measured::next, 2);
     assertEquals(
         new Rows.Row(

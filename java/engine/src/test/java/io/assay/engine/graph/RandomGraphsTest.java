@@ -12,7 +12,7 @@ import org.junit.jupiter.api.Test;
  * as a test.
  */
 class RandomGraphsTest {
-  private static final int GRAPHS = Integer.getInteger("assay.graphs", 400);
+  private static final int GRAPHS = Integer.getInteger("assay.graphs", 250);
   private static final long FIRST = Long.getLong("assay.graphs.seed", 0);
 
   /** Share of the entries at which a difference is no derivative. */

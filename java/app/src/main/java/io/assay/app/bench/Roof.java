@@ -30,7 +30,7 @@ public record Roof(double bytesPerSecond, double bytesPerSecondLarge, double ope
   static final long TABLE = 4L * 50257 * 768;
   private static final long LARGE = 1L << 30;
   private static final long PAGE = 4096;
-  private static final int RUNS = 7;
+  private static final int RUNS = 5;
 
   /**
    * Rows, inner size and columns of the products: GPT-2's widest at 320 rows, and large squares.

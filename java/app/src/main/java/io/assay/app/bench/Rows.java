@@ -56,6 +56,9 @@ public final class Rows implements AutoCloseable {
   /** A question that is set up when its turn comes, with the kernels of a tier. */
   private record Entry(String name, String tier, Function<Kernels, Question> make) {}
 
+  /** Nanoseconds. */
+  private static final long BETWEEN_ROOFS = 1_000_000_000;
+
   /** Begins the names of questions that are long. */
   private static final String MEMORY = "memory.";
 
@@ -145,11 +148,11 @@ public final class Rows implements AutoCloseable {
   /**
    * Checks a question, then asks it both ways in turn.
    *
-   * @param meter asked before and after: shares are of the higher roof
+   * @param meter asked before each timing of Assay's way, at most once in a second, and at the end:
+   *     a share is the median of those of the timings, each of the higher roof before and after it
    */
   static Row row(Question question, Supplier<Roof> meter, int threads) {
     question.check();
-    Roof before = meter.get();
     Clock clock = question.clock(threads);
     int runs = question.runs();
     double[] ours = new double[runs];
@@ -159,13 +162,28 @@ public final class Rows implements AutoCloseable {
       question.secondsOfOther(clock);
     }
     double peakBytes = Double.NaN;
+    List<Roof> roofs = new ArrayList<>();
+    int[] before = new int[runs];
+    long measured = 0;
     for (int i = 0; i < runs; i++) {
+      if (roofs.isEmpty() || System.nanoTime() - measured > BETWEEN_ROOFS) {
+        roofs.add(meter.get());
+        measured = System.nanoTime();
+      }
+      before[i] = roofs.size() - 1;
       Peak peak = Double.isNaN(question.boundBytes()) ? null : new Peak();
       ours[i] = question.secondsOfOurs(clock);
       peakBytes = peak == null ? Double.NaN : peak.bytes();
       other[i] = question.secondsOfOther(clock);
     }
-    Roof roof = before.or(meter.get());
+    roofs.add(meter.get());
+    double[] shares = new double[runs];
+    double[] otherShares = new double[runs];
+    for (int i = 0; i < runs; i++) {
+      Roof roof = roofs.get(before[i]).or(roofs.get(before[i] + 1));
+      shares[i] = question.cost().seconds(roof) / ours[i];
+      otherShares[i] = question.baselineCost().seconds(roof) / other[i];
+    }
     double mine = median(ours);
     double theirs = median(other);
     return new Row(
@@ -178,8 +196,8 @@ public final class Rows implements AutoCloseable {
         theirs,
         theirs / mine,
         question.bound(theirs),
-        question.cost().seconds(roof) / mine,
-        question.baselineCost().seconds(roof) / theirs,
+        median(shares),
+        median(otherShares),
         runs,
         peakBytes,
         question.boundBytes());

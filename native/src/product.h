@@ -31,12 +31,12 @@ struct Ahead {
   }
 };
 
-// Calls run(ahead) for a block of `bytes` bytes of which a step takes Step, each read by `groups`
-// groups of activations; the block wanted soon is `distance` bytes on.
-template <int Step, class Run>
-inline void with_ahead(const void* w, int64_t distance, int64_t bytes, int64_t groups, Run run) {
-  run(Ahead<(Step + 127) / 128>(static_cast<const char*>(w) + distance, bytes,
-                                groups * (bytes / Step)));
+// Of a block of `bytes` bytes of which a step takes Step, each read by `groups` groups of
+// activations; the block wanted soon is `distance` bytes behind w.
+template <int Step>
+inline auto ahead_of(const void* w, int64_t distance, int64_t bytes, int64_t groups) {
+  return Ahead<(Step + 127) / 128>(static_cast<const char*>(w) + distance, bytes,
+                                   groups * (bytes / Step));
 }
 
 // out[j * kTile + i * Apart] = w[i * Apart] . x[j] for NV table rows and NR activations: each table
@@ -138,8 +138,10 @@ inline void product(const Elem* w, int64_t w_stride, int nv, const Real* x, int6
                     int nr, int64_t d, Real* out) {
   constexpr int NR = Vec<Real>::Rows;
   alignas(64) Real copy[4 * kCopied];
+  constexpr int step = 4 * Vec<Real>::N * sizeof(Elem);
   const bool copied = nr > NR && d <= kCopied && !in_place<Real>(w, w_stride, d);
   const int64_t row = w_stride * static_cast<int64_t>(sizeof(Elem));
+  const int64_t groups = (nr + NR - 1) / NR;
   int v = 0;
   if (nv == assay::kTile && nr <= 2 * NR && !copied) {
     if (nr == 1) {
@@ -152,21 +154,18 @@ inline void product(const Elem* w, int64_t w_stride, int nv, const Real* x, int6
   // Many activations do not stay in the first cache: each group of them meets eight rows.
   if (nr > 2 * NR && !copied) {
     for (; v + 8 <= nv; v += 8, w += 8 * w_stride, out += 8) {
-      with_ahead<4 * Vec<Real>::N * sizeof(Elem)>(
-          w, kAhead * row, 8 * row, (nr + NR - 1) / NR,
-          [&](auto ahead) { dot_rows<4, NR, 2, 1>(w, w_stride, x, x_stride, nr, d, out, ahead); });
+      auto ahead = ahead_of<step>(w, kAhead * row, 8 * row, groups);
+      dot_rows<4, NR, 2, 1>(w, w_stride, x, x_stride, nr, d, out, ahead);
     }
   }
   for (; v + 4 <= nv; v += 4, w += 4 * w_stride, out += 4) {
-    with_ahead<4 * Vec<Real>::N * sizeof(Elem)>(
-        w, kAhead * row, 4 * row, (nr + NR - 1) / NR, [&](auto ahead) {
-          if (copied) {
-            copy_rows(w, w_stride, d, x_stride, copy);
-            dot_rows<4, NR, 1, 1>(copy, x_stride, x, x_stride, nr, x_stride, out, ahead);
-          } else {
-            dot_rows<4, NR, 1, 1>(w, w_stride, x, x_stride, nr, d, out, ahead);
-          }
-        });
+    auto ahead = ahead_of<step>(w, kAhead * row, 4 * row, groups);
+    if (copied) {
+      copy_rows(w, w_stride, d, x_stride, copy);
+      dot_rows<4, NR, 1, 1>(copy, x_stride, x, x_stride, nr, x_stride, out, ahead);
+    } else {
+      dot_rows<4, NR, 1, 1>(w, w_stride, x, x_stride, nr, d, out, ahead);
+    }
   }
   for (; v < nv; v++, w += w_stride, out++) {
     Ahead<0> none(w, 0, 0);

@@ -57,7 +57,7 @@ inline void whole_product(const int8_t* w, int64_t w_stride, int nv, const int16
   constexpr int NR = Whole::Rows;
   const int64_t row = w_stride * static_cast<int64_t>(sizeof *w);
   int v = 0;
-  if (nv == assay::kTile && nr <= 2 * NR) {
+  if (nv == assay::kTile && nr <= 2 * NR) {  // as dot_tile
     constexpr int apart = assay::kTile / 4;
     Ahead<0> none(w, 0, 0);
     for (; v < apart; v++) {
@@ -66,9 +66,8 @@ inline void whole_product(const int8_t* w, int64_t w_stride, int nv, const int16
     return;
   }
   for (; v + 4 <= nv; v += 4, w += 4 * w_stride, out += 4) {
-    with_ahead<4 * Whole::N * sizeof *w>(
-        w, kAhead * row, 4 * row, (nr + NR - 1) / NR,
-        [&](auto ahead) { whole_rows<4, NR, 1>(w, w_stride, x, x_stride, nr, d, out, ahead); });
+    auto ahead = ahead_of<4 * Whole::N * sizeof *w>(w, kAhead * row, 4 * row, (nr + NR - 1) / NR);
+    whole_rows<4, NR, 1>(w, w_stride, x, x_stride, nr, d, out, ahead);
   }
   for (; v < nv; v++, w += w_stride, out++) {
     Ahead<0> none(w, 0, 0);

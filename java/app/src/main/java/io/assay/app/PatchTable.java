@@ -6,7 +6,6 @@ import io.assay.engine.patch.EdgeMap;
 import io.assay.engine.patch.Metric;
 import io.assay.engine.patch.PatchMap;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
@@ -50,8 +49,8 @@ final class PatchTable {
             Locale.ROOT,
             "%s: clean %.4f, corrupt %.4f, over %d pairs; %s: the %s prompt runs%n",
             metric.words(),
-            Arrays.stream(base.clean()).average().orElseThrow(),
-            Arrays.stream(base.corrupt()).average().orElseThrow(),
+            base.cleanMean(),
+            base.corruptMean(),
             base.clean().length,
             direction.name().toLowerCase(Locale.ROOT),
             direction == Direction.DENOISE ? "corrupt" : "clean");

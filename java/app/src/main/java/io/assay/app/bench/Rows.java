@@ -56,7 +56,7 @@ public final class Rows implements AutoCloseable {
   /** A question that is set up when its turn comes, with the kernels of a tier. */
   private record Entry(String name, String tier, Function<Kernels, Question> make) {}
 
-  /** Nanoseconds. */
+  /** Nanoseconds between two measurements of the roof, at least. */
   private static final long BETWEEN_ROOFS = 1_000_000_000;
 
   /** Begins the names of questions that are long. */

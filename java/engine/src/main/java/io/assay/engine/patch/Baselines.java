@@ -12,6 +12,16 @@ import java.util.Map;
  * @param corrupt likewise
  */
 public record Baselines(double[] clean, double[] corrupt) {
+  /** The metric of the clean prompts, mean over the pairs. */
+  public double cleanMean() {
+    return PatchMap.mean(clean);
+  }
+
+  /** The metric of the corrupt prompts, mean over the pairs. */
+  public double corruptMean() {
+    return PatchMap.mean(corrupt);
+  }
+
   /**
    * Runs each pair once.
    *

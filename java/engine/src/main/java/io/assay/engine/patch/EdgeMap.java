@@ -21,11 +21,11 @@ public record EdgeMap(Edges edges, Baselines base, double[][] values, boolean ca
 
   /** The metric of the clean prompts, mean over the pairs. */
   public double clean() {
-    return PatchMap.mean(base.clean());
+    return base.cleanMean();
   }
 
   public double corrupt() {
-    return PatchMap.mean(base.corrupt());
+    return base.corruptMean();
   }
 
   /**

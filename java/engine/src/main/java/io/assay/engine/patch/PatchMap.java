@@ -80,11 +80,11 @@ public record PatchMap(
   }
 
   public double clean() {
-    return mean(base.clean());
+    return base.cleanMean();
   }
 
   public double corrupt() {
-    return mean(base.corrupt());
+    return base.corruptMean();
   }
 
   /**

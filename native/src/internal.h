@@ -271,9 +271,10 @@ struct EdgeJob {
 };
 
 // Rows of a task of a matrix product, and what of the inner dimension meets at once. Of sums over
-// rows: most rows and panels of a task.
+// rows: rows of a task, and, segment by segment, most rows and panels of one.
 constexpr int64_t kProductBlock = 96;
 constexpr int64_t kProductDepth = 128;
+constexpr int64_t kProductTurned = 72;
 constexpr int64_t kProductRows = 144;
 constexpr int64_t kProductPanels = 4;
 constexpr int64_t kProductMerged = 16;  // rows whose segments are added by one task
@@ -286,8 +287,8 @@ struct ProductJob {
   float* out;
   int64_t m, n, k, b_row, b_column, c_row;
   bool positive;  // whether negative elements of Y are 0
-  float* packed;  // [panel, k, kGrokPanel]: B, of A B
-  // Of A^T B: task t sums `segment` rows from t / blocks * segment on, of block t % blocks, that is
+  float* packed;  // [panel, k, kGrokPanel]: B, unless A^T B is summed by segments
+  // Of such: task t sums `segment` rows from t / blocks * segment on, of block t % blocks, that is
   // block_rows rows from t % row_blocks * block_rows on and kProductPanels panels.
   int64_t segments, segment, blocks, row_blocks, block_rows;
   float* sums;  // [segment, panel, m, kGrokPanel]
@@ -342,6 +343,7 @@ struct Kernels {
   Task edge_scores;
   Task product_pack;  // task t: panel t
   Task product_rows;  // task t: kProductBlock rows
+  Task product_turned;  // task t: kProductTurned rows
   Task product_sums;
   Task product_merge;   // task t: kProductMerged rows
   Task small_products;  // task t: kSmallProducts products

@@ -1,7 +1,7 @@
 // Products of float matrices in graphs (runtime_product.cpp): Y = C + A B, or C + A^T B, and
 // perhaps the larger of that and 0. Sums start at C and take their terms in ascending order, one
-// fused multiplication and addition after the other; those over rows, A^T B, do so segment by
-// segment, whose sums are added in ascending order. Nothing depends on threads.
+// fused multiplication and addition after the other; those over many rows, A^T B, may do so segment
+// by segment, whose sums are added to C in ascending order. Nothing depends on threads.
 #pragma once
 
 #include "panel_product.h"
@@ -14,6 +14,7 @@ using assay::kProductDepth;
 using assay::kProductMerged;
 using assay::kProductPanels;
 using assay::kProductRows;
+using assay::kProductTurned;
 
 // Panel `panel` of B: rows of 64 columns, zeros behind the last.
 void product_pack_task(const void* job, int64_t panel) {
@@ -21,9 +22,13 @@ void product_pack_task(const void* job, int64_t panel) {
   const int64_t n = columns_left(panel, j.n);
   float* to = j.packed + panel * j.k * kGrokPanel;
   const float* from = j.b + panel * kGrokPanel * j.b_column;
-  for (int64_t l = 0; l < j.k; l++) {
-    for (int64_t c = 0; c < n; c++) to[l * kGrokPanel + c] = from[l * j.b_row + c * j.b_column];
-    for (int64_t c = n; c < kGrokPanel; c++) to[l * kGrokPanel + c] = 0;
+  for (int64_t l = 0; l < j.k; l++, from += j.b_row, to += kGrokPanel) {
+    if (j.b_column == 1 && n == kGrokPanel) {
+      __builtin_memcpy(to, from, kGrokPanel * sizeof(float));
+      continue;
+    }
+    for (int64_t c = 0; c < n; c++) to[c] = from[c * j.b_column];
+    for (int64_t c = n; c < kGrokPanel; c++) to[c] = 0;
   }
 }
 
@@ -111,14 +116,78 @@ void product_rows_task(const void* job, int64_t task) {
   }
 }
 
+// Row d of a block of A, `rows` columns from `a` on, to where what a tile of A^T reads lies
+// together; a tile is as far from the next as turned_tile says.
+constexpr int64_t kTurned = 8;  // copied of a row of a tile; what is too much runs over into the next
+
+constexpr int64_t turned_tile(int64_t depth) { return depth * kGrokRows + kTurned; }
+
+inline void turn(const float* a, int64_t rows, int64_t d, int64_t tile, float* left) {
+  for (int64_t i = 0; i < rows; i += kGrokRows) {
+    float* to = left + i / kGrokRows * tile + d * kGrokRows;
+    if (i + kTurned <= rows) {
+      __builtin_memcpy(to, a + i, kTurned * sizeof(float));
+    } else {
+      for (int64_t x = 0; x < least(kGrokRows, rows - i); x++) to[x] = a[i + x];
+    }
+  }
+}
+
+// Task t: rows of Y = C + A^T B, B in panels. What is read of A is copied once for all columns.
+void product_turned_task(const void* job, int64_t task) {
+  static_assert(kProductTurned % kGrokRows == 0);
+  constexpr int64_t kDepth = 2 * kProductDepth, kTile = turned_tile(kDepth), kAhead = 8;
+  const auto& j = *static_cast<const assay::ProductJob*>(job);
+  alignas(64) float left[kProductTurned / kGrokRows * kTile];
+  alignas(64) float edge[kProductTurned * kGrokPanel];  // where Y has fewer columns than a panel
+  const int64_t first = task * kProductTurned;
+  const int64_t rows = least(kProductTurned, j.m - first);
+  for (int64_t l = 0; l < j.k; l += kDepth) {
+    const int64_t depth = least(kDepth, j.k - l);
+    const float* from = j.a + l * j.m + first;
+    LinesAhead ahead{from, depth, rows, j.m};
+    ahead.lines(kAhead * (rows / 16 + 1));
+    for (int64_t d = 0; d < depth; d++, from += j.m) {
+      ahead.lines(rows / 16 + 1);
+      turn(from, rows, d, kTile, left);
+    }
+    for (int64_t panel = 0; panel < panels_of(j.n); panel++) {
+      const bool whole = columns_left(panel, j.n) == kGrokPanel;
+      float* const to = whole ? product_place(j, first, panel) : edge;
+      const int64_t stride = whole ? j.n : kGrokPanel;
+      for (int64_t i = 0; i < rows; i += kGrokRows) {
+        const int64_t n = least(kGrokRows, rows - i);
+        float* c = to + i * stride;
+        for (int64_t r = 0; l == 0 && r < least(kGrokRows, rows - i - n); r++) {
+          for (int64_t x = 0; x < kGrokPanel; x += 16) {
+            __builtin_prefetch(c + (n + r) * stride + x, 1);
+          }
+        }
+        const Operand a = operand(left + i / kGrokRows * kTile, 1, kGrokRows);
+        const float* b = j.packed + (panel * j.k + l) * kGrokPanel;
+        if (l == 0 && j.c == nullptr) {
+          panel_product<Into::kReplaced>(a, b, n, depth, c, stride);
+        } else {
+          for (int64_t r = 0; l == 0 && r < n; r++) {
+            product_start(j, first + i + r, panel, c + r * stride);
+          }
+          panel_product<Into::kAdded>(a, b, n, depth, c, stride);
+        }
+        for (int64_t r = 0; l + depth == j.k && r < n; r++) {
+          product_end(j, first + i + r, panel, c + r * stride);
+        }
+      }
+    }
+  }
+}
+
 // Task t: a segment of the sums of a block of A^T B, as ProductJob cuts it. Both operands are
 // copied to where their lines lie together.
 void product_sums_task(const void* job, int64_t task) {
   using V = Vec<float>;
   static_assert(kProductRows % kGrokRows == 0);
   const auto& j = *static_cast<const assay::ProductJob*>(job);
-  // Rows of a tile lie together; what is copied of a row may run over into the next.
-  constexpr int64_t kCopied = 8, kTile = kProductDepth * kGrokRows + kCopied;
+  constexpr int64_t kTile = turned_tile(kProductDepth);
   alignas(64) float left[kProductRows / kGrokRows * kTile];
   alignas(64) float right[kProductPanels * kProductDepth * kGrokPanel];
   const int64_t segment = task / j.blocks, block = task % j.blocks;
@@ -136,15 +205,7 @@ void product_sums_task(const void* job, int64_t task) {
     LinesAhead next_right{j.b + (l + depth) * j.n + from_panel * kGrokPanel, next,
                           least(panels * kGrokPanel, j.n - from_panel * kGrokPanel), j.n};
     for (int64_t d = 0; d < depth; d++) {
-      const float* a = j.a + (l + d) * j.m + top;
-      for (int64_t i = 0; i < rows; i += kGrokRows) {
-        float* to = left + i / kGrokRows * kTile + d * kGrokRows;
-        if (i + kCopied <= rows) {
-          __builtin_memcpy(to, a + i, kCopied * sizeof(float));
-        } else {
-          for (int64_t x = 0; x < least(kGrokRows, rows - i); x++) to[x] = a[i + x];
-        }
-      }
+      turn(j.a + (l + d) * j.m + top, rows, d, kTile, left);
       for (int64_t p = 0; p < panels; p++) {
         const float* b = j.b + (l + d) * j.n + (from_panel + p) * kGrokPanel;
         float* to = right + (p * kProductDepth + d) * kGrokPanel;

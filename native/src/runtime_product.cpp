@@ -123,15 +123,19 @@ Status compute_product(void* kernel, void* context) {
     j.out = output(p.api, context, like);
     const int64_t panels = pieces(j.n, kGrokPanel);
     const assay::Kernels& kernels = assay::kernels();
-    if (p.trans_a) {
-      cut(j);
+    if (p.trans_a) cut(j);
+    if (j.segments > 1) {
       j.sums = room.of(j.segments * panels * j.m * kGrokPanel);
       run_all(p.api, context, kernels.product_sums, &j, j.segments * j.blocks);
       run_all(p.api, context, kernels.product_merge, &j, pieces(j.m, assay::kProductMerged));
     } else {
       j.packed = room.of(panels * j.k * kGrokPanel);
       run_all(p.api, context, kernels.product_pack, &j, panels);
-      run_all(p.api, context, kernels.product_rows, &j, pieces(j.m, assay::kProductBlock));
+      if (p.trans_a) {
+        run_all(p.api, context, kernels.product_turned, &j, pieces(j.m, assay::kProductTurned));
+      } else {
+        run_all(p.api, context, kernels.product_rows, &j, pieces(j.m, assay::kProductBlock));
+      }
     }
   });
 }

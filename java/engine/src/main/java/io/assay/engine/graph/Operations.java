@@ -25,10 +25,16 @@ final class Operations {
         return Math.multiplyExact(
             elements(g, node, node.output(0)), a[a.length - (transposed ? 2 : 1)]);
       }
-      case "Gemm" -> {
+      case "Gemm", OwnProducts.OP -> {
         long[] a = shape(g, node, node.input(0));
         return Math.multiplyExact(
-            elements(g, node, node.output(0)), a[node.integer("transA", 0) != 0 ? 0 : 1]);
+            elements(g, node, node.output(0)),
+            a[node.integer("transA", 0) != 0 ? 0 : a.length - 1]);
+      }
+      case OwnSmallProducts.OP -> {
+        long[] a = shape(g, node, node.input(0));
+        int terms = (int) node.integers("a")[OwnSmallProducts.LAST];
+        return Math.multiplyExact(elements(g, node, node.output(0)), a[terms]);
       }
       case "Conv" -> {
         long[] w = shape(g, node, node.input(1));

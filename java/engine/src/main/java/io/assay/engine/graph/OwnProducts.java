@@ -24,12 +24,10 @@ final class OwnProducts {
   /** Rows of the left matrix for which packing the right one pays, and rows that are summed. */
   private static final long LEAST_ROWS = 64;
 
-  private static final long LEAST_SUMMED = 512;
+  private static final long LEAST_SUMMED = 8;
 
-  /** Elements of a right matrix that stays in the second-level cache, and of sums over rows. */
+  /** Elements of a right matrix that stays in the second-level cache. */
   private static final long MOST_RIGHT = 1 << 19;
-
-  private static final long MOST_SUMS = 1 << 22;
 
   private final Graph g;
   private final Map<String, Integer> readers;
@@ -101,8 +99,7 @@ final class OwnProducts {
     long n = b.shape()[tb ? 0 : 1];
     long k = b.shape()[tb ? 1 : 0];
     long m = Arrays.stream(y.shape()).reduce(1, (p, q) -> p * q) / Math.max(n, 1);
-    boolean fits =
-        ta ? k >= LEAST_SUMMED && m * n <= MOST_SUMS : m >= LEAST_ROWS && k * n <= MOST_RIGHT;
+    boolean fits = ta ? k >= LEAST_SUMMED : m >= LEAST_ROWS && k * n <= MOST_RIGHT;
     if (!fits || m * n * k < LEAST_WORK) {
       return null;
     }

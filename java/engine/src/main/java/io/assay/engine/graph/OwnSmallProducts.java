@@ -15,13 +15,13 @@ import java.util.stream.LongStream;
  * writes them where they lie, so that the transpositions before and behind it go.
  */
 final class OwnSmallProducts {
-  private static final String OP = "SmallProducts";
+  static final String OP = "SmallProducts";
 
   /** Multiplications of one product up to which the runtime's call of each costs most. */
   private static final long MOST_WORK = 4096;
 
   private static final int AXES = 4;
-  private static final int LAST = AXES - 1;
+  static final int LAST = AXES - 1;
 
   private final Graph g;
   private final Map<String, Integer> readers;

@@ -90,6 +90,9 @@ class OwnProductsTest {
     "150, 70, 1025, true, false, row, true",
     "128, 114, 5000, true, false, whole, false",
     "289, 300, 512, true, false, none, true",
+    "150, 200, 160, true, false, none, false",
+    "73, 114, 300, true, false, whole, true",
+    "200, 700, 8, true, false, row, true",
     "7, 65, 40000, true, false, row, false"
   })
   void product(int m, int n, int k, boolean ta, boolean tb, String added, boolean relu) {
@@ -118,6 +121,7 @@ class OwnProductsTest {
     Graph own = g.withOwnOperators();
     assertEquals(1, own.nodes().size(), own.nodes()::toString);
     assertEquals("Product", own.nodes().getFirst().op());
+    assertEquals(2L * m * n * k, own.operations());
     Tensor y = run(g, in);
     Tensor a = in.get("a");
     Tensor b = in.get("b");
@@ -214,6 +218,7 @@ class OwnProductsTest {
                 node("Transpose", "y", perm(behind), "p")));
     assertEquals(1, count(g, "SmallProducts"));
     assertEquals(0, count(g, "Transpose"));
+    assertEquals(2L * 10 * m * k * n, g.withOwnOperators().operations());
     Tensor found = run(g, in);
     long[] at = new long[4];
     long[] shape = found.shape();

@@ -313,6 +313,43 @@ struct SmallJob {
   bool dots;
 };
 
+// Chains of element-wise steps. A value has all elements, or is one row for all rows, a number for
+// each row, or a number.
+enum class ChainKind : int32_t { kFull, kRow, kColumn, kNumber };
+enum class ChainOp : int32_t {
+  kAdd,
+  kSubtract,
+  kMultiply,
+  kDivide,
+  kNegate,
+  kRoot,
+  kTanh,
+  kSum,     // of a row
+  kMean,    // of a row
+  kSpread,  // a number for each row to all elements of it
+};
+
+constexpr int64_t kChainPiece = 1024;    // elements at once where rows do not matter
+constexpr int64_t kChainRoom = 1 << 15;  // floats of all buffers
+constexpr int64_t kChainValues = 256;    // inputs and steps
+
+struct ChainStep {
+  ChainOp op;
+  ChainKind kind;  // of the result: kFull or kColumn
+  int32_t a, b;    // values: inputs, then steps
+  int32_t output;  // -1: none
+  int32_t buffer;  // of a full result that is no output
+};
+
+struct ChainJob {
+  int64_t elements, columns, rows, task_rows;
+  int64_t inputs, steps;
+  const ChainKind* kinds;     // [inputs]
+  const float* const* input;  // [inputs]
+  const ChainStep* step;      // [steps]
+  float* const* output;
+};
+
 using Task = void (*)(const void* job, int64_t task);
 
 // The kernels of one tier. Tasks of a job may run in any order and on any thread.
@@ -341,12 +378,13 @@ struct Kernels {
   Task suffix_attention;
   Task patch_rows;
   Task edge_scores;
-  Task product_pack;  // task t: panel t
-  Task product_rows;  // task t: kProductBlock rows
+  Task product_pack;    // task t: panel t
+  Task product_rows;    // task t: kProductBlock rows
   Task product_turned;  // task t: kProductTurned rows
   Task product_sums;
   Task product_merge;   // task t: kProductMerged rows
   Task small_products;  // task t: kSmallProducts products
+  Task chain;           // task t: task_rows rows
 };
 
 extern const Kernels kernels_scalar;

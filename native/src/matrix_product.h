@@ -118,7 +118,8 @@ void product_rows_task(const void* job, int64_t task) {
 
 // Row d of a block of A, `rows` columns from `a` on, to where what a tile of A^T reads lies
 // together; a tile is as far from the next as turned_tile says.
-constexpr int64_t kTurned = 8;  // copied of a row of a tile; what is too much runs over into the next
+constexpr int64_t kTurned =
+    8;  // copied of a row of a tile; what is too much runs over into the next
 
 constexpr int64_t turned_tile(int64_t depth) { return depth * kGrokRows + kTurned; }
 

@@ -11,6 +11,7 @@ namespace assay::runtime {
 constexpr uint32_t kApi = 17;       // first version with parallel_for
 constexpr uint32_t kOperator = 16;  // first version whose kernels return a status
 constexpr int kFloat = 1;           // ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT
+constexpr int kInteger = 7;         // ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64
 constexpr int kMostAxes = 8;
 
 using Status = void*;  // NULL: success
@@ -112,11 +113,11 @@ struct Input {
   }
 };
 
-// The only output, of the shape of an input.
-inline float* output(Table api, void* context, const Input& like) {
+// An output, of the shape of an input.
+inline float* output(Table api, void* context, const Input& like, size_t index = 0) {
   void* value = nullptr;
   void* address = nullptr;
-  call(api, kContextOutput, context, size_t{0}, static_cast<const int64_t*>(like.dims), like.rank,
+  call(api, kContextOutput, context, index, static_cast<const int64_t*>(like.dims), like.rank,
        &value);
   call(api, kTensorData, value, &address);
   return static_cast<float*>(address);
@@ -129,8 +130,9 @@ inline void parallel(Table api, const void* context, void (*task)(void*, size_t)
   call(api, kParallelFor, context, task, n, each ? n : size_t{0}, job);
 }
 
-// "Product" and "SmallProducts", in runtime_product.cpp.
+// "Product" and "SmallProducts", in runtime_product.cpp, "Chain", in runtime_chain.cpp.
 Operator product_operator();
 Operator small_operator();
+Operator chain_operator();
 
 }  // namespace assay::runtime

@@ -11,6 +11,7 @@
 //   RowSums(x [n, ...]) -> [1, ...]: sums over the first axis, of up to 16 segments of rows, each
 //     in ascending order, and then of these; attribute keep: 0 leaves the first axis out.
 //   Product(a, b, c, optional) and SmallProducts(a, b): runtime_product.cpp.
+//   Chain(...): runtime_chain.cpp.
 //
 // All float32. A result does not depend on threads: a plane, a row or a chunk is one task's, and
 // windows add in row order. io.assay.engine.graph.OwnOperators puts them in place of the standard
@@ -346,7 +347,8 @@ Operator sums_operator() {
 // The domain of this process; sessions keep pointers to it.
 void* domain(Table api) {
   static const Operator operators[] = {pool_operator(),    mask_operator(),  norm_operator(),
-                                       product_operator(), small_operator(), sums_operator()};
+                                       product_operator(), small_operator(), sums_operator(),
+                                       chain_operator()};
   static void* const made = [&] {
     void* domain = nullptr;
     call(api, kCreateDomain, "io.assay", &domain);

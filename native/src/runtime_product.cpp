@@ -1,9 +1,11 @@
 // Operators of our own in graphs that ONNX Runtime runs on the processor, domain "io.assay":
 //
-//   Product(a, b, c, optional) -> c + op(a) op(b), matrices; attributes transA, transB (not both)
+//   Product(a, b, c, rows, more) -> c + op(a) op(b), matrices; attributes transA, transB (not both)
 //     and relu: whether negative elements become 0. Where transA is 0, leading axes of a [..., k]
-//     are rows. c is [n] or [1, n], then every row's, or has the shape of the result. float32; sums
-//     as in matrix_product.h.
+//     are rows. c, optional, is [n] or [1, n], then every row's, or has the shape of the result.
+//     float32; sums as in matrix_product.h. rows [r] int64 and more [r, n], optional, not with
+//     relu: row i of more is added to row rows[i] of the result, one after the other; a negative
+//     row counts from the end.
 //
 //   SmallProducts(a, b): products of many small matrices; attributes a, b and y [4] say which axis
 //     of each value is the outer, the inner, the row and the column axis, so that nothing is ever
@@ -60,6 +62,17 @@ class Room {
 };
 
 int64_t pieces(int64_t n, int64_t of) { return (n + of - 1) / of; }
+
+// Adds rows of `more` to some of Y.
+void add_rows(const ProductJob& j, const Input& rows, const float* more) {
+  for (int64_t i = 0; i < rows.elements(); i++, more += j.n) {
+    int64_t row = reinterpret_cast<const int64_t*>(rows.data)[i];
+    if (row < 0) row += j.m;
+    if (row < 0 || row >= j.m) throw std::out_of_range("a row that is not there");
+    float* to = j.out + row * j.n;
+    for (int64_t c = 0; c < j.n; c++) to[c] += more[c];
+  }
+}
 
 struct Tasks {
   const void* job;
@@ -137,6 +150,9 @@ Status compute_product(void* kernel, void* context) {
         run_all(p.api, context, kernels.product_rows, &j, pieces(j.m, assay::kProductBlock));
       }
     }
+    const Input rows(p.api, context, 3);
+    const Input more(p.api, context, 4);
+    if (rows.data != nullptr) add_rows(j, rows, more.data);
   });
 }
 
@@ -216,8 +232,9 @@ Operator assay::runtime::small_operator() {
 Operator assay::runtime::product_operator() {
   Operator o{};
   o.name = [](const Operator*) { return "Product"; };
-  o.inputs = [](const Operator*) -> size_t { return 3; };
-  o.input_is_optional = [](const Operator*, size_t index) { return index == 2 ? 1 : 0; };
+  o.inputs = [](const Operator*) -> size_t { return 5; };
+  o.input_type = [](const Operator*, size_t index) { return index == 3 ? kInteger : kFloat; };
+  o.input_is_optional = [](const Operator*, size_t index) { return index >= 2 ? 1 : 0; };
   o.destroy = [](void* kernel) { delete static_cast<Product*>(kernel); };
   o.create_with_status = create_product;
   o.compute_with_status = compute_product;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "adamw.h"
+#include "chain.h"
 #include "edge_scores.h"
 #include "fourier_ablate.h"
 #include "grok.h"
@@ -49,6 +50,7 @@ constexpr assay::Kernels all_kernels = {
     .product_sums = product_sums_task,
     .product_merge = product_merge_task,
     .small_products = small_products_task,
+    .chain = chain_task,
 };
 
 }  // namespace

@@ -17,12 +17,22 @@ import java.util.Set;
  */
 public record Gradient(
     Graph original, Graph graph, Map<String, String> seeds, Map<String, String> gradients) {
-  /** Cuts between the original nodes and the appended ones; joined, the halves equal the whole. */
+  /** Operators that say how a value is looked at; its elements stay. */
+  private static final Set<String> VIEWS = Set.of("Identity", "Reshape", "Transpose");
+
+  /**
+   * Cuts between the original nodes and the appended ones; joined, the halves equal the whole. Of
+   * what is only looked at otherwise, turned or in another shape, the backward half gets the
+   * original: the runtime would make a copy to hand it over.
+   */
   public Split split() {
     Set<String> carried = new LinkedHashSet<>();
     for (Node node : graph.nodes()) {
       if (original.producer(node.outputs().getFirst()) == null) {
-        node.inputs().stream().filter(v -> original.producer(v) != null).forEach(carried::add);
+        node.inputs().stream()
+            .filter(v -> original.producer(v) != null)
+            .map(this::viewed)
+            .forEach(carried::add);
       }
     }
     Collection<String> outputs = new LinkedHashSet<>(gradients.values());
@@ -30,5 +40,18 @@ public record Gradient(
         original.expose(carried.toArray(String[]::new)),
         graph.slice(carried, outputs),
         List.copyOf(carried));
+  }
+
+  /** The computed value that a value is a view of, or it itself. */
+  private String viewed(String value) {
+    Node node = original.producer(value);
+    while (VIEWS.contains(node.qualifiedOp())
+        && original.producer(node.input(0)) != null
+        && original.type(node.input(0)) != null
+        && node.inputs().stream().skip(1).allMatch(v -> original.constant(v) != null)) {
+      value = node.input(0);
+      node = original.producer(value);
+    }
+    return value;
   }
 }

@@ -46,10 +46,11 @@ final class OwnOperators {
       any |= other != null;
       nodes.add(other == null ? node : other);
     }
+    List<Node> chained = OwnChains.replace(g, nodes, own.types);
     if (!any && own.types.isEmpty()) {
       return g;
     }
-    Graph.Builder b = g.edit().nodes(nodes).opset(DOMAIN, 1);
+    Graph.Builder b = g.edit().nodes(chained).opset(DOMAIN, 1);
     own.types.forEach(b::type);
     return b.build().slice(g.inputs(), g.outputs());
   }

@@ -13,7 +13,9 @@ import java.util.Objects;
  * products whose right matrix is no constant: weights that are trained, and gradients of weights,
  * {@code X^T G}. The runtime reads the left matrix as often as the right one has pieces, adds a
  * bias in a pass of its own, and turns around what it sums over rows. A bias or a value of the
- * result's shape that is added, and a Relu, become part of the product where nothing else reads it.
+ * result's shape that is added, rows that are added to some of its rows (the gradient of a table
+ * that is read and multiplied by), and a Relu, become part of the product where nothing else reads
+ * it.
  */
 final class OwnProducts {
   static final String OP = "Product";
@@ -119,16 +121,58 @@ final class OwnProducts {
           && isAddend(other, g.type(node.input(i)))
           && g.type(node.input(i)).equals(g.type(node.output(0)))) {
         drop(node.input(i));
-        List<String> inputs = List.of(product.input(0), product.input(1), other);
+        Node scatter = rowsIntoZeros(other);
+        List<String> inputs = new ArrayList<>(product.inputs());
+        inputs.add(scatter == null ? other : "");
+        if (scatter != null) {
+          inputs.add(g.producer(scatter.input(1)).input(0));
+          inputs.add(scatter.input(2));
+        }
         return of(node, inputs, product.attributes());
       }
     }
     return null;
   }
 
+  /**
+   * The node that adds rows into zeros, as gradients of Gather do, where that is what a value is;
+   * their numbers are what its indices, a column, are spread from.
+   */
+  private Node rowsIntoZeros(String value) {
+    Node scatter = producer(value, "ScatterElements");
+    if (scatter == null
+        || readers.get(value) != 1
+        || scatter.integer("axis", 0) != 0
+        || !scatter.text("reduction", "none").equals("add")) {
+      return null;
+    }
+    Node zeros = producer(scatter.input(0), "Expand");
+    Node spread = producer(scatter.input(1), "Expand");
+    TensorType rows = spread == null ? null : g.type(spread.input(0));
+    boolean fits =
+        zeros != null
+            && g.constant(zeros.input(0)) != null
+            && g.constant(zeros.input(0)).elements() == 1
+            && g.constant(zeros.input(0)).get(0) == 0
+            && rows != null
+            && rows.dtype() == DType.I64
+            && rows.isStatic()
+            && rows.shape().length == 2
+            && rows.shape()[1] == 1
+            && OwnOperators.isFloat(g.type(scatter.input(2)));
+    return fits ? scatter : null;
+  }
+
+  private Node producer(String value, String op) {
+    Node node = g.producer(value);
+    return node != null && node.qualifiedOp().equals(op) ? node : null;
+  }
+
   private Node positive(Node node) {
     Node product = onlyFor(node.input(0));
-    if (product == null || !g.type(node.input(0)).equals(g.type(node.output(0)))) {
+    if (product == null
+        || product.inputs().size() > 3
+        || !g.type(node.input(0)).equals(g.type(node.output(0)))) {
       return null;
     }
     drop(node.input(0));

@@ -39,6 +39,20 @@ inline auto ahead_of(const void* w, int64_t distance, int64_t bytes, int64_t gro
                                    groups * (bytes / Step));
 }
 
+// Bytes from one of several places that are read at once to what is asked for beside it.
+constexpr int64_t kAheadOfPlace = 2048;
+
+// The same of NV places that are read at once.
+template <int NV>
+struct AheadOfEach {
+  const char* at;
+  int64_t apart, step;
+  void touch() {
+    for (int i = 0; i < NV; i++) __builtin_prefetch(at + i * apart, 0, 2);
+    at += step;
+  }
+};
+
 // out[j * kTile + i * Apart] = w[i * Apart] . x[j] for NV table rows and NR activations: each table
 // vector is loaded once for NR rows.
 template <int NV, int NR, int Apart, class Real, class Elem, class Ahead>
@@ -101,14 +115,22 @@ inline void dot_rows(const Elem* w, int64_t w_stride, const Real* x, int64_t x_s
 }
 
 // A whole tile, read at NV places at the same time: a processor asks ahead at each of them by
-// itself, and more of the memory is on its way than with prefetches.
+// itself. Where several activations meet what is read, it stops meanwhile: prefetches go on.
 template <int NV, int NR, class Real, class Elem>
 inline void dot_tile(const Elem* w, int64_t w_stride, const Real* x, int64_t x_stride, int nr,
                      int64_t d, Real* out) {
   constexpr int apart = assay::kTile / NV;
-  Ahead<0> none(w, 0, 0);
-  for (int v = 0; v < apart; v++) {
-    dot_rows<NV, NR, 1, apart>(w + v * w_stride, w_stride, x, x_stride, nr, d, out + v, none);
+  constexpr int64_t step = Vec<Real>::N * sizeof(Elem);
+  const int64_t groups = (nr + NR - 1) / NR;
+  for (int v = 0; v < apart; v++, w += w_stride) {
+    if constexpr (NR == 1) {
+      Ahead<0> none(w, 0, 0);
+      dot_rows<NV, 1, 1, apart>(w, w_stride, x, x_stride, nr, d, out + v, none);
+    } else {
+      AheadOfEach<NV> ahead{reinterpret_cast<const char*>(w) + kAheadOfPlace,
+                            apart * w_stride * static_cast<int64_t>(sizeof(Elem)), step / groups};
+      dot_rows<NV, NR, 1, apart>(w, w_stride, x, x_stride, nr, d, out + v, ahead);
+    }
   }
 }
 

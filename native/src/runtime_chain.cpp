@@ -7,7 +7,9 @@
 //   steps [5 * steps]: ChainOp, two operands, which output it is or -1, its buffer. Operands are
 //     numbers of values: those of the inputs, then those of the steps before.
 //
-// An output has the shape of an input that has all elements, or that with a last axis of 1.
+//   shape: of the outputs; empty: that of an input that has all elements
+//
+// Numbers of rows, as outputs, have the shape with a last axis of 1.
 // io.assay.engine.graph.OwnChains makes them.
 #include <algorithm>
 #include <vector>
@@ -28,6 +30,7 @@ struct Chain {
   int64_t columns;
   std::vector<ChainKind> kinds;
   std::vector<ChainStep> steps;
+  std::vector<int64_t> shape;
 };
 
 std::vector<int64_t> integers(Table api, const void* info, const char* name) {
@@ -42,7 +45,7 @@ bool is_number(ChainKind kind) { return kind == ChainKind::kColumn || kind == Ch
 
 Status create_chain(const Operator*, Table api, const void* info, void** kernel) {
   return guard(api, [&] {
-    Chain chain{api, 0, {}, {}};
+    Chain chain{api, 0, {}, {}, integers(api, info, "shape")};
     call(api, kAttributeInteger, info, "columns", &chain.columns);
     for (int64_t kind : integers(api, info, "kinds")) {
       chain.kinds.push_back(static_cast<ChainKind>(kind));
@@ -76,6 +79,10 @@ Status compute_chain(void* kernel, void* context) {
       const Input input(chain.api, context, i);
       inputs.push_back(input.data);
       if (chain.kinds[i] == ChainKind::kFull) like = input;
+    }
+    if (!chain.shape.empty()) {
+      like.rank = chain.shape.size();
+      std::copy(chain.shape.begin(), chain.shape.end(), like.dims);
     }
     std::vector<float*> outputs(chain.steps.size());
     for (const ChainStep& step : chain.steps) {

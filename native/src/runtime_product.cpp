@@ -9,7 +9,7 @@
 //
 //   SmallProducts(a, b): products of many small matrices; attributes a, b and y [4] say which axis
 //     of each value is the outer, the inner, the row and the column axis, so that nothing is ever
-//     transposed. Sums as in small_products.h.
+//     transposed; another axis has size 1. Sums as in small_products.h.
 //
 // Product is for matrices that are computed or change from run to run, which the runtime
 // multiplies well below the speed of those that it packs when it compiles. SmallProducts is for
@@ -162,7 +162,9 @@ struct Small {
 };
 
 assay::Apart apart(const Input& of, const int64_t* axes) {
-  int64_t steps[4] = {of.dims[1] * of.dims[2] * of.dims[3], of.dims[2] * of.dims[3], of.dims[3], 1};
+  int64_t steps[kMostAxes] = {};
+  int64_t step = 1;
+  for (size_t axis = of.rank; axis-- > 0; step *= of.dims[axis]) steps[axis] = step;
   return {steps[axes[0]], steps[axes[1]], steps[axes[2]], steps[axes[3]]};
 }
 
@@ -195,6 +197,7 @@ Status compute_small(void* kernel, void* context) {
     j.k = a.dims[s.a[3]];
     j.n = b.dims[s.b[3]];
     Input like = a;
+    std::fill(like.dims, like.dims + like.rank, 1);
     like.dims[s.y[0]] = a.dims[s.a[0]];
     like.dims[s.y[1]] = j.inner;
     like.dims[s.y[2]] = j.m;

@@ -59,9 +59,10 @@ inline void whole_product(const int8_t* w, int64_t w_stride, int nv, const int16
   int v = 0;
   if (nv == assay::kTile && nr <= 2 * NR) {  // as dot_tile
     constexpr int apart = assay::kTile / 4;
-    Ahead<0> none(w, 0, 0);
-    for (; v < apart; v++) {
-      whole_rows<4, NR, apart>(w + v * w_stride, w_stride, x, x_stride, nr, d, out + v, none);
+    for (; v < apart; v++, w += w_stride) {
+      AheadOfEach<4> ahead{reinterpret_cast<const char*>(w) + kAheadOfPlace, apart * row,
+                           Whole::N / ((nr + NR - 1) / NR)};
+      whole_rows<4, NR, apart>(w, w_stride, x, x_stride, nr, d, out + v, ahead);
     }
     return;
   }

@@ -8,6 +8,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.stream.Collectors;
 
 /**
  * Puts the operator {@code Chain} of {@code native/src/runtime_chain.cpp} in place of element-wise
@@ -202,7 +203,8 @@ final class OwnChains {
       rows |= kind == Kind.ROW || kind == Kind.COLUMN;
     }
     long columns = form.columns().size();
-    return (!rows || columns >= LEAST_COLUMNS && columns <= ROOM / 2) && !isBias(node);
+    return form.rows().size() < OwnOperators.MOST_AXES
+        && (!rows || columns >= LEAST_COLUMNS && columns <= ROOM / 2);
   }
 
   /** What a node reads as part of a chain, or null where it can be in none. */
@@ -235,21 +237,6 @@ final class OwnChains {
         && axes.length == 1
         && (axes[0] == -1 || axes[0] == last)
         && node.integer("keepdims", 1) != 0;
-  }
-
-  /** A row that is added to a product becomes part of it. */
-  private boolean isBias(Node node) {
-    for (int i = 0; node.qualifiedOp().equals("Add") && i < 2; i++) {
-      Node product = g.producer(node.input(i));
-      if (product != null
-          && product.qualifiedOp().equals("MatMul")
-          && g.users(node.input(i)).size() == 1
-          && g.constant(node.input(1 - i)) != null
-          && g.constant(node.input(1 - i)).rank() == 1) {
-        return true;
-      }
-    }
-    return false;
   }
 
   /** How much deeper a reader must be than what it reads. */
@@ -322,6 +309,7 @@ final class OwnChains {
     private final List<Integer> members;
     private final Form form;
     private final List<String> inputs = new ArrayList<>();
+    private final List<Kind> kinds = new ArrayList<>();
     private final List<Step> steps = new ArrayList<>();
     private final Map<String, Integer> values = new HashMap<>();
 
@@ -329,6 +317,9 @@ final class OwnChains {
     private final List<String> outputs = new ArrayList<>();
 
     private final Map<Integer, Integer> outputOf = new HashMap<>();
+
+    /** The outputs', where no input needs to have it; else empty. */
+    private List<Long> shape = List.of();
 
     Chain(List<Integer> members) {
       this.members = members;
@@ -340,29 +331,57 @@ final class OwnChains {
       for (int i : members) {
         for (String v : operands(nodes.get(i), form)) {
           Integer from = producers.get(v);
-          if ((from == null || !members.contains(from)) && !inputs.contains(v)) {
-            values.put(v, inputs.size());
-            inputs.add(v);
+          if (from == null || !members.contains(from)) {
+            values.computeIfAbsent(v, this::input);
           }
         }
       }
       members.forEach(i -> add(nodes.get(i)));
       members.forEach(this::output);
-      List<Long> kinds = inputs.stream().map(v -> (long) kind(v).ordinal()).toList();
       boolean rows =
           steps.stream().anyMatch(s -> !s.full())
-              || inputs.stream().anyMatch(v -> kind(v) == Kind.ROW || kind(v) == Kind.COLUMN);
+              || kinds.contains(Kind.ROW)
+              || kinds.contains(Kind.COLUMN);
       List<Long> code = new ArrayList<>();
       long buffers = write(code);
-      if (inputs.stream().noneMatch(v -> kind(v) == Kind.FULL)
+      if (!kinds.contains(Kind.FULL)
           || steps.size() < 2
           || inputs.size() + steps.size() > MOST_VALUES
           || buffers * (rows ? form.columns().size() : PIECE) > ROOM) {
         return null;
       }
-      long columns = rows ? form.columns().size() : 0;
-      Map<String, Object> attributes = Map.of("columns", columns, "kinds", kinds, "steps", code);
+      Map<String, Object> attributes = new HashMap<>();
+      attributes.put("columns", rows ? form.columns().size() : 0);
+      attributes.put("kinds", kinds.stream().map(k -> (long) k.ordinal()).toList());
+      attributes.put("steps", code);
+      attributes.put("shape", shape);
       return new Node(outputs.getFirst(), OwnOperators.DOMAIN, OP, inputs, outputs, attributes);
+    }
+
+    /** Adds an input: the value itself, or what it is another shape of. */
+    private int input(String value) {
+      Kind kind = kind(value);
+      String from = kind == Kind.FULL ? withoutReshape(value) : value;
+      if (!from.equals(value)) {
+        shape =
+            form.rows().stream().map(Dim::size).collect(Collectors.toCollection(ArrayList::new));
+        shape.add(form.columns().size());
+      }
+      inputs.add(from);
+      kinds.add(kind);
+      return inputs.size() - 1;
+    }
+
+    private String withoutReshape(String value) {
+      Integer from = producers.get(value);
+      while (from != null
+          && nodes.get(from).qualifiedOp().equals("Reshape")
+          && OwnOperators.isFloat(g.type(value))
+          && OwnOperators.isFloat(g.type(nodes.get(from).input(0)))) {
+        value = nodes.get(from).input(0);
+        from = producers.get(value);
+      }
+      return value;
     }
 
     private Kind kind(String v) {
@@ -405,8 +424,7 @@ final class OwnChains {
       if (value >= inputs.size()) {
         return steps.get(value - inputs.size()).full();
       }
-      Kind kind = kind(inputs.get(value));
-      return kind == Kind.FULL || kind == Kind.ROW;
+      return kinds.get(value) == Kind.FULL || kinds.get(value) == Kind.ROW;
     }
 
     private int spread(int value) {

@@ -17,7 +17,9 @@ import java.util.Map;
 final class OwnOperators {
   static final String DOMAIN = "io.assay";
 
-  private static final int MOST_AXES = 8;
+  /** Of a value that they read or write. */
+  static final int MOST_AXES = 8;
+
   private static final int LEAST_ROWS = 256;
 
   private final Graph g;

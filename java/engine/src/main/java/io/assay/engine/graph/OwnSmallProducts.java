@@ -20,7 +20,10 @@ final class OwnSmallProducts {
   /** Multiplications of one product up to which the runtime's call of each costs most. */
   private static final long MOST_WORK = 4096;
 
+  /** Axes of products: two over which there are many, rows and columns. */
   private static final int AXES = 4;
+
+  /** Where in the attributes the axis of columns is. */
   static final int LAST = AXES - 1;
 
   private final Graph g;
@@ -30,9 +33,7 @@ final class OwnSmallProducts {
   /** Transpositions that became part of a product's result. */
   private final Set<Node> gone = new HashSet<>();
 
-  /**
-   * A value and where in it the axes of what is read lie: axis i of that is axis order[i] of it.
-   */
+  /** A value and where in it the axes of products lie: axis i of these is axis order[i] of it. */
   private record Place(String value, long[] order) {}
 
   private OwnSmallProducts(Graph g) {
@@ -67,19 +68,27 @@ final class OwnSmallProducts {
     if (!hasAxes(left) || !hasAxes(right) || !hasAxes(result)) {
       return null;
     }
-    long[] l = left.shape();
-    long[] r = right.shape();
+    long[] l = last(left.shape());
+    long[] r = last(right.shape());
     long work = l[2] * l[3] * r[3];
-    if (l[0] != r[0] || l[1] != r[1] || work > MOST_WORK || l[0] * l[1] * work == 0) {
+    int axes = result.shape().length;
+    if (left.shape().length != axes
+        || right.shape().length != axes
+        || axes > AXES && (left.shape()[0] != 1 || right.shape()[0] != 1)
+        || l[0] != r[0]
+        || l[1] != r[1]
+        || work > MOST_WORK
+        || l[0] * l[1] * work == 0) {
       return null;
     }
-    Place a = source(node.input(0));
-    Place b = source(node.input(1));
+    Place a = source(node.input(0), axes);
+    Place b = source(node.input(1), axes);
     List<Node> behind = new ArrayList<>();
-    Place y = target(node.output(0), behind);
-    boolean rows = b.order()[LAST] == LAST && y.order()[LAST] == LAST;
-    boolean turned = a.order()[LAST - 1] == LAST && y.order()[LAST - 1] == LAST;
-    boolean dots = a.order()[LAST] == LAST && b.order()[LAST - 1] == LAST;
+    Place y = target(node.output(0), axes, behind);
+    int last = axes - 1;
+    boolean rows = b.order()[LAST] == last && y.order()[LAST] == last;
+    boolean turned = a.order()[LAST - 1] == last && y.order()[LAST - 1] == last;
+    boolean dots = a.order()[LAST] == last && b.order()[LAST - 1] == last;
     if (!rows && !turned && !dots) {
       return null;
     }
@@ -95,8 +104,17 @@ final class OwnSmallProducts {
         attributes);
   }
 
+  /** Whether a value has the axes of products, perhaps behind one of size 1. */
   private static boolean hasAxes(TensorType type) {
-    return OwnOperators.isFloat(type) && type.dims().size() == AXES;
+    if (!OwnOperators.isFloat(type)) {
+      return false;
+    }
+    int axes = type.dims().size();
+    return axes == AXES || axes == AXES + 1 && Arrays.stream(type.shape()).anyMatch(d -> d == 1);
+  }
+
+  private static long[] last(long[] of) {
+    return Arrays.copyOfRange(of, of.length - AXES, of.length);
   }
 
   private boolean turns(Node node) {
@@ -106,8 +124,8 @@ final class OwnSmallProducts {
   }
 
   /** What a value was before it was transposed. */
-  private Place source(String value) {
-    long[] order = LongStream.range(0, AXES).toArray();
+  private Place source(String value, int axes) {
+    long[] order = LongStream.range(axes - AXES, axes).toArray();
     Node node = g.producer(value);
     while (node != null && turns(node)) {
       long[] perm = node.integers("perm");
@@ -119,8 +137,8 @@ final class OwnSmallProducts {
   }
 
   /** What becomes of a value that only a transposition reads. */
-  private Place target(String value, List<Node> behind) {
-    long[] order = LongStream.range(0, AXES).toArray();
+  private Place target(String value, int axes, List<Node> behind) {
+    long[] order = LongStream.range(axes - AXES, axes).toArray();
     while (readers.get(value) != null && readers.get(value) == 1 && turning.containsKey(value)) {
       Node node = turning.get(value);
       long[] perm = node.integers("perm");

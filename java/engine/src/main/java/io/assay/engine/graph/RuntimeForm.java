@@ -13,13 +13,15 @@ import java.util.stream.IntStream;
  *   <li>A product of a transposed matrix and a vector they fuse into one that does not transpose.
  *       It becomes the product of the vector and the matrix.
  *   <li>Where an Identity gives a value that is used elsewhere to an output, they rename the value,
- *       and may then fuse a user of the name that is gone. Such values are renamed here.
+ *       and may then fuse a user of the name that is gone. Such values are renamed here. Other
+ *       Identities, hook points for example, go: nothing is then between two operators that one
+ *       could do.
  * </ul>
  */
 final class RuntimeForm {
   private final Graph g;
 
-  /** Values that get the name of the output that they are. */
+  /** Values that get another name: of the output that they are, or of what is the same. */
   private final Map<String, String> renamed = new HashMap<>();
 
   private RuntimeForm(Graph g) {
@@ -31,7 +33,7 @@ final class RuntimeForm {
     RuntimeForm form = new RuntimeForm(g);
     List<Node> nodes = new ArrayList<>();
     for (Node node : g.nodes()) {
-      if (!form.namesAnOutput(node)) {
+      if (!form.namesAnOutput(node) && !form.namesNothing(node)) {
         nodes.add(form.product(node));
       }
     }
@@ -41,16 +43,27 @@ final class RuntimeForm {
   }
 
   private String name(String value) {
-    return renamed.getOrDefault(value, value);
+    while (renamed.containsKey(value)) {
+      value = renamed.get(value);
+    }
+    return value;
+  }
+
+  /** Whether a node does no more than to give a value a second name, which then goes. */
+  private boolean namesNothing(Node node) {
+    return node.qualifiedOp().equals("Identity")
+        && !g.outputs().contains(node.output(0))
+        && renamed.putIfAbsent(node.output(0), node.input(0)) == null;
   }
 
   /** Whether a node does no more than to name an output, which its input then is. */
   private boolean namesAnOutput(Node node) {
-    return node.qualifiedOp().equals("Identity")
+    String source = node.qualifiedOp().equals("Identity") ? name(node.input(0)) : null;
+    return source != null
         && g.outputs().contains(node.output(0))
-        && g.producer(node.input(0)) != null
-        && !g.outputs().contains(node.input(0))
-        && renamed.putIfAbsent(node.input(0), node.output(0)) == null;
+        && g.producer(source) != null
+        && !g.outputs().contains(source)
+        && renamed.putIfAbsent(source, node.output(0)) == null;
   }
 
   private Node product(Node node) {

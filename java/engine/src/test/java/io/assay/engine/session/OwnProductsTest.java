@@ -230,7 +230,7 @@ class OwnProductsTest {
     }
   }
 
-  /** Products of two values [2, 5, ., .] that were transposed or are, in each of the forms. */
+  /** Products of values [2, 5, ., .], or [1, 2, 5, ., .], that were transposed or are, by form. */
   @ParameterizedTest
   @CsvSource({
     "0 1 2 3, 0 1 2 3, 0 1 2 3, 3, 4, 37",
@@ -239,15 +239,18 @@ class OwnProductsTest {
     "0 1 3 2, 0 2 1 3, 0 2 1 3, 5, 3, 50",
     "0 2 3 1, 0 1 2 3, 0 3 1 2, 33, 4, 5",
     "2 0 1 3, 2 1 0 3, 1 0 2 3, 6, 6, 16",
-    "0 1 2 3, 0 1 3 2, 0 1 3 2, 7, 20, 8"
+    "0 1 2 3, 0 1 3 2, 0 1 3 2, 7, 20, 8",
+    "0 3 1 2 4, 0 3 1 4 2, 0 1 2 3 4, 3, 37, 3",
+    "0 1 2 4 3, 0 3 1 2 4, 0 2 3 1 4, 5, 3, 50",
+    "1 2 0 3 4, 2 0 1 3 4, 1 3 2 0 4, 6, 6, 16"
   })
   void smallProducts(String a, String b, String y, int m, int k, int n) {
     long[] before = permutation(a);
     long[] other = permutation(b);
     long[] behind = permutation(y);
     Map<String, Tensor> in = new LinkedHashMap<>();
-    in.put("a", gaussian(undone(before, 2, 5, m, k)));
-    in.put("b", gaussian(undone(other, 2, 5, k, n)));
+    in.put("a", gaussian(undone(before, sizes(before, m, k))));
+    in.put("b", gaussian(undone(other, sizes(other, k, n))));
     Graph g =
         graph(
             Graph.builder("small").opset("", 17),
@@ -261,20 +264,23 @@ class OwnProductsTest {
     assertEquals(0, count(g, "Transpose"));
     assertEquals(2L * 10 * m * k * n, g.withOwnOperators().operations());
     Tensor found = run(g, in);
-    long[] at = new long[4];
+    int axes = behind.length;
+    long[] at = new long[axes];
     long[] shape = found.shape();
     for (long i = 0; i < found.elements(); i++) {
       long rest = i;
-      for (int d = 3; d >= 0; d--) {
+      for (int d = axes - 1; d >= 0; d--) {
         at[(int) behind[d]] = rest % shape[d];
         rest /= shape[d];
       }
       double want = 0;
       double size = 0;
       for (int l = 0; l < k; l++) {
-        double term =
-            element(in.get("a"), before, at[0], at[1], at[2], l)
-                * element(in.get("b"), other, at[0], at[1], l, at[3]);
+        long[] left = at.clone();
+        left[axes - 1] = l;
+        long[] right = at.clone();
+        right[axes - 2] = l;
+        double term = element(in.get("a"), before, left) * element(in.get("b"), other, right);
         want += term;
         size += Math.abs(term);
       }
@@ -286,14 +292,20 @@ class OwnProductsTest {
     return Arrays.stream(text.split(" ")).mapToLong(Long::parseLong).toArray();
   }
 
+  private static long[] sizes(long[] order, long rows, long columns) {
+    return order.length == 4
+        ? new long[] {2, 5, rows, columns}
+        : new long[] {1, 2, 5, rows, columns};
+  }
+
   private static Map<String, Object> perm(long[] order) {
     return Map.of("perm", LongStream.of(order).boxed().toList());
   }
 
   /** The shape that becomes `shape` by a permutation. */
   private static long[] undone(long[] order, long... shape) {
-    long[] out = new long[4];
-    for (int d = 0; d < 4; d++) {
+    long[] out = new long[order.length];
+    for (int d = 0; d < order.length; d++) {
       out[(int) order[d]] = shape[d];
     }
     return out;
@@ -303,7 +315,7 @@ class OwnProductsTest {
   private static double element(Tensor t, long[] order, long... at) {
     long[] there = undone(order, at);
     long place = 0;
-    for (int d = 0; d < 4; d++) {
+    for (int d = 0; d < there.length; d++) {
       place = place * t.dim(d) + there[d];
     }
     return t.get(place);

@@ -275,7 +275,7 @@ struct EdgeJob {
 constexpr int64_t kProductBlock = 96;
 constexpr int64_t kProductDepth = 128;
 constexpr int64_t kProductTurned = 72;
-constexpr int64_t kProductRows = 144;
+constexpr int64_t kProductRows = 288;
 constexpr int64_t kProductPanels = 4;
 constexpr int64_t kProductMerged = 16;  // rows whose segments are added by one task
 
@@ -286,8 +286,9 @@ struct ProductJob {
   const float* c;  // NULL: 0; element (i, j) is at c[i * c_row + j]
   float* out;
   int64_t m, n, k, b_row, b_column, c_row;
-  bool positive;  // whether negative elements of Y are 0
-  float* packed;  // [panel, k, kGrokPanel]: B, unless A^T B is summed by segments
+  bool positive;      // whether negative elements of Y are 0
+  const float* gate;  // NULL: none; [m, n]: where it is not above 0, Y is 0
+  float* packed;      // [panel, k, kGrokPanel]: B, unless A^T B is summed by segments
   // Of such: task t sums `segment` rows from t / blocks * segment on, of block t % blocks, that is
   // block_rows rows from t % row_blocks * block_rows on and kProductPanels panels.
   int64_t segments, segment, blocks, row_blocks, block_rows;
@@ -324,9 +325,12 @@ enum class ChainOp : int32_t {
   kNegate,
   kRoot,
   kTanh,
-  kSum,     // of a row
-  kMean,    // of a row
-  kSpread,  // a number for each row to all elements of it
+  kExponential,
+  kLogarithm,  // of a number for each row
+  kSum,        // of a row
+  kMean,       // of a row
+  kLargest,    // of a row; NaN is not
+  kSpread,     // a number for each row to all elements of it
 };
 
 constexpr int64_t kChainPiece = 1024;    // elements at once where rows do not matter

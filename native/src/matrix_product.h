@@ -51,15 +51,20 @@ inline float* product_place(const assay::ProductJob& j, int64_t row, int64_t pan
   return j.out + row * j.n + panel * kGrokPanel;
 }
 
-// A row's sums, which may be in Y already: negative ones are 0 where that is asked for; NaN stays.
+// A row's sums, which may be in Y already: negative ones are 0 where that is asked for, and those
+// behind the gate; NaN stays.
 inline void product_end(const assay::ProductJob& j, int64_t row, int64_t panel, float* from) {
   using V = Vec<float>;
   if (j.positive) {
     for (int64_t c = 0; c < kGrokPanel; c += V::N) V::load(from + c).positive().store(from + c);
   }
   float* to = product_place(j, row, panel);
-  const int64_t n = to == from ? 0 : columns_left(panel, j.n);
-  for (int64_t c = 0; c < n; c++) to[c] = from[c];
+  const int64_t n = columns_left(panel, j.n);
+  if (j.gate != nullptr) {
+    const float* gate = j.gate + row * j.n + panel * kGrokPanel;
+    for (int64_t c = 0; c < n; c++) from[c] = gate[c] > 0 ? from[c] : 0;
+  }
+  for (int64_t c = 0; to != from && c < n; c++) to[c] = from[c];
 }
 
 // Asks, a few lines at a time, for a matrix that is read next: it comes from behind the
@@ -116,30 +121,35 @@ void product_rows_task(const void* job, int64_t task) {
   }
 }
 
-// Row d of a block of A, `rows` columns from `a` on, to where what a tile of A^T reads lies
-// together; a tile is as far from the next as turned_tile says.
-constexpr int64_t kTurned =
-    8;  // copied of a row of a tile; what is too much runs over into the next
+// What tiles of A^T read lies together for each pair of them: element (i, d) of a block is where
+// turned_at says, the next d kPair behind it.
+constexpr int64_t kPair = 2 * kGrokRows;
 
-constexpr int64_t turned_tile(int64_t depth) { return depth * kGrokRows + kTurned; }
+constexpr int64_t turned_at(int64_t i, int64_t depth) {
+  return i / kPair * (depth * kPair + kPair) + i % kPair;
+}
 
-inline void turn(const float* a, int64_t rows, int64_t d, int64_t tile, float* left) {
-  for (int64_t i = 0; i < rows; i += kGrokRows) {
-    float* to = left + i / kGrokRows * tile + d * kGrokRows;
-    if (i + kTurned <= rows) {
-      __builtin_memcpy(to, a + i, kTurned * sizeof(float));
+// Copies row d of a block of A, `rows` columns from `a` on, and some more where there are any
+// before `end`: the next row takes their place.
+template <int64_t Depth>
+inline void turn(const float* a, const float* end, int64_t rows, int64_t d, float* left) {
+  constexpr int64_t kCopied = (kPair + 7) / 8 * 8;
+  for (int64_t i = 0; i < rows; i += kPair) {
+    float* to = left + turned_at(i, Depth) + d * kPair;
+    if (end - (a + i) >= kCopied) {
+      __builtin_memcpy(to, a + i, kCopied * sizeof(float));
     } else {
-      for (int64_t x = 0; x < least(kGrokRows, rows - i); x++) to[x] = a[i + x];
+      for (int64_t x = 0; x < least(kPair, rows - i); x++) to[x] = a[i + x];
     }
   }
 }
 
 // Task t: rows of Y = C + A^T B, B in panels. What is read of A is copied once for all columns.
 void product_turned_task(const void* job, int64_t task) {
-  static_assert(kProductTurned % kGrokRows == 0);
-  constexpr int64_t kDepth = 2 * kProductDepth, kTile = turned_tile(kDepth), kAhead = 8;
+  static_assert(kProductTurned % kPair == 0);
+  constexpr int64_t kDepth = 2 * kProductDepth, kAhead = 8;
   const auto& j = *static_cast<const assay::ProductJob*>(job);
-  alignas(64) float left[kProductTurned / kGrokRows * kTile];
+  alignas(64) float left[turned_at(kProductTurned, kDepth)];
   alignas(64) float edge[kProductTurned * kGrokPanel];  // where Y has fewer columns than a panel
   const int64_t first = task * kProductTurned;
   const int64_t rows = least(kProductTurned, j.m - first);
@@ -150,7 +160,7 @@ void product_turned_task(const void* job, int64_t task) {
     ahead.lines(kAhead * (rows / 16 + 1));
     for (int64_t d = 0; d < depth; d++, from += j.m) {
       ahead.lines(rows / 16 + 1);
-      turn(from, rows, d, kTile, left);
+      turn<kDepth>(from, j.a + j.k * j.m, rows, d, left);
     }
     for (int64_t panel = 0; panel < panels_of(j.n); panel++) {
       const bool whole = columns_left(panel, j.n) == kGrokPanel;
@@ -164,7 +174,7 @@ void product_turned_task(const void* job, int64_t task) {
             __builtin_prefetch(c + (n + r) * stride + x, 1);
           }
         }
-        const Operand a = operand(left + i / kGrokRows * kTile, 1, kGrokRows);
+        const Operand a = operand(left + turned_at(i, kDepth), 1, kPair);
         const float* b = j.packed + (panel * j.k + l) * kGrokPanel;
         if (l == 0 && j.c == nullptr) {
           panel_product<Into::kReplaced>(a, b, n, depth, c, stride);
@@ -186,10 +196,9 @@ void product_turned_task(const void* job, int64_t task) {
 // copied to where their lines lie together.
 void product_sums_task(const void* job, int64_t task) {
   using V = Vec<float>;
-  static_assert(kProductRows % kGrokRows == 0);
+  static_assert(kProductRows % kPair == 0);
   const auto& j = *static_cast<const assay::ProductJob*>(job);
-  constexpr int64_t kTile = turned_tile(kProductDepth);
-  alignas(64) float left[kProductRows / kGrokRows * kTile];
+  alignas(64) float left[turned_at(kProductRows, kProductDepth)];
   alignas(64) float right[kProductPanels * kProductDepth * kGrokPanel];
   const int64_t segment = task / j.blocks, block = task % j.blocks;
   const int64_t top = block % j.row_blocks * j.block_rows;
@@ -206,7 +215,7 @@ void product_sums_task(const void* job, int64_t task) {
     LinesAhead next_right{j.b + (l + depth) * j.n + from_panel * kGrokPanel, next,
                           least(panels * kGrokPanel, j.n - from_panel * kGrokPanel), j.n};
     for (int64_t d = 0; d < depth; d++) {
-      turn(j.a + (l + d) * j.m + top, rows, d, kTile, left);
+      turn<kProductDepth>(j.a + (l + d) * j.m + top, j.a + j.k * j.m, rows, d, left);
       for (int64_t p = 0; p < panels; p++) {
         const float* b = j.b + (l + d) * j.n + (from_panel + p) * kGrokPanel;
         float* to = right + (p * kProductDepth + d) * kGrokPanel;
@@ -223,7 +232,7 @@ void product_sums_task(const void* job, int64_t task) {
       for (int64_t i = 0; i < rows; i += kGrokRows) {
         next_left.lines(left_share);
         next_right.lines(right_share);
-        const Operand a = operand(left + i / kGrokRows * kTile, 1, kGrokRows);
+        const Operand a = operand(left + turned_at(i, kProductDepth), 1, kPair);
         const float* b = right + p * kProductDepth * kGrokPanel;
         float* to = j.sums + (place + i) * kGrokPanel;
         const int64_t n = least(kGrokRows, rows - i);

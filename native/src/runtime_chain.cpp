@@ -56,7 +56,7 @@ Status create_chain(const Operator*, Table api, const void* info, void** kernel)
       const ChainOp op = static_cast<ChainOp>(code[i]);
       const ChainKind a = kinds.at(static_cast<size_t>(code[i + 1]));
       const ChainKind b = kinds.at(static_cast<size_t>(code[i + 2]));
-      const bool sum = op == ChainOp::kSum || op == ChainOp::kMean;
+      const bool sum = op == ChainOp::kSum || op == ChainOp::kMean || op == ChainOp::kLargest;
       const bool number = sum || (op != ChainOp::kSpread && is_number(a) && is_number(b));
       kinds.push_back(number ? ChainKind::kColumn : ChainKind::kFull);
       chain.steps.push_back({op, kinds.back(), static_cast<int32_t>(code[i + 1]),

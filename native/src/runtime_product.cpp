@@ -1,6 +1,7 @@
 // Operators of our own in graphs that ONNX Runtime runs on the processor, domain "io.assay":
 //
-//   Product(a, b, c, rows, more) -> c + op(a) op(b), matrices; attributes transA, transB (not both)
+//   Product(a, b, c, rows, more, gate) -> c + op(a) op(b), matrices; attributes transA, transB (not
+//   both)
 //     and relu: whether negative elements become 0. Where transA is 0, leading axes of a [..., k]
 //     are rows. c, optional, is [n] or [1, n], then every row's, or has the shape of the result.
 //     float32; sums as in matrix_product.h. rows [r] int64 and more [r, n], optional, not with
@@ -130,6 +131,7 @@ Status compute_product(void* kernel, void* context) {
     j.b_column = p.trans_b ? j.k : 1;
     j.c_row = c.data == nullptr || c.elements() == j.n ? 0 : j.n;
     j.positive = p.relu != 0;
+    j.gate = Input(p.api, context, 5).data;
     Input like = a;
     if (p.trans_a) like.dims[0] = j.m;
     like.dims[like.rank - 1] = j.n;
@@ -235,7 +237,7 @@ Operator assay::runtime::small_operator() {
 Operator assay::runtime::product_operator() {
   Operator o{};
   o.name = [](const Operator*) { return "Product"; };
-  o.inputs = [](const Operator*) -> size_t { return 5; };
+  o.inputs = [](const Operator*) -> size_t { return 6; };
   o.input_type = [](const Operator*, size_t index) { return index == 3 ? kInteger : kFloat; };
   o.input_is_optional = [](const Operator*, size_t index) { return index >= 2 ? 1 : 0; };
   o.destroy = [](void* kernel) { delete static_cast<Product*>(kernel); };

@@ -12,8 +12,8 @@ import java.util.stream.Collectors;
 
 /**
  * Puts the operator {@code Chain} of {@code native/src/runtime_chain.cpp} in place of element-wise
- * operators, and sums over the last axis between them, that read each other: gelu, norms of layers
- * and their gradients. An operator by itself reads and writes memory for each addition.
+ * operators, and sums over the last axis between them, that read each other: gelu, norms of layers,
+ * softmax and their gradients. An operator by itself reads and writes memory for each addition.
  *
  * <p>Nodes are taken together where the values between them have one form, rows of columns, and
  * where no path from one to the other leaves them. To see that, each node has a depth: no less than
@@ -49,8 +49,11 @@ final class OwnChains {
     NEGATE,
     ROOT,
     TANH,
+    EXPONENTIAL,
+    LOGARITHM,
     SUM,
     MEAN,
+    LARGEST,
     SPREAD
   }
 
@@ -121,7 +124,7 @@ final class OwnChains {
     Map<Integer, List<Integer>> chains = own.chains();
     boolean[] gone = new boolean[nodes.size()];
     for (List<Integer> members : chains.values()) {
-      Node chain = members.size() < 2 ? null : own.new Chain(members).node();
+      Node chain = own.forms[members.getFirst()] == null ? null : own.new Chain(members).node();
       if (chain != null) {
         members.forEach(i -> gone[i] = true);
         chain.outputs().forEach(v -> types.put(v, g.type(v)));
@@ -194,7 +197,7 @@ final class OwnChains {
     if (result != Kind.FULL && result != Kind.COLUMN) {
       return false;
     }
-    boolean rows = result == Kind.COLUMN;
+    boolean rows = result == Kind.COLUMN || isSoftmax(node);
     for (String v : operands) {
       Kind kind = form.kind(g.type(v));
       if (kind == null || kind == Kind.FULL && result == Kind.COLUMN && !isSum(node)) {
@@ -210,8 +213,9 @@ final class OwnChains {
   /** What a node reads as part of a chain, or null where it can be in none. */
   private List<String> operands(Node node, Form form) {
     return switch (node.qualifiedOp()) {
-      case "Add", "Sub", "Mul", "Div", "Neg", "Sqrt", "Tanh" -> node.inputs();
+      case "Add", "Sub", "Mul", "Div", "Neg", "Sqrt", "Tanh", "Exp" -> node.inputs();
       case "Pow" -> isPower(node) ? List.of(node.input(0)) : null;
+      case "Softmax", "LogSoftmax" -> isLast(node.integer("axis", -1), form) ? node.inputs() : null;
       case "Expand" ->
           form.kind(g.type(node.input(0))) == Kind.COLUMN ? List.of(node.input(0)) : null;
       case "ReduceSum", "ReduceMean" -> isOverColumns(node, form) ? List.of(node.input(0)) : null;
@@ -232,11 +236,18 @@ final class OwnChains {
         node.has("axes")
             ? node.integers("axes")
             : given == null || given.elements() != 1 ? null : new long[] {(long) given.get(0)};
-    int last = form.rows().size();
     return axes != null
         && axes.length == 1
-        && (axes[0] == -1 || axes[0] == last)
+        && isLast(axes[0], form)
         && node.integer("keepdims", 1) != 0;
+  }
+
+  private static boolean isLast(long axis, Form form) {
+    return axis == -1 || axis == form.rows().size();
+  }
+
+  private static boolean isSoftmax(Node node) {
+    return node.qualifiedOp().equals("Softmax") || node.qualifiedOp().equals("LogSoftmax");
   }
 
   /** How much deeper a reader must be than what it reads. */
@@ -398,11 +409,13 @@ final class OwnChains {
             case "Sub" -> step(Op.SUBTRACT, a, b);
             case "Mul" -> step(Op.MULTIPLY, a, b);
             case "Div" -> step(Op.DIVIDE, a, b);
-            case "Neg" -> step(Op.NEGATE, a, a);
-            case "Sqrt" -> step(Op.ROOT, a, a);
-            case "Tanh" -> step(Op.TANH, a, a);
-            case "ReduceSum" -> step(Op.SUM, spread(a), a);
-            case "ReduceMean" -> step(Op.MEAN, spread(a), a);
+            case "Neg" -> step(Op.NEGATE, a);
+            case "Sqrt" -> step(Op.ROOT, a);
+            case "Tanh" -> step(Op.TANH, a);
+            case "Exp" -> step(Op.EXPONENTIAL, a);
+            case "ReduceSum" -> step(Op.SUM, spread(a));
+            case "ReduceMean" -> step(Op.MEAN, spread(a));
+            case "Softmax", "LogSoftmax" -> softmax(spread(a), op.equals("Softmax"));
             case "Expand" -> a;
             case "Pow" -> {
               int square = step(Op.MULTIPLY, a, a);
@@ -413,8 +426,22 @@ final class OwnChains {
       values.put(node.output(0), result);
     }
 
+    private int softmax(int x, boolean exponential) {
+      int shifted = step(Op.SUBTRACT, x, step(Op.LARGEST, x));
+      int raised = step(Op.EXPONENTIAL, shifted);
+      int sum = step(Op.SUM, raised);
+      return exponential
+          ? step(Op.DIVIDE, raised, sum)
+          : step(Op.SUBTRACT, shifted, step(Op.LOGARITHM, sum));
+    }
+
+    private int step(Op op, int a) {
+      return step(op, a, a);
+    }
+
     private int step(Op op, int a, int b) {
-      boolean full = op == Op.SPREAD || op != Op.SUM && op != Op.MEAN && (full(a) || full(b));
+      boolean sum = op == Op.SUM || op == Op.MEAN || op == Op.LARGEST;
+      boolean full = op == Op.SPREAD || !sum && (full(a) || full(b));
       steps.add(new Step(op, a, b, full));
       return inputs.size() + steps.size() - 1;
     }
@@ -428,7 +455,7 @@ final class OwnChains {
     }
 
     private int spread(int value) {
-      return full(value) ? value : step(Op.SPREAD, value, value);
+      return full(value) ? value : step(Op.SPREAD, value);
     }
 
     private void output(int member) {

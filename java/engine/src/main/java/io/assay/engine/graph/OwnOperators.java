@@ -181,6 +181,10 @@ final class OwnOperators {
   }
 
   private boolean isZero(String value) {
+    return isZero(g, value);
+  }
+
+  static boolean isZero(Graph g, String value) {
     Tensor t = g.constant(value);
     return t != null
         && t.dtype() == DType.F32

@@ -14,8 +14,8 @@ import java.util.Objects;
  * {@code X^T G}. The runtime reads the left matrix as often as the right one has pieces, adds a
  * bias in a pass of its own, and turns around what it sums over rows. A bias or a value of the
  * result's shape that is added, rows that are added to some of its rows (the gradient of a table
- * that is read and multiplied by), and a Relu, become part of the product where nothing else reads
- * it.
+ * that is read and multiplied by), a Relu, and the gradient of one, become part of the product
+ * where nothing else reads it.
  */
 final class OwnProducts {
   static final String OP = "Product";
@@ -72,6 +72,7 @@ final class OwnProducts {
           case "Gemm", "MatMul" -> product(node);
           case "Add" -> sum(node);
           case "Relu" -> positive(node);
+          case "Where" -> gated(node);
           default -> null;
         };
     if (product != null) {
@@ -179,6 +180,25 @@ final class OwnProducts {
     Map<String, Object> attributes = new HashMap<>(product.attributes());
     attributes.put("relu", 1L);
     return of(node, product.inputs(), attributes);
+  }
+
+  /** The gradient of a Relu: what a product gives where a value is above 0, and 0 elsewhere. */
+  private Node gated(Node node) {
+    Node product = onlyFor(node.input(1));
+    Node greater = product == null ? null : producer(node.input(0), "Greater");
+    if (greater == null
+        || product.inputs().size() > 3
+        || product.integer("relu", 0) != 0
+        || !OwnOperators.isZero(g, node.input(2))
+        || !OwnOperators.isZero(g, greater.input(1))
+        || !g.type(node.input(1)).equals(g.type(greater.input(0)))
+        || !g.type(node.input(1)).equals(g.type(node.output(0)))) {
+      return null;
+    }
+    drop(node.input(1));
+    String c = product.input(2);
+    List<String> inputs = List.of(product.input(0), product.input(1), c, "", "", greater.input(0));
+    return of(node, inputs, product.attributes());
   }
 
   /** The product that a value is, if it is read once. */

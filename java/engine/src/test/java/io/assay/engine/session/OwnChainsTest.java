@@ -18,6 +18,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.stream.DoubleStream;
 import java.util.stream.LongStream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -186,6 +187,37 @@ class OwnChainsTest {
     }
   }
 
+  /** With and without what is masked, whole rows of it too, and what overflows. */
+  @ParameterizedTest
+  @CsvSource({"1, 16, true", "30, 114, true", "7, 1000, true", "30, 114, false", "9, 33, false"})
+  void softmax(int rows, int columns, boolean logarithm) {
+    Tensor x = gaussian(rows, 2, columns);
+    for (int i = 0; i < x.elements(); i++) {
+      x.set(i, i % 5 == 0 ? Double.NEGATIVE_INFINITY : 40 * x.get(i));
+    }
+    x.set(x.elements() - 1, 3e38);
+    Map<String, Tensor> in = Map.of("x", x);
+    Graph.Builder g = builder(in);
+    g.op("y", logarithm ? "LogSoftmax" : "Softmax", Map.of("axis", 2L), "x");
+    g.op("z", "Exp", Map.of(), "y");
+    Graph made = fixed(g.output("y").output("z").build());
+    assertEquals(1, made.withOwnOperators().nodes().size());
+    Map<String, Tensor> found = run(made, in);
+    for (int row = 0; row < 2 * rows; row++) {
+      double[] values = row(x, row, columns);
+      double max = DoubleStream.of(values).max().getAsDouble();
+      double sum = DoubleStream.of(values).map(v -> Math.exp((float) (v - max))).sum();
+      for (int c = 0; c < columns; c++) {
+        double shifted = values[c] - max;
+        double want = logarithm ? shifted - Math.log(sum) : Math.exp((float) shifted) / sum;
+        double y = found.get("y").get((long) row * columns + c);
+        assertEquals(want, y, 1e-6 * Math.max(1, Math.abs(want)), row + ", " + c);
+        double z = found.get("z").get((long) row * columns + c);
+        assertEquals(Math.exp(y), z, 2 * Math.ulp((float) Math.exp(y)), row + ", " + c);
+      }
+    }
+  }
+
   /** A norm of layers as exporters write it, and its gradient. */
   @ParameterizedTest
   @CsvSource({"1, 16", "9, 77", "40, 768"})
@@ -350,7 +382,7 @@ class OwnChainsTest {
     assertSame(byRuntime(made, in), run(made, in));
   }
 
-  /** Broadcasts that are no rows or columns, and one operator alone, such as a bias's, stay. */
+  /** Broadcasts that are no rows or columns, and one step alone, such as a bias's, stay. */
   @Test
   void others() {
     Map<String, Tensor> in =

@@ -143,6 +143,42 @@ class OwnProductsTest {
     }
   }
 
+  /** The gradient of a Relu behind a product: whole panels and a part of one, all three ways. */
+  @ParameterizedTest
+  @CsvSource({"100, 150, 128, false", "100, 150, 128, true", "70, 90, 5000, true"})
+  void behindAGate(int m, int n, int k, boolean ta) {
+    Map<String, Tensor> in = new LinkedHashMap<>();
+    in.put("a", ta ? gaussian(k, m) : gaussian(m, k));
+    in.put("b", gaussian(k, n));
+    in.put("gate", gaussian(m, n));
+    in.get("gate").set(3, 0);
+    in.get("gate").set(n + 5, Double.NaN);
+    Graph.Builder b = Graph.builder("gated").opset("", 17);
+    b.constant("zero", Tensor.ofFloats(new float[] {0}));
+    Map<String, Object> turned = Map.of("transA", ta ? 1L : 0L);
+    Graph g =
+        graph(
+            b,
+            in,
+            List.of(
+                node("Gemm", "p", turned, "a", "b"),
+                node("Greater", "above", Map.of(), "gate", "zero"),
+                node("Where", "y", Map.of(), "above", "p", "zero")));
+    assertEquals(1, g.withOwnOperators().nodes().size(), g.withOwnOperators()::toString);
+    Tensor y = run(g, in);
+    for (int i = 0; i < m; i++) {
+      for (int j = 0; j < n; j++) {
+        double want = 0;
+        for (int l = 0; l < k && in.get("gate").get((long) i * n + j) > 0; l++) {
+          want +=
+              in.get("a").get(ta ? (long) l * m + i : (long) i * k + l)
+                  * in.get("b").get((long) l * n + j);
+        }
+        assertEquals(want, y.get((long) i * n + j), 2e-3, i + ", " + j);
+      }
+    }
+  }
+
   /** The gradient of a table that is read by numbers, some of them twice, and multiplied by. */
   @Test
   void rowsAreAdded() {

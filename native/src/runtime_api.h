@@ -50,6 +50,12 @@ void call(Table api, Entry entry, Arguments... arguments) {
   if (status) throw Failure{status};
 }
 
+constexpr int kFail = 1;  // ORT_FAIL
+
+inline Status status_of(Table api, const char* message) {
+  return reinterpret_cast<Status (*)(int, const char*)>(api[kCreateStatus])(kFail, message);
+}
+
 template <class Body>
 Status guard(Table api, Body body) noexcept {
   try {
@@ -58,9 +64,7 @@ Status guard(Table api, Body body) noexcept {
   } catch (const Failure& failure) {
     return failure.status;
   } catch (...) {
-    constexpr int kFail = 1;  // ORT_FAIL
-    return reinterpret_cast<Status (*)(int, const char*)>(api[kCreateStatus])(
-        kFail, "io.assay: an unexpected exception");
+    return status_of(api, "io.assay: an unexpected exception");
   }
 }
 

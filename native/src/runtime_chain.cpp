@@ -69,21 +69,40 @@ Status create_chain(const Operator*, Table api, const void* info, void** kernel)
 
 void run_task(void* job, size_t task) { assay::kernels().chain(job, static_cast<int64_t>(task)); }
 
+// Of files whose types are not those of their values nothing else has shown that.
+void check_sizes(const Chain& chain, const Input& like, const std::vector<int64_t>& sizes) {
+  const int64_t all = like.elements();
+  for (size_t i = 0; i < sizes.size(); i++) {
+    const ChainKind kind = chain.kinds[i];
+    const int64_t size = kind == ChainKind::kFull     ? all
+                         : kind == ChainKind::kNumber ? 1
+                         : kind == ChainKind::kRow    ? chain.columns
+                                                      : all / chain.columns;
+    if (sizes[i] != size) {
+      throw Failure{
+          status_of(chain.api, "io.assay: a value has another shape than the graph says")};
+    }
+  }
+}
+
 Status compute_chain(void* kernel, void* context) {
   constexpr int64_t kTask = 1 << 14;  // elements
   const Chain& chain = *static_cast<const Chain*>(kernel);
   return guard(chain.api, [&] {
     Input like(chain.api, context, 0);
     std::vector<const float*> inputs;
+    std::vector<int64_t> sizes;
     for (size_t i = 0; i < chain.kinds.size(); i++) {
       const Input input(chain.api, context, i);
       inputs.push_back(input.data);
+      sizes.push_back(input.elements());
       if (chain.kinds[i] == ChainKind::kFull) like = input;
     }
     if (!chain.shape.empty()) {
       like.rank = chain.shape.size();
       std::copy(chain.shape.begin(), chain.shape.end(), like.dims);
     }
+    check_sizes(chain, like, sizes);
     std::vector<float*> outputs(chain.steps.size());
     for (const ChainStep& step : chain.steps) {
       if (step.output < 0) continue;

@@ -337,7 +337,7 @@ final class OwnChains {
       this.form = forms[members.getFirst()];
     }
 
-    /** The node, or null where it would have no value of all elements, or too many. */
+    /** The node, or null where nothing reads it, or it has no value of all elements or too many. */
     Node node() {
       for (int i : members) {
         for (String v : operands(nodes.get(i), form)) {
@@ -356,6 +356,7 @@ final class OwnChains {
       List<Long> code = new ArrayList<>();
       long buffers = write(code);
       if (!kinds.contains(Kind.FULL)
+          || outputs.isEmpty()
           || steps.size() < 2
           || inputs.size() + steps.size() > MOST_VALUES
           || buffers * (rows ? form.columns().size() : PIECE) > ROOM) {

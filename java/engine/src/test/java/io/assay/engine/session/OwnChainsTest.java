@@ -2,6 +2,7 @@ package io.assay.engine.session;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
@@ -346,6 +347,32 @@ class OwnChainsTest {
         .map(n -> n.outputs().stream().sorted().toList())
         .sorted((a, b) -> a.getFirst().compareTo(b.getFirst()))
         .toList();
+  }
+
+  /** What nothing reads goes, and a file whose types are wrong is refused before it is read. */
+  @Test
+  void unreadAndUntrue() {
+    Map<String, Tensor> in = Map.of("x", gaussian(6, 20), "y", gaussian(6, 20));
+    Graph.Builder g = builder(in);
+    g.op("p", "Mul", Map.of(), "x", "half");
+    g.op("q", "Sub", Map.of(), "p", "y");
+    g.op("r", "Relu", Map.of(), "x");
+    for (String v : List.of("p", "q", "r")) {
+      g.type(v, TensorType.of(DType.F32, 6, 20));
+    }
+    Graph unread = g.output("r").build();
+    assertSame(byRuntime(unread, in), run(unread, in));
+
+    TensorType free = new TensorType(DType.F32, List.of(Dim.symbol("n"), Dim.of(20)));
+    Graph.Builder b = Graph.builder("untrue").opset("", 17).input("x", free).input("y", free);
+    b.op("p", "Mul", Map.of(), "x", "y");
+    b.op("z", "Sub", Map.of(), "p", "y");
+    Graph untrue = b.type("p", free).type("z", free).output("z").build();
+    try (Session session = Session.compile(untrue, SessionOptions.cpu(2))) {
+      Map<String, Tensor> other = Map.of("x", gaussian(6, 20), "y", gaussian(1, 20));
+      String message = assertThrows(SessionException.class, () -> session.run(other)).getMessage();
+      assertTrue(message.contains("another shape than the graph says"), message);
+    }
   }
 
   /** Second names for values, hook points for example, part nothing; outputs have theirs. */

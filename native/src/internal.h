@@ -292,7 +292,8 @@ struct ProductJob {
   // Of such: task t sums `segment` rows from t / blocks * segment on, of block t % blocks, that is
   // block_rows rows from t % row_blocks * block_rows on and kProductPanels panels.
   int64_t segments, segment, blocks, row_blocks, block_rows;
-  float* sums;  // [segment, panel, m, kGrokPanel]
+  int64_t panels;  // of a task where A^T B is not
+  float* sums;     // [segment, panel, m, kGrokPanel]
 };
 
 // Products of one task.
@@ -314,7 +315,8 @@ struct SmallJob {
   bool dots;
 };
 
-// Chains of element-wise steps. A value has all elements, or is one row for all rows, a number for
+// Chains of element-wise steps. io.assay.engine.graph.OwnChains has the same enumerations and
+// limits, in the same order. A value has all elements, or is one row for all rows, a number for
 // each row, or a number.
 enum class ChainKind : int32_t { kFull, kRow, kColumn, kNumber };
 enum class ChainOp : int32_t {
@@ -384,7 +386,7 @@ struct Kernels {
   Task edge_scores;
   Task product_pack;    // task t: panel t
   Task product_rows;    // task t: kProductBlock rows
-  Task product_turned;  // task t: kProductTurned rows
+  Task product_turned;  // task t: kProductTurned rows and `panels` panels
   Task product_sums;
   Task product_merge;   // task t: kProductMerged rows
   Task small_products;  // task t: kSmallProducts products

@@ -144,15 +144,17 @@ inline void turn(const float* a, const float* end, int64_t rows, int64_t d, floa
   }
 }
 
-// Task t: rows of Y = C + A^T B, B in panels. What is read of A is copied once for all columns.
+// Task t: rows and panels of Y = C + A^T B. What is read of A is copied once for all of them.
 void product_turned_task(const void* job, int64_t task) {
   static_assert(kProductTurned % kPair == 0);
   constexpr int64_t kDepth = 2 * kProductDepth, kAhead = 8;
   const auto& j = *static_cast<const assay::ProductJob*>(job);
   alignas(64) float left[turned_at(kProductTurned, kDepth)];
   alignas(64) float edge[kProductTurned * kGrokPanel];  // where Y has fewer columns than a panel
-  const int64_t first = task * kProductTurned;
+  const int64_t first = task % j.row_blocks * kProductTurned;
   const int64_t rows = least(kProductTurned, j.m - first);
+  const int64_t from_panel = task / j.row_blocks * j.panels;
+  const int64_t to_panel = least(from_panel + j.panels, panels_of(j.n));
   for (int64_t l = 0; l < j.k; l += kDepth) {
     const int64_t depth = least(kDepth, j.k - l);
     const float* from = j.a + l * j.m + first;
@@ -162,7 +164,7 @@ void product_turned_task(const void* job, int64_t task) {
       ahead.lines(rows / 16 + 1);
       turn<kDepth>(from, j.a + j.k * j.m, rows, d, left);
     }
-    for (int64_t panel = 0; panel < panels_of(j.n); panel++) {
+    for (int64_t panel = from_panel; panel < to_panel; panel++) {
       const bool whole = columns_left(panel, j.n) == kGrokPanel;
       float* const to = whole ? product_place(j, first, panel) : edge;
       const int64_t stride = whole ? j.n : kGrokPanel;

@@ -10,7 +10,7 @@
 //     from it, both as sums of 16 lanes.
 //   RowSums(x [n, ...]) -> [1, ...]: sums over the first axis, of up to 16 segments of rows, each
 //     in ascending order, and then of these; attribute keep: 0 leaves the first axis out.
-//   Product(a, b, c, optional) and SmallProducts(a, b): runtime_product.cpp.
+//   Product(a, b, ...) and SmallProducts(a, b): runtime_product.cpp.
 //   Chain(...): runtime_chain.cpp.
 //
 // All float32. A result does not depend on threads: a plane, a row or a chunk is one task's, and

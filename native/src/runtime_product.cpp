@@ -90,10 +90,17 @@ void run_all(Table api, const void* context, assay::Task task, const void* job, 
   parallel(api, context, run_task, count, &tasks, true);
 }
 
+// Tasks that there are to be at least, where there is work for them.
+constexpr int64_t kTasks = 16;
+
+// Elements of a right matrix of which a copy is made for sums over rows; io.assay.engine.graph
+// .OwnProducts knows it too.
+constexpr int64_t kMostCopied = 1 << 24;
+
 // Cuts sums over rows so that there are some tasks however small the result is; by shapes alone, so
 // that no bit depends on threads.
 void cut(ProductJob& j) {
-  constexpr int64_t kTasks = 16, kLeast = 512;
+  constexpr int64_t kLeast = 512;
   const int64_t even = pieces(j.m, pieces(j.m, assay::kProductRows));
   j.block_rows = std::min(assay::kProductRows, pieces(even, 12) * 12);
   j.row_blocks = pieces(j.m, j.block_rows);
@@ -139,7 +146,7 @@ Status compute_product(void* kernel, void* context) {
     const int64_t panels = pieces(j.n, kGrokPanel);
     const assay::Kernels& kernels = assay::kernels();
     if (p.trans_a) cut(j);
-    if (j.segments > 1) {
+    if (p.trans_a && (j.segments > 1 || j.k * j.n > kMostCopied)) {
       j.sums = room.of(j.segments * panels * j.m * kGrokPanel);
       run_all(p.api, context, kernels.product_sums, &j, j.segments * j.blocks);
       run_all(p.api, context, kernels.product_merge, &j, pieces(j.m, assay::kProductMerged));
@@ -147,7 +154,10 @@ Status compute_product(void* kernel, void* context) {
       j.packed = room.of(panels * j.k * kGrokPanel);
       run_all(p.api, context, kernels.product_pack, &j, panels);
       if (p.trans_a) {
-        run_all(p.api, context, kernels.product_turned, &j, pieces(j.m, assay::kProductTurned));
+        j.row_blocks = pieces(j.m, assay::kProductTurned);
+        j.panels = pieces(panels, pieces(kTasks, j.row_blocks));
+        run_all(p.api, context, kernels.product_turned, &j,
+                j.row_blocks * pieces(panels, j.panels));
       } else {
         run_all(p.api, context, kernels.product_rows, &j, pieces(j.m, assay::kProductBlock));
       }
@@ -208,13 +218,14 @@ Status compute_small(void* kernel, void* context) {
     j.a = apart(a, s.a);
     j.b = apart(b, s.b);
     j.y = apart(like, s.y);
-    if (j.y.column != 1 && j.y.row == 1) {  // the transposed product has rows in one piece
+    const auto rows = [&] { return j.b.column == 1 && j.y.column == 1; };
+    if (!rows() && j.a.row == 1 && j.y.row == 1) {  // the transposed product has them in one piece
       std::swap(j.at_a, j.at_b);
       std::swap(j.a, j.b);
       std::swap(j.m, j.n);
       for (assay::Apart* x : {&j.a, &j.b, &j.y}) std::swap(x->row, x->column);
     }
-    j.dots = !(j.b.column == 1 && j.y.column == 1);
+    j.dots = !rows();
     if (j.dots && !(j.a.column == 1 && j.b.row == 1)) {
       throw std::logic_error("matrices that lie in no form");
     }

@@ -194,6 +194,14 @@ final class OnnxReader {
         attributes.put(a.getName(), bound.get(a.getRefAttrName()));
       }
     }
+    if (proto.getDomain().equals(OwnOperators.DOMAIN)) {
+      throw new InputException(
+          what
+              + " is an operator of the domain "
+              + OwnOperators.DOMAIN
+              + ", which Assay itself puts into graphs when it compiles them; export the model with"
+              + " standard operators");
+    }
     return new Node(
         proto.getName(),
         domain(proto.getDomain()),

@@ -27,6 +27,9 @@ final class OwnChains {
   /** Of columns, where rows matter: below, a step costs more than its elements. */
   private static final long LEAST_COLUMNS = 16;
 
+  /** The operator set from which on a softmax is over its axis, and not over what follows it. */
+  private static final long OWN_AXIS = 13;
+
   /** As in {@code native/src/internal.h}. */
   private static final int MOST_VALUES = 256;
 
@@ -197,7 +200,11 @@ final class OwnChains {
     if (result != Kind.FULL && result != Kind.COLUMN) {
       return false;
     }
-    boolean rows = result == Kind.COLUMN || isSoftmax(node);
+    boolean whole = isSum(node) || isSoftmax(node);
+    if (whole && form.kind(g.type(node.input(0))) != Kind.FULL) {
+      return false;
+    }
+    boolean rows = result == Kind.COLUMN || whole;
     for (String v : operands) {
       Kind kind = form.kind(g.type(v));
       if (kind == null || kind == Kind.FULL && result == Kind.COLUMN && !isSum(node)) {
@@ -215,9 +222,15 @@ final class OwnChains {
     return switch (node.qualifiedOp()) {
       case "Add", "Sub", "Mul", "Div", "Neg", "Sqrt", "Tanh", "Exp" -> node.inputs();
       case "Pow" -> isPower(node) ? List.of(node.input(0)) : null;
-      case "Softmax", "LogSoftmax" -> isLast(node.integer("axis", -1), form) ? node.inputs() : null;
+      case "Softmax", "LogSoftmax" ->
+          g.opsets().getOrDefault("", 0L) >= OWN_AXIS && isLast(node.integer("axis", -1), form)
+              ? node.inputs()
+              : null;
       case "Expand" ->
-          form.kind(g.type(node.input(0))) == Kind.COLUMN ? List.of(node.input(0)) : null;
+          form.kind(g.type(node.input(0))) == Kind.COLUMN
+                  && form.kind(g.type(node.output(0))) == Kind.FULL
+              ? List.of(node.input(0))
+              : null;
       case "ReduceSum", "ReduceMean" -> isOverColumns(node, form) ? List.of(node.input(0)) : null;
       default -> null;
     };

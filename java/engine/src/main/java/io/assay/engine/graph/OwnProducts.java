@@ -28,8 +28,13 @@ final class OwnProducts {
 
   private static final long LEAST_SUMMED = 8;
 
-  /** Elements of a right matrix that stays in the second-level cache. */
+  /** Elements of a right matrix that stays in the second-level cache, and of sums over rows. */
   private static final long MOST_RIGHT = 1 << 19;
+
+  private static final long MOST_SUMS = 1 << 22;
+
+  /** Elements of a right matrix of which a copy is made for sums over rows, as in C++. */
+  private static final long MOST_COPIED = 1 << 24;
 
   private final Graph g;
   private final Map<String, Integer> readers;
@@ -102,7 +107,10 @@ final class OwnProducts {
     long n = b.shape()[tb ? 0 : 1];
     long k = b.shape()[tb ? 1 : 0];
     long m = Arrays.stream(y.shape()).reduce(1, (p, q) -> p * q) / Math.max(n, 1);
-    boolean fits = ta ? k >= LEAST_SUMMED : m >= LEAST_ROWS && k * n <= MOST_RIGHT;
+    boolean fits =
+        ta
+            ? k >= LEAST_SUMMED && (m * n <= MOST_SUMS || k * n <= MOST_COPIED)
+            : m >= LEAST_ROWS && k * n <= MOST_RIGHT;
     if (!fits || m * n * k < LEAST_WORK) {
       return null;
     }
@@ -122,7 +130,7 @@ final class OwnProducts {
           && isAddend(other, g.type(node.input(i)))
           && g.type(node.input(i)).equals(g.type(node.output(0)))) {
         drop(node.input(i));
-        Node scatter = rowsIntoZeros(other);
+        Node scatter = rowsIntoZeros(other, g.type(node.output(0)));
         List<String> inputs = new ArrayList<>(product.inputs());
         inputs.add(scatter == null ? other : "");
         if (scatter != null) {
@@ -139,10 +147,12 @@ final class OwnProducts {
    * The node that adds rows into zeros, as gradients of Gather do, where that is what a value is;
    * their numbers are what its indices, a column, are spread from.
    */
-  private Node rowsIntoZeros(String value) {
+  private Node rowsIntoZeros(String value, TensorType result) {
     Node scatter = producer(value, "ScatterElements");
     if (scatter == null
         || readers.get(value) != 1
+        || result.dims().size() != 2
+        || !result.equals(g.type(value))
         || scatter.integer("axis", 0) != 0
         || !scatter.text("reduction", "none").equals("add")) {
       return null;
@@ -160,7 +170,8 @@ final class OwnProducts {
             && rows.isStatic()
             && rows.shape().length == 2
             && rows.shape()[1] == 1
-            && OwnOperators.isFloat(g.type(scatter.input(2)));
+            && TensorType.of(DType.F32, rows.shape()[0], result.shape()[1])
+                .equals(g.type(scatter.input(2)));
     return fits ? scatter : null;
   }
 

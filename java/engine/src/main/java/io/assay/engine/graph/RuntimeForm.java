@@ -68,6 +68,9 @@ final class RuntimeForm {
 
   private Node product(Node node) {
     Node left = node.qualifiedOp().equals("MatMul") ? g.producer(node.input(0)) : null;
+    while (left != null && left.qualifiedOp().equals("Identity")) {
+      left = g.producer(left.input(0));
+    }
     TensorType right = left == null ? null : g.type(node.input(1));
     if (right == null
         || right.dims() == null

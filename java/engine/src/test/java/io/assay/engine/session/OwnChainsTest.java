@@ -188,7 +188,7 @@ class OwnChainsTest {
     }
   }
 
-  /** With and without what is masked, whole rows of it too, and what overflows. */
+  /** With a fifth masked, and a number near the largest. */
   @ParameterizedTest
   @CsvSource({"1, 16, true", "30, 114, true", "7, 1000, true", "30, 114, false", "9, 33, false"})
   void softmax(int rows, int columns, boolean logarithm) {
@@ -308,6 +308,28 @@ class OwnChainsTest {
       assertEquals(c, found.get("wider").get(i), 0);
       assertEquals(in.get("x").get(i) + 2 * c - 50 * c, found.get("s").get(i), 1e-4);
     }
+  }
+
+  /**
+   * Of an axis of size 1 a sum is the number, and its softmax 1; a column may be expanded to one.
+   */
+  @Test
+  void columnsOfOne() {
+    Map<String, Tensor> in = new LinkedHashMap<>();
+    in.put("x", gaussian(6, 50));
+    in.put("w", gaussian(6, 1));
+    Graph.Builder g = builder(in);
+    g.constant("axes", Tensor.ofLongs(new long[] {1}, 1));
+    g.constant("shape", Tensor.ofLongs(new long[] {6, 1}, 2));
+    g.op("c", "Mul", Map.of(), "w", "half");
+    g.op("sum", "ReduceSum", Map.of(), "c", "axes");
+    g.op("one", "Softmax", Map.of("axis", 1L), "c");
+    g.op("same", "Expand", Map.of(), "c", "shape");
+    g.op("p", "Mul", Map.of(), "x", "sum");
+    g.op("q", "Mul", Map.of(), "p", "one");
+    g.op("z", "Add", Map.of(), "q", "same");
+    Graph made = g.output("z").output("one").output("same").output("c").build();
+    assertSame(byRuntime(fixed(made), in), run(fixed(made), in));
   }
 
   /** What leaves a chain and comes back is in another one; nothing reads itself. */

@@ -92,6 +92,7 @@ class OwnProductsTest {
     "289, 300, 512, true, false, none, true",
     "150, 200, 160, true, false, none, false",
     "73, 114, 300, true, false, whole, true",
+    "64, 1500, 70, true, false, row, false",
     "200, 700, 8, true, false, row, true",
     "7, 65, 40000, true, false, row, false"
   })
@@ -276,6 +277,7 @@ class OwnProductsTest {
     "0 2 3 1, 0 1 2 3, 0 3 1 2, 33, 4, 5",
     "2 0 1 3, 2 1 0 3, 1 0 2 3, 6, 6, 16",
     "0 1 2 3, 0 1 3 2, 0 1 3 2, 7, 20, 8",
+    "0 2 3 1, 0 1 3 2, 0 1 3 2, 1, 3, 5",
     "0 3 1 2 4, 0 3 1 4 2, 0 1 2 3 4, 3, 37, 3",
     "0 1 2 4 3, 0 3 1 2 4, 0 2 3 1 4, 5, 3, 50",
     "1 2 0 3 4, 2 0 1 3 4, 1 3 2 0 4, 6, 6, 16"

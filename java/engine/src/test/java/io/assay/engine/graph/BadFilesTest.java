@@ -168,6 +168,7 @@ class BadFilesTest {
     AttributeProto.Builder strange =
         AttributeProto.newBuilder().setName("a").setType(AttributeProto.AttributeType.TYPE_PROTO);
     refused(graph().addNode(node("Neg", "y", "x").addAttribute(strange)), "n_y", "TYPE_PROTO");
+    refused(graph().addNode(node("Chain", "y", "x").setDomain("io.assay")), "n_y", "io.assay");
   }
 
   @Test

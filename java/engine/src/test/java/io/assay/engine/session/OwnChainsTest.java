@@ -416,6 +416,26 @@ class OwnChainsTest {
     assertSame(byRuntime(made, in), run(made, in));
   }
 
+  /**
+   * A transposed matrix with a second name, times a vector, which the runtime would not transpose.
+   */
+  @Test
+  void transposedByAnotherName() {
+    Map<String, Tensor> in = Map.of("a", gaussian(3, 3), "v", gaussian(3));
+    Graph.Builder g = builder(in);
+    g.op("t", "Transpose", Map.of("perm", List.of(1L, 0L)), "a");
+    g.op("name", "Identity", Map.of(), "t");
+    g.op("y", "MatMul", Map.of(), "name", "v");
+    Tensor y = run(fixed(g.output("y").build()), in).get("y");
+    for (int i = 0; i < 3; i++) {
+      double want = 0;
+      for (int l = 0; l < 3; l++) {
+        want += in.get("a").get(l * 3L + i) * in.get("v").get(l);
+      }
+      assertEquals(want, y.get(i), 1e-5, "at " + i);
+    }
+  }
+
   /** A value is read in the shape that it has before it is reshaped. */
   @Test
   void otherShapes() {

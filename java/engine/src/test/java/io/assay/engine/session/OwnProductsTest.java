@@ -180,6 +180,42 @@ class OwnProductsTest {
     }
   }
 
+  /** One number for all rows that are added is no column of numbers: the runtime adds them. */
+  @Test
+  void oneNumberForManyRows() {
+    Map<String, Tensor> in = new LinkedHashMap<>();
+    in.put("a", gaussian(40, 100));
+    in.put("b", gaussian(40, 300));
+    in.put("more", gaussian(5, 300));
+    Graph.Builder b = Graph.builder("one").opset("", 17);
+    b.constant("zero", Tensor.ofFloats(new float[] {0}));
+    b.constant("shape", Tensor.ofLongs(new long[] {100, 300}, 2));
+    b.constant("row", Tensor.ofLongs(new long[] {3}, 1, 1));
+    b.constant("wide", Tensor.ofLongs(new long[] {5, 300}, 2));
+    Map<String, Object> add = Map.of("axis", 0L, "reduction", "add");
+    in.forEach((name, t) -> b.input(name, TensorType.of(DType.F32, t.shape())));
+    b.op("p", "Gemm", Map.of("transA", 1L), "a", "b");
+    b.op("zeros", "Expand", Map.of(), "zero", "shape");
+    b.op("rows", "Expand", Map.of(), "row", "wide");
+    b.op("added", "ScatterElements", add, "zeros", "rows", "more");
+    b.op("y", "Add", Map.of(), "p", "added");
+    List.of("p", "zeros", "added", "y").forEach(v -> b.type(v, TensorType.of(DType.F32, 100, 300)));
+    Graph g = b.output("y").build();
+    assertEquals(1, count(g, "ScatterElements"));
+    assertEquals(1, count(g, "Product"));
+    Tensor y = run(g, in);
+    for (int c = 0; c < 300; c++) {
+      double want = 0;
+      for (int l = 0; l < 40; l++) {
+        want += in.get("a").get(l * 100L + 3) * in.get("b").get(l * 300L + c);
+      }
+      for (int i = 0; i < 5; i++) {
+        want += in.get("more").get(i * 300L + c);
+      }
+      assertEquals(want, y.get(900L + c), 1e-4, "at " + c);
+    }
+  }
+
   /** The gradient of a table that is read by numbers, some of them twice, and multiplied by. */
   @Test
   void rowsAreAdded() {

@@ -1,12 +1,12 @@
 // Operators of our own in graphs that ONNX Runtime runs on the processor, domain "io.assay":
 //
-//   Product(a, b, c, rows, more, gate) -> c + op(a) op(b), matrices; attributes transA, transB (not
-//   both)
-//     and relu: whether negative elements become 0. Where transA is 0, leading axes of a [..., k]
-//     are rows. c, optional, is [n] or [1, n], then every row's, or has the shape of the result.
-//     float32; sums as in matrix_product.h. rows [r] int64 and more [r, n], optional, not with
-//     relu: row i of more is added to row rows[i] of the result, one after the other; a negative
-//     row counts from the end.
+//   Product(a, b, c, rows, more, gate) -> c + op(a) op(b), matrices; attributes transA and transB
+//     (not both) and relu: whether negative elements become 0. Where transA is 0, leading axes of
+//     a [..., k] are rows. c, optional, is [n] or [1, n], then every row's, or has the shape of the
+//     result. float32; sums as in matrix_product.h. rows [r] int64 and more [r, n], optional, not
+//     with relu: row i of more is added to row rows[i] of the result, one after the other; a
+//     negative row counts from the end. gate, optional, not with rows, has the shape of the result,
+//     which is 0 where gate is not above 0.
 //
 //   SmallProducts(a, b): products of many small matrices; attributes a, b and y [4] say which axis
 //     of each value is the outer, the inner, the row and the column axis, so that nothing is ever

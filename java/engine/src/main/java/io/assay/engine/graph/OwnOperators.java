@@ -101,17 +101,26 @@ final class OwnOperators {
     return own(node, "MaxPoolGradient", attributes, pool.input(0), updates.input(0));
   }
 
-  /** A gradient where a value is above 0, and 0 elsewhere: that of Relu. */
   private Node masked(Node node) {
-    Node greater = producer(node.input(0), "Greater");
-    if (greater == null || !isZero(node.input(2)) || !isZero(greater.input(1))) {
-      return null;
-    }
-    TensorType gradient = g.type(node.input(1));
-    return isFloat(gradient)
-            && gradient.dims().size() <= MOST_AXES
+    String by = gate(g, node);
+    return by != null && g.type(by).dims().size() <= MOST_AXES
+        ? own(node, "MaskedGradient", Map.of(), node.input(1), by)
+        : null;
+  }
+
+  /**
+   * What decides at a Where that is the gradient of Relu, its input 1 where that value is above 0
+   * and 0 elsewhere; null for any other.
+   */
+  static String gate(Graph g, Node where) {
+    Node greater = producer(g, where.input(0), "Greater");
+    TensorType gradient = g.type(where.input(1));
+    return greater != null
+            && isZero(g, where.input(2))
+            && isZero(g, greater.input(1))
+            && isFloat(gradient)
             && gradient.equals(g.type(greater.input(0)))
-        ? own(node, "MaskedGradient", Map.of(), node.input(1), greater.input(0))
+        ? greater.input(0)
         : null;
   }
 
@@ -176,6 +185,11 @@ final class OwnOperators {
   }
 
   private Node producer(String value, String op) {
+    return producer(g, value, op);
+  }
+
+  /** The node that computes a value, if it is of that operator. */
+  static Node producer(Graph g, String value, String op) {
     Node node = g.producer(value);
     return node != null && node.qualifiedOp().equals(op) ? node : null;
   }

@@ -162,9 +162,7 @@ final class OwnProducts {
     TensorType rows = spread == null ? null : g.type(spread.input(0));
     boolean fits =
         zeros != null
-            && g.constant(zeros.input(0)) != null
-            && g.constant(zeros.input(0)).elements() == 1
-            && g.constant(zeros.input(0)).get(0) == 0
+            && OwnOperators.isZero(g, zeros.input(0))
             && rows != null
             && rows.dtype() == DType.I64
             && rows.isStatic()
@@ -176,8 +174,7 @@ final class OwnProducts {
   }
 
   private Node producer(String value, String op) {
-    Node node = g.producer(value);
-    return node != null && node.qualifiedOp().equals(op) ? node : null;
+    return OwnOperators.producer(g, value, op);
   }
 
   private Node positive(Node node) {
@@ -196,19 +193,16 @@ final class OwnProducts {
   /** The gradient of a Relu: what a product gives where a value is above 0, and 0 elsewhere. */
   private Node gated(Node node) {
     Node product = onlyFor(node.input(1));
-    Node greater = product == null ? null : producer(node.input(0), "Greater");
-    if (greater == null
+    String gate = product == null ? null : OwnOperators.gate(g, node);
+    if (gate == null
         || product.inputs().size() > 3
         || product.integer("relu", 0) != 0
-        || !OwnOperators.isZero(g, node.input(2))
-        || !OwnOperators.isZero(g, greater.input(1))
-        || !g.type(node.input(1)).equals(g.type(greater.input(0)))
         || !g.type(node.input(1)).equals(g.type(node.output(0)))) {
       return null;
     }
     drop(node.input(1));
     String c = product.input(2);
-    List<String> inputs = List.of(product.input(0), product.input(1), c, "", "", greater.input(0));
+    List<String> inputs = List.of(product.input(0), product.input(1), c, "", "", gate);
     return of(node, inputs, product.attributes());
   }
 

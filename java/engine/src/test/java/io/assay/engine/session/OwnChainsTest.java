@@ -1,5 +1,7 @@
 package io.assay.engine.session;
 
+import static io.assay.engine.session.OwnRuns.fixed;
+import static io.assay.engine.session.OwnRuns.run;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -42,11 +44,7 @@ class OwnChainsTest {
   }
 
   private Tensor gaussian(long... shape) {
-    Tensor t = Tensor.allocate(Arena.ofAuto(), DType.F32, shape);
-    for (long i = 0; i < t.elements(); i++) {
-      t.set(i, random.nextGaussian());
-    }
-    return t;
+    return OwnRuns.gaussian(random, shape);
   }
 
   private static Graph.Builder builder(Map<String, Tensor> inputs) {
@@ -58,28 +56,8 @@ class OwnChainsTest {
     return b;
   }
 
-  private static Graph fixed(Graph g) {
-    return g.specialise(
-        Map.of(), (part, in) -> Session.compile(part, SessionOptions.cpu(1)).run(in));
-  }
-
   private static List<Node> chains(Graph g) {
     return g.withOwnOperators().nodes().stream().filter(n -> n.op().equals("Chain")).toList();
-  }
-
-  /** The outputs, which have the same bits for every number of threads. */
-  private static Map<String, Tensor> run(Graph g, Map<String, Tensor> inputs) {
-    Map<String, Tensor> first = null;
-    for (int threads : new int[] {1, 2, 5}) {
-      try (Session session = Session.compile(g, SessionOptions.cpu(threads))) {
-        Map<String, Tensor> found = session.run(inputs);
-        if (first != null) {
-          assertSame(first, found);
-        }
-        first = found;
-      }
-    }
-    return first;
   }
 
   private static void assertSame(Map<String, Tensor> want, Map<String, Tensor> found) {

@@ -11,7 +11,6 @@ import io.assay.engine.graph.TensorType;
 import io.assay.engine.kernel.CpuKernels;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
-import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -37,37 +36,18 @@ class OwnProductsTest {
   }
 
   private Tensor gaussian(long... shape) {
-    Tensor t = Tensor.allocate(Arena.ofAuto(), DType.F32, shape);
-    for (long i = 0; i < t.elements(); i++) {
-      t.set(i, random.nextGaussian());
-    }
-    return t;
+    return OwnRuns.gaussian(random, shape);
   }
 
   private static Graph graph(Graph.Builder b, Map<String, Tensor> inputs, List<Node> nodes) {
     inputs.forEach((name, t) -> b.input(name, TensorType.of(DType.F32, t.shape())));
     nodes.forEach(b::node);
-    Graph g = b.output("y").build();
-    return g.specialise(
-        Map.of(), (part, in) -> Session.compile(part, SessionOptions.cpu(1)).run(in));
+    return OwnRuns.fixed(b.output("y").build());
   }
 
   /** The result, which has the same bits for every number of threads. */
   private static Tensor run(Graph g, Map<String, Tensor> inputs) {
-    Tensor first = null;
-    for (int threads : new int[] {1, 2, 5}) {
-      try (Session session = Session.compile(g, SessionOptions.cpu(threads))) {
-        Tensor y = session.run(inputs).get("y");
-        if (first != null) {
-          for (long i = 0; i < y.elements(); i++) {
-            assertEquals(
-                Double.doubleToRawLongBits(first.get(i)), Double.doubleToRawLongBits(y.get(i)));
-          }
-        }
-        first = y;
-      }
-    }
-    return first;
+    return OwnRuns.run(g, inputs).get("y");
   }
 
   private static long count(Graph g, String op) {
@@ -228,10 +208,7 @@ class OwnProductsTest {
     b.constant("shape", Tensor.ofLongs(new long[] {10, 70}, 2));
     b.op("rows", "Reshape", Map.of(), "x", "shape");
     b.op("y", "Gemm", Map.of("transB", 1L), "rows", "table");
-    Graph whole = b.output("y").build();
-    whole =
-        whole.specialise(
-            Map.of(), (part, at) -> Session.compile(part, SessionOptions.cpu(1)).run(at));
+    Graph whole = OwnRuns.fixed(b.output("y").build());
     in.put("seed", gaussian(10, 3000));
     Graph g = whole.differentiate(Map.of("y", "seed"), List.of("table")).graph();
     assertEquals(0, count(g, "ScatterElements"));

@@ -284,15 +284,10 @@ final class OwnChains {
       if (forms[i] == null || g.outputs().contains(nodes.get(i).output(0))) {
         continue;
       }
-      int depth = Integer.MAX_VALUE;
-      boolean joins = false;
-      for (int reader : readersOf(i)) {
-        int most = depths[reader] - step(i, reader);
-        joins =
-            most < depth ? step(i, reader) == 0 : joins || most == depth && step(i, reader) == 0;
-        depth = Math.min(depth, most);
-      }
-      if (joins) {
+      int at = i;
+      List<Integer> all = readersOf(i);
+      int depth = all.stream().mapToInt(r -> depths[r] - step(at, r)).min().orElse(depths[i]);
+      if (all.stream().anyMatch(r -> step(at, r) == 0 && depths[r] == depth)) {
         depths[i] = depth;
       }
     }

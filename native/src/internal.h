@@ -270,14 +270,19 @@ struct EdgeJob {
   double* sums;    // [E, S]
 };
 
-// Rows of a task of a matrix product, and what of the inner dimension meets at once. Of sums over
-// rows: rows of a task, and, segment by segment, most rows and panels of one.
+// Most rows of a task of a matrix product, what of the inner dimension meets at once, and what of
+// it stays near. Of sums over rows: rows of a task, and, segment by segment, most rows and panels
+// of one.
 constexpr int64_t kProductBlock = 96;
 constexpr int64_t kProductDepth = 128;
+constexpr int64_t kProductDeep = 1024;
 constexpr int64_t kProductTurned = 72;
 constexpr int64_t kProductRows = 288;
 constexpr int64_t kProductPanels = 4;
 constexpr int64_t kProductMerged = 16;  // rows whose segments are added by one task
+
+// What becomes of the sums of a product; in the order of io.assay.engine.graph.OwnProducts.
+enum class Activation { kNone, kRelu, kGelu };
 
 // Y [m, n] = C + A B, B in panels of kGrokPanel columns; or C + A^T B of A [k, m] and B [k, n].
 struct ProductJob {
@@ -286,14 +291,15 @@ struct ProductJob {
   const float* c;  // NULL: 0; element (i, j) is at c[i * c_row + j]
   float* out;
   int64_t m, n, k, b_row, b_column, c_row;
-  bool positive;      // whether negative elements of Y are 0
-  const float* gate;  // NULL: none; [m, n]: where it is not above 0, Y is 0
-  float* packed;      // [panel, k, kGrokPanel]: B, unless A^T B is summed by segments
-  // Of such: task t sums `segment` rows from t / blocks * segment on, of block t % blocks, that is
-  // block_rows rows from t % row_blocks * block_rows on and kProductPanels panels.
-  int64_t segments, segment, blocks, row_blocks, block_rows;
-  int64_t panels;  // of a task where A^T B is not
-  float* sums;     // [segment, panel, m, kGrokPanel]
+  const float* more;      // NULL: 0; [m, n], added to C
+  Activation activation;  // of Y
+  const float* gate;      // NULL: none; [m, n]: where it is not above 0, Y is 0
+  float* packed;          // [panel, k, kGrokPanel]: B, unless A^T B is summed by segments
+  // Task t has block_rows rows from t % row_blocks * block_rows on, and `panels` panels. Where A^T
+  // B is summed by segments, it sums `segment` rows from t / blocks * segment on of block t %
+  // blocks, which has kProductPanels panels.
+  int64_t segments, segment, blocks, row_blocks, block_rows, panels;
+  float* sums;  // [segment, panel, m, kGrokPanel]
 };
 
 // Products of one task.

@@ -1,5 +1,5 @@
 // Products of float matrices in graphs (runtime_product.cpp): Y = C + A B, or C + A^T B, and
-// perhaps the larger of that and 0. Sums start at C and take their terms in ascending order, one
+// perhaps an activation of that. Sums start at C and take their terms in ascending order, one
 // fused multiplication and addition after the other; those over many rows, A^T B, may do so segment
 // by segment, whose sums are added to C in ascending order. Nothing depends on threads.
 #pragma once
@@ -10,6 +10,7 @@ namespace {
 
 using assay::kGrokPanel;
 using assay::kProductBlock;
+using assay::kProductDeep;
 using assay::kProductDepth;
 using assay::kProductMerged;
 using assay::kProductPanels;
@@ -44,6 +45,13 @@ inline void product_start(const assay::ProductJob& j, int64_t row, int64_t panel
   } else {
     for (int64_t c = 0; c < kGrokPanel; c++) to[c] = c < n ? from[c] : 0;
   }
+  const float* more = j.more + row * j.n + panel * kGrokPanel;
+  for (int64_t c = 0; j.more != nullptr && c < n; c++) to[c] += more[c];
+}
+
+// x/2 (1 + tanh y), y = sqrt(2/pi) (x + 0.044715 x^3): x / (1 + e^-2y).
+__attribute__((always_inline)) inline float gelu(float x) {
+  return x / (1 + exponential(-0x1.988454p+0f * (x + 0.044715f * (x * x * x))));
 }
 
 // Where a row's panel of Y is.
@@ -51,12 +59,13 @@ inline float* product_place(const assay::ProductJob& j, int64_t row, int64_t pan
   return j.out + row * j.n + panel * kGrokPanel;
 }
 
-// A row's sums, which may be in Y already: negative ones are 0 where that is asked for, and those
-// behind the gate; NaN stays.
+// A row's sums, which may be in Y already, to what Y has; NaN stays.
 inline void product_end(const assay::ProductJob& j, int64_t row, int64_t panel, float* from) {
   using V = Vec<float>;
-  if (j.positive) {
+  if (j.activation == assay::Activation::kRelu) {
     for (int64_t c = 0; c < kGrokPanel; c += V::N) V::load(from + c).positive().store(from + c);
+  } else if (j.activation == assay::Activation::kGelu) {
+    for (int64_t c = 0; c < kGrokPanel; c++) from[c] = gelu(from[c]);
   }
   float* to = product_place(j, row, panel);
   const int64_t n = columns_left(panel, j.n);
@@ -87,34 +96,48 @@ struct LinesAhead {
   }
 };
 
-// Task t: rows of Y = C + A B. A piece of a panel stays in the first-level cache while all rows of
-// the task meet it.
+// Task t: rows and panels of Y = C + A B. A piece of a panel stays in the first-level cache while
+// all rows of the task meet it, and of these rows kProductDeep columns in the second.
 void product_rows_task(const void* job, int64_t task) {
   const auto& j = *static_cast<const assay::ProductJob*>(job);
   alignas(64) float block[kProductBlock * kGrokPanel];  // where Y has fewer columns than a panel
-  const int64_t first = task * kProductBlock;
-  const int64_t rows = least(kProductBlock, j.m - first);
-  const int64_t panels = panels_of(j.n);
-  const int64_t next = least(kProductBlock, j.m - first - rows);
-  LinesAhead ahead{j.a + (first + rows) * j.k, next, j.k, j.k};
-  const int64_t share = kGrokRows * kProductDepth / 16 / panels + 1;
-  for (int64_t panel = 0; panel < panels; panel++) {
-    const bool whole = columns_left(panel, j.n) == kGrokPanel;
-    float* const to = whole ? product_place(j, first, panel) : block;
-    const int64_t stride = whole ? j.n : kGrokPanel;
-    for (int64_t l = 0; l < j.k; l += kProductDepth) {
-      const int64_t depth = least(kProductDepth, j.k - l);
-      for (int64_t i = 0; i < rows; i += kGrokRows) {
-        const int64_t n = least(kGrokRows, rows - i);
-        float* c = to + i * stride;
-        ahead.lines(share);
-        for (int64_t r = 0; l == 0 && r < n; r++) {
-          product_start(j, first + i + r, panel, c + r * stride);
-        }
-        panel_product<Into::kAdded>(operand(j.a + (first + i) * j.k + l, j.k, 1),
-                                    j.packed + (panel * j.k + l) * kGrokPanel, n, depth, c, stride);
-        for (int64_t r = 0; l + depth == j.k && r < n; r++) {
-          product_end(j, first + i + r, panel, c + r * stride);
+  const int64_t first = task % j.row_blocks * j.block_rows;
+  const int64_t rows = least(j.block_rows, j.m - first);
+  const int64_t from_panel = task / j.row_blocks * j.panels;
+  const int64_t to_panel = least(from_panel + j.panels, panels_of(j.n));
+  const int64_t left_share = kGrokRows * kProductDepth / 16 / (to_panel - from_panel) + 1;
+  const int64_t right_share = kProductDepth * kGrokPanel / 16 * kGrokRows / rows + 1;
+  for (int64_t from = 0; from < j.k; from += kProductDeep) {
+    const int64_t end = least(j.k, from + kProductDeep);
+    // What the next columns, or the next task, meet.
+    LinesAhead next_left =
+        end < j.k ? LinesAhead{j.a + first * j.k + end, rows, least(kProductDeep, j.k - end), j.k}
+                  : LinesAhead{j.a + (first + rows) * j.k, least(j.block_rows, j.m - first - rows),
+                               least(kProductDeep, j.k), j.k};
+    for (int64_t panel = from_panel; panel < to_panel; panel++) {
+      const bool whole = columns_left(panel, j.n) == kGrokPanel;
+      float* const to = whole ? product_place(j, first, panel) : block;
+      const int64_t stride = whole ? j.n : kGrokPanel;
+      for (int64_t l = from; l < end; l += kProductDepth) {
+        const int64_t depth = least(kProductDepth, end - l);
+        const float* b = j.packed + (panel * j.k + l) * kGrokPanel;
+        const bool more = l + depth < end;
+        LinesAhead next_right{more ? b + depth * kGrokPanel : b + (j.k - l + from) * kGrokPanel,
+                              more || panel + 1 < to_panel ? kProductDepth : 0, kGrokPanel,
+                              kGrokPanel};
+        for (int64_t i = 0; i < rows; i += kGrokRows) {
+          const int64_t n = least(kGrokRows, rows - i);
+          float* c = to + i * stride;
+          next_left.lines(left_share);
+          next_right.lines(right_share);
+          for (int64_t r = 0; l == 0 && r < n; r++) {
+            product_start(j, first + i + r, panel, c + r * stride);
+          }
+          panel_product<Into::kAdded>(operand(j.a + (first + i) * j.k + l, j.k, 1), b, n, depth, c,
+                                      stride);
+          for (int64_t r = 0; l + depth == j.k && r < n; r++) {
+            product_end(j, first + i + r, panel, c + r * stride);
+          }
         }
       }
     }
@@ -178,7 +201,7 @@ void product_turned_task(const void* job, int64_t task) {
         }
         const Operand a = operand(left + turned_at(i, kDepth), 1, kPair);
         const float* b = j.packed + (panel * j.k + l) * kGrokPanel;
-        if (l == 0 && j.c == nullptr) {
+        if (l == 0 && j.c == nullptr && j.more == nullptr) {
           panel_product<Into::kReplaced>(a, b, n, depth, c, stride);
         } else {
           for (int64_t r = 0; l == 0 && r < n; r++) {

@@ -1,12 +1,13 @@
 // Operators of our own in graphs that ONNX Runtime runs on the processor, domain "io.assay":
 //
 //   Product(a, b, c, rows, more, gate) -> c + op(a) op(b), matrices; attributes transA and transB
-//     (not both) and relu: whether negative elements become 0. Where transA is 0, leading axes of
-//     a [..., k] are rows. c, optional, is [n] or [1, n], then every row's, or has the shape of the
-//     result. float32; sums as in matrix_product.h. rows [r] int64 and more [r, n], optional, not
-//     with relu: row i of more is added to row rows[i] of the result, one after the other; a
-//     negative row counts from the end. gate, optional, not with rows, has the shape of the result,
-//     which is 0 where gate is not above 0.
+//     (not both) and activation: of the result, 0 none, 1 relu, 2 gelu by tanh. Where transA is 0,
+//     leading axes of a [..., k] are rows. c, optional, is [n] or [1, n], then every row's, or has
+//     the shape of the result. float32; sums as in matrix_product.h. more, optional, is added too;
+//     it has the shape of the result, or, with rows [r] int64, is [r, n]: row i of it is added to
+//     row rows[i] of the result, one after the other, not with an activation; a negative row counts
+//     from the end. gate, optional, not with rows, has the shape of the result, which is 0 where
+//     gate is not above 0.
 //
 //   SmallProducts(a, b): products of many small matrices; attributes a, b and y [4] say which axis
 //     of each value is the outer, the inner, the row and the column axis, so that nothing is ever
@@ -33,7 +34,7 @@ using assay::ProductJob;
 
 struct Product {
   Table api;
-  int64_t trans_a, trans_b, relu;
+  int64_t trans_a, trans_b, activation;
 };
 
 // Memory of a calling thread, which its later products use again.
@@ -92,6 +93,7 @@ void run_all(Table api, const void* context, assay::Task task, const void* job, 
 
 // Tasks that there are to be at least, where there is work for them.
 constexpr int64_t kTasks = 16;
+constexpr int64_t kRowTasks = 32;
 
 // Elements of a right matrix of which a copy is made for sums over rows; io.assay.engine.graph
 // .OwnProducts knows it too.
@@ -110,12 +112,15 @@ void cut(ProductJob& j) {
   j.segments = pieces(j.k, j.segment);
 }
 
+// So many tasks or some more, of which threads get equal shares.
+int64_t even_shares(int64_t tasks) { return tasks > 4 ? pieces(tasks, 4) * 4 : tasks; }
+
 Status create_product(const Operator*, Table api, const void* info, void** kernel) {
   return guard(api, [&] {
     Product p{api, 0, 0, 0};
     call(api, kAttributeInteger, info, "transA", &p.trans_a);
     call(api, kAttributeInteger, info, "transB", &p.trans_b);
-    call(api, kAttributeInteger, info, "relu", &p.relu);
+    call(api, kAttributeInteger, info, "activation", &p.activation);
     *kernel = new Product(p);
   });
 }
@@ -127,6 +132,9 @@ Status compute_product(void* kernel, void* context) {
     const Input a(p.api, context, 0);
     const Input b(p.api, context, 1);
     const Input c(p.api, context, 2);
+    const Input rows(p.api, context, 3);
+    const Input more(p.api, context, 4);
+    const Input gate(p.api, context, 5);
     ProductJob j{};
     j.a = a.data;
     j.b = b.data;
@@ -137,8 +145,15 @@ Status compute_product(void* kernel, void* context) {
     j.b_row = p.trans_b ? 1 : j.n;
     j.b_column = p.trans_b ? j.k : 1;
     j.c_row = c.data == nullptr || c.elements() == j.n ? 0 : j.n;
-    j.positive = p.relu != 0;
-    j.gate = Input(p.api, context, 5).data;
+    j.more = rows.data == nullptr ? more.data : nullptr;
+    j.activation = static_cast<assay::Activation>(p.activation);
+    j.gate = gate.data;
+    const auto fits = [&](const Input& x) {
+      return x.data == nullptr || x.elements() == j.m * j.n;
+    };
+    if ((j.c_row > 0 && !fits(c)) || (rows.data == nullptr && !fits(more)) || !fits(gate)) {
+      throw std::length_error("what is added to a product, or its gate, has another shape");
+    }
     Input like = a;
     if (p.trans_a) like.dims[0] = j.m;
     like.dims[like.rank - 1] = j.n;
@@ -159,11 +174,13 @@ Status compute_product(void* kernel, void* context) {
         run_all(p.api, context, kernels.product_turned, &j,
                 j.row_blocks * pieces(panels, j.panels));
       } else {
-        run_all(p.api, context, kernels.product_rows, &j, pieces(j.m, assay::kProductBlock));
+        const int64_t tasks = even_shares(pieces(j.m, assay::kProductBlock));
+        j.block_rows = pieces(pieces(j.m, tasks), 12) * 12;
+        j.row_blocks = pieces(j.m, j.block_rows);
+        j.panels = pieces(panels, pieces(kRowTasks, j.row_blocks));
+        run_all(p.api, context, kernels.product_rows, &j, j.row_blocks * pieces(panels, j.panels));
       }
     }
-    const Input rows(p.api, context, 3);
-    const Input more(p.api, context, 4);
     if (rows.data != nullptr) add_rows(j, rows, more.data);
   });
 }

@@ -449,6 +449,11 @@ public final class Graph {
       return this;
     }
 
+    /** The type that a value was given, or null. */
+    public TensorType type(String value) {
+      return types.get(value);
+    }
+
     /** Adds a node. Nodes may come in any order. */
     public Builder node(Node node) {
       for (String output : node.outputs()) {

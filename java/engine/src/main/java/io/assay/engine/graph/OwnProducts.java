@@ -1,5 +1,6 @@
 package io.assay.engine.graph;
 
+import io.assay.engine.graph.TensorType.Dim;
 import io.assay.engine.tensor.DType;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -14,11 +15,25 @@ import java.util.Objects;
  * {@code X^T G}. The runtime reads the left matrix as often as the right one has pieces, adds a
  * bias in a pass of its own, and turns around what it sums over rows. A bias or a value of the
  * result's shape that is added, rows that are added to some of its rows (the gradient of a table
- * that is read and multiplied by), a Relu, and the gradient of one, become part of the product
- * where nothing else reads it.
+ * that is read and multiplied by), an activation, and the gradient of a Relu, become part of the
+ * product where nothing else reads it.
  */
 final class OwnProducts {
   static final String OP = "Product";
+
+  /** Its inputs behind the two matrices. */
+  private static final int ADDED = 2;
+
+  private static final int ROWS = 3;
+  private static final int MORE = 4;
+  private static final int GATE = 5;
+
+  /** Of the result, as {@code native/src/internal.h} counts them. */
+  private static final String ACTIVATION = "activation";
+
+  private static final long NONE = 0;
+  private static final long RELU = 1;
+  private static final long GELU = 2;
 
   /** Multiplications below which a call costs more than it saves. */
   private static final long LEAST_WORK = 1 << 20;
@@ -76,7 +91,8 @@ final class OwnProducts {
         switch (node.qualifiedOp()) {
           case "Gemm", "MatMul" -> product(node);
           case "Add" -> sum(node);
-          case "Relu" -> positive(node);
+          case "Relu" -> activated(node, RELU);
+          case "com.microsoft.FastGelu" -> node.inputs().size() == 1 ? activated(node, GELU) : null;
           case "Where" -> gated(node);
           default -> null;
         };
@@ -93,10 +109,10 @@ final class OwnProducts {
     TensorType a = g.type(node.input(0));
     TensorType b = g.type(node.input(1));
     TensorType y = g.type(node.output(0));
-    if (!OwnOperators.isFloat(a)
+    boolean anyRows = !ta && isOfAnyRows(a) && isOfAnyRows(y);
+    if (!anyRows && (!OwnOperators.isFloat(a) || !OwnOperators.isFloat(y))
         || !OwnOperators.isFloat(b)
-        || !OwnOperators.isFloat(y)
-        || a.shape().length < 2
+        || a.dims().size() < 2
         || b.shape().length != 2
         || !ta && g.constant(node.input(1)) != null
         || ta && tb
@@ -106,38 +122,44 @@ final class OwnProducts {
     }
     long n = b.shape()[tb ? 0 : 1];
     long k = b.shape()[tb ? 1 : 0];
-    long m = Arrays.stream(y.shape()).reduce(1, (p, q) -> p * q) / Math.max(n, 1);
+    long m =
+        anyRows ? LEAST_ROWS : Arrays.stream(y.shape()).reduce(1, (p, q) -> p * q) / Math.max(n, 1);
     boolean fits =
         ta
             ? k >= LEAST_SUMMED && (m * n <= MOST_SUMS || k * n <= MOST_COPIED)
-            : m >= LEAST_ROWS && k * n <= MOST_RIGHT;
+            : m >= LEAST_ROWS && k * n <= (anyRows ? MOST_COPIED : MOST_RIGHT);
     if (!fits || m * n * k < LEAST_WORK) {
       return null;
     }
     Map<String, Object> attributes =
-        Map.of("transA", ta ? 1L : 0L, "transB", tb ? 1L : 0L, "relu", 0L);
+        Map.of("transA", ta ? 1L : 0L, "transB", tb ? 1L : 0L, ACTIVATION, NONE);
     return of(node, node.inputs(), attributes);
   }
 
   private Node sum(Node node) {
     for (int i = 0; i < 2; i++) {
-      Node product = onlyFor(node.input(i));
+      String value = node.input(i);
       String other = node.input(1 - i);
-      if (product != null
-          && !other.equals(node.input(i))
-          && product.inputs().size() == 2
-          && product.integer("relu", 0) == 0
-          && isAddend(other, g.type(node.input(i)))
-          && g.type(node.input(i)).equals(g.type(node.output(0)))) {
-        drop(node.input(i));
-        Node scatter = rowsIntoZeros(other, g.type(node.output(0)));
-        List<String> inputs = new ArrayList<>(product.inputs());
-        inputs.add(scatter == null ? other : "");
-        if (scatter != null) {
-          inputs.add(g.producer(scatter.input(1)).input(0));
-          inputs.add(scatter.input(2));
+      Node product = onlyFor(value);
+      if (product == null
+          || other.equals(value)
+          || !isPlain(product)
+          || !isAddend(other, g.type(value))
+          || !isSame(value, node)) {
+        continue;
+      }
+      if (product.input(ADDED).isEmpty()) {
+        drop(value);
+        Node scatter = rowsIntoZeros(other, g.type(value));
+        if (scatter == null) {
+          return with(node, product, ADDED, other);
         }
-        return of(node, inputs, product.attributes());
+        String rows = g.producer(scatter.input(1)).input(0);
+        return with(node, with(node, product, ROWS, rows), MORE, scatter.input(2));
+      }
+      if (product.input(MORE).isEmpty() && g.type(other).equals(g.type(value))) {
+        drop(value);
+        return with(node, product, MORE, other);
       }
     }
     return null;
@@ -177,33 +199,58 @@ final class OwnProducts {
     return OwnOperators.producer(g, value, op);
   }
 
-  private Node positive(Node node) {
+  private Node activated(Node node, long activation) {
     Node product = onlyFor(node.input(0));
-    if (product == null
-        || product.inputs().size() > 3
-        || !g.type(node.input(0)).equals(g.type(node.output(0)))) {
+    if (product == null || !isPlain(product) || !isSame(node.input(0), node)) {
       return null;
     }
     drop(node.input(0));
     Map<String, Object> attributes = new HashMap<>(product.attributes());
-    attributes.put("relu", 1L);
+    attributes.put(ACTIVATION, activation);
     return of(node, product.inputs(), attributes);
+  }
+
+  /** Whether nothing is done to a product but that a value is added to all of it. */
+  private static boolean isPlain(Node product) {
+    return product.input(ROWS).isEmpty()
+        && product.input(GATE).isEmpty()
+        && product.integer(ACTIVATION, NONE) == NONE;
+  }
+
+  /** Whether a node's result has the type of a value. */
+  private boolean isSame(String value, Node node) {
+    return g.type(value).equals(g.type(node.output(0)));
   }
 
   /** The gradient of a Relu: what a product gives where a value is above 0, and 0 elsewhere. */
   private Node gated(Node node) {
     Node product = onlyFor(node.input(1));
     String gate = product == null ? null : OwnOperators.gate(g, node);
-    if (gate == null
-        || product.inputs().size() > 3
-        || product.integer("relu", 0) != 0
-        || !g.type(node.input(1)).equals(g.type(node.output(0)))) {
+    if (gate == null || !isPlain(product) || !isSame(node.input(1), node)) {
       return null;
     }
     drop(node.input(1));
-    String c = product.input(2);
-    List<String> inputs = List.of(product.input(0), product.input(1), c, "", "", gate);
+    return with(node, product, GATE, gate);
+  }
+
+  /** A product with a further input, in place of a node. */
+  private static Node with(Node node, Node product, int input, String value) {
+    List<String> inputs = new ArrayList<>(product.inputs());
+    while (inputs.size() <= input) {
+      inputs.add("");
+    }
+    inputs.set(input, value);
     return of(node, inputs, product.attributes());
+  }
+
+  /** Whether a value has rows of which nobody says how many there are: likely, many. */
+  private static boolean isOfAnyRows(TensorType type) {
+    return type != null
+        && type.dtype() == DType.F32
+        && type.dims() != null
+        && type.dims().size() == 2
+        && !type.dims().getFirst().isKnown()
+        && type.dims().getLast().isKnown();
   }
 
   /** The product that a value is, if it is read once. */
@@ -219,17 +266,20 @@ final class OwnProducts {
   /** Whether a value is one row for all rows of a result, or has its shape. */
   private boolean isAddend(String value, TensorType result) {
     TensorType type = g.type(value);
-    if (type == null || type.dtype() != DType.F32 || !type.isStatic()) {
+    if (type != null && isOfAnyRows(type) && type.equals(result)) {
+      return true;
+    }
+    if (!OwnOperators.isFloat(type)) {
       return false;
     }
     long[] shape = type.shape();
-    long[] whole = result.shape();
+    List<Dim> whole = result.dims();
     boolean row =
         shape.length > 0
-            && shape.length <= whole.length
-            && shape[shape.length - 1] == whole[whole.length - 1]
+            && shape.length <= whole.size()
+            && shape[shape.length - 1] == whole.getLast().size()
             && Arrays.stream(shape, 0, shape.length - 1).allMatch(d -> d == 1);
-    return row || Arrays.equals(shape, whole);
+    return row || type.equals(result);
   }
 
   private static Node of(Node node, List<String> inputs, Map<String, Object> attributes) {

@@ -36,7 +36,7 @@ public final class PaddedProducts {
   }
 
   /** Columns of the left matrix, with those that are added if there are any. */
-  public static long columns(long inner) {
+  private static long columns(long inner) {
     return inner % PAGE == 0 ? inner + MORE : inner;
   }
 
@@ -98,7 +98,7 @@ public final class PaddedProducts {
   }
 
   /** Copies a matrix or a vector into the beginning of each row of a larger one. */
-  public static void copy(Tensor from, Tensor to) {
+  private static void copy(Tensor from, Tensor to) {
     long width = from.dim(from.rank() - 1);
     for (long row = 0; row < from.elements() / width; row++) {
       MemorySegment.copy(

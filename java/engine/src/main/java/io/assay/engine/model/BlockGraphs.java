@@ -2,7 +2,6 @@ package io.assay.engine.model;
 
 import io.assay.engine.graph.Graph;
 import io.assay.engine.graph.Node;
-import io.assay.engine.graph.PaddedProducts;
 import io.assay.engine.graph.TensorType;
 import io.assay.engine.graph.TensorType.Dim;
 import io.assay.engine.kernel.Kernels;
@@ -36,10 +35,8 @@ public final class BlockGraphs {
   public static final String QUERIES = "queries";
 
   private static final long OPSET = 17;
-  private static final String CONTRIB = "com.microsoft";
 
-  /** {@code x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3)))}, which is one operator. */
-  private static final Set<String> GELU_TANH = Set.of("gelu_new", "gelu_pytorch_tanh", "gelu_fast");
+  private static final String CONTRIB = "com.microsoft";
 
   private static final Dim ROWS = Dim.symbol("rows");
   private static final Dim SEQUENCES = Dim.symbol("sequences");
@@ -146,20 +143,7 @@ public final class BlockGraphs {
 
   /** Rows of {@code hook_resid_mid} to rows behind the block. */
   public Graph secondHalf() {
-    return new Writer().secondHalf(config.inner());
-  }
-
-  /**
-   * The same with the MLP's inner columns as many as {@link PaddedProducts#columns} says: its
-   * weights are those of the block with zeros behind.
-   */
-  public Graph wideSecondHalf() {
-    return new Writer().secondHalf(PaddedProducts.columns(config.inner()));
-  }
-
-  /** Whether {@link #wideSecondHalf} is another graph than {@link #secondHalf}. */
-  public boolean widens() {
-    return PaddedProducts.columns(config.inner()) != config.inner();
+    return new Writer().secondHalf();
   }
 
   /** The last norm, to what the head multiplies; its weights are constants. */
@@ -167,8 +151,11 @@ public final class BlockGraphs {
     return new Writer().lastNorm();
   }
 
-  /** Writes one graph. */
-  private final class Writer {
+  /**
+   * Writes one graph. Values get their types, which nobody infers where a dimension is a symbol:
+   * the session's own operators need them.
+   */
+  private final class Writer implements Activations.Writer {
     private final Graph.Builder b =
         Graph.builder(name + " block").opset("", OPSET).opset(CONTRIB, 1);
     private final int width = config.width();
@@ -184,32 +171,47 @@ public final class BlockGraphs {
       List<String> weights = split(weightInput("attn.c_attn", width, 3 * width), 1);
       String bias = biasInput("attn.c_attn", 3 * width);
       List<String> biases = bias == null ? Arrays.asList(null, null) : split(bias, 0);
-      String asking = gemm(norm(BEFORE, "ln_1"), weights.get(0), biases.get(0));
-      b.op(QUERIES, "Identity", Map.of(), asking);
-      b.output(QUERIES);
+      ends(QUERIES, gemm(norm(BEFORE, "ln_1"), weights.get(0), biases.get(0)));
       return ends(gemm(norm(IN, "ln_1"), weights.get(1), biases.get(1)));
     }
 
     /** The part of the queries, and that of keys and values. */
-    private List<String> split(String x, long axis) {
+    private List<String> split(String x, int axis) {
       List<String> parts = List.of(b.fresh("part"), b.fresh("part"));
-      String sizes = b.constant(b.fresh("sizes"), Tensor.ofLongs(new long[] {width, 2 * width}, 2));
-      b.node(
-          new Node(parts.getFirst(), "", "Split", List.of(x, sizes), parts, Map.of("axis", axis)));
+      long[] sizes = {width, 2L * width};
+      String given = b.constant(b.fresh("sizes"), Tensor.ofLongs(sizes, 2));
+      Map<String, Object> attributes = Map.of("axis", (long) axis);
+      b.node(new Node(parts.getFirst(), "", "Split", List.of(x, given), parts, attributes));
+      for (int part = 0; part < sizes.length; part++) {
+        long[] shape = b.type(x).shape();
+        shape[axis] = sizes[part];
+        b.type(parts.get(part), TensorType.of(model.dtype(), shape));
+      }
       return parts;
     }
 
     Graph firstHalf() {
       input(IN, ROWS, width);
       input(BEFORE, ROWS, width);
-      String attended = linear(IN, "attn.c_proj", width, width);
-      return ends(op("Add", Map.of(), BEFORE, attended));
+      return ends(op("Add", BEFORE, linear(IN, "attn.c_proj", width, width)));
     }
 
-    Graph secondHalf(long inner) {
+    Graph secondHalf() {
       input(IN, ROWS, width);
-      String moved = linear(neurons(norm(IN, "ln_2"), inner), "mlp.c_proj", inner, width);
-      return ends(op("Add", Map.of(), IN, moved));
+      int inner = config.inner();
+      String moved = linear(norm(IN, "ln_2"), "mlp.c_fc", width, inner);
+      return ends(op("Add", IN, linear(neurons(moved), "mlp.c_proj", inner, width)));
+    }
+
+    /** Gelu by tanh as one operator, which becomes part of the product before it. */
+    private String neurons(String x) {
+      if (!Activations.isGeluTanh(config.activation())) {
+        return Activations.write(config.activation(), x, this);
+      }
+      String y = b.fresh("gelu");
+      b.node(new Node(y, CONTRIB, "FastGelu", List.of(x), List.of(y), Map.of()));
+      b.type(y, b.type(x));
+      return y;
     }
 
     Graph lastNorm() {
@@ -246,7 +248,7 @@ public final class BlockGraphs {
         inputs.add(part + ".bias");
       }
       Map<String, Object> last = Map.of("axis", -1L, "epsilon", (float) config.epsilon());
-      return op("LayerNormalization", last, inputs.toArray(String[]::new));
+      return op(b.type(x), "LayerNormalization", last, inputs);
     }
 
     private String linear(String x, String part, long in, long out) {
@@ -268,48 +270,13 @@ public final class BlockGraphs {
     }
 
     private String gemm(String x, String weight, String bias) {
-      return bias == null ? op("Gemm", Map.of(), x, weight) : op("Gemm", Map.of(), x, weight, bias);
+      List<Dim> dims = List.of(b.type(x).dims().getFirst(), b.type(weight).dims().getLast());
+      List<String> inputs = bias == null ? List.of(x, weight) : List.of(x, weight, bias);
+      return op(new TensorType(model.dtype(), dims), "Gemm", Map.of(), inputs);
     }
 
-    /**
-     * The activation adds the bias where it can: a product copies it to every row, on one thread.
-     */
-    private String neurons(String x, long inner) {
-      String weight = weightInput("mlp.c_fc", width, inner);
-      String bias = biasInput("mlp.c_fc", inner);
-      if (GELU_TANH.contains(config.activation())) {
-        List<String> inputs = new ArrayList<>(List.of(op("MatMul", Map.of(), x, weight)));
-        if (bias != null) {
-          inputs.add(bias);
-        }
-        String y = b.fresh("gelu");
-        b.node(new Node(y, CONTRIB, "FastGelu", inputs, List.of(y), Map.of()));
-        return y;
-      }
-      return activation(gemm(x, weight, bias));
-    }
-
-    private String activation(String x) {
-      return switch (config.activation()) {
-        case "gelu" -> geluErf(x);
-        case "quick_gelu" -> times(x, op("Sigmoid", Map.of(), times(x, real(1.702))));
-        case "silu", "swish" -> times(x, op("Sigmoid", Map.of(), x));
-        case "relu" -> op("Relu", Map.of(), x);
-        case "tanh" -> op("Tanh", Map.of(), x);
-        default -> throw new IllegalArgumentException("activation " + config.activation());
-      };
-    }
-
-    private String geluErf(String x) {
-      String erf = op("Erf", Map.of(), times(x, real(Math.sqrt(0.5))));
-      return times(times(x, real(0.5)), op("Add", Map.of(), erf, real(1)));
-    }
-
-    private String times(String x, String y) {
-      return op("Mul", Map.of(), x, y);
-    }
-
-    private String real(double value) {
+    @Override
+    public String real(double value) {
       return b.constant(b.fresh("real"), Tensor.scalar(model.dtype(), value));
     }
 
@@ -317,13 +284,28 @@ public final class BlockGraphs {
       b.input(value, new TensorType(model.dtype(), List.of(rows, Dim.of(columns))));
     }
 
-    private String op(String op, Map<String, Object> attributes, String... inputs) {
-      return b.op(b.fresh(op.toLowerCase(Locale.ROOT)), op, attributes, inputs);
+    /** An element-wise operator; its result is like its first operand. */
+    @Override
+    public String op(String op, String... inputs) {
+      return op(b.type(inputs[0]), op, Map.of(), List.of(inputs));
+    }
+
+    private String op(
+        TensorType type, String op, Map<String, Object> attributes, List<String> inputs) {
+      String y = b.fresh(op.toLowerCase(Locale.ROOT));
+      b.op(y, op, attributes, inputs.toArray(String[]::new));
+      b.type(y, type);
+      return y;
+    }
+
+    private void ends(String output, String x) {
+      b.op(output, "Identity", Map.of(), x);
+      b.type(output, b.type(x)).output(output);
     }
 
     private Graph ends(String x) {
-      b.op(OUT, "Identity", Map.of(), x);
-      return b.output(OUT).build();
+      ends(OUT, x);
+      return b.build();
     }
   }
 }

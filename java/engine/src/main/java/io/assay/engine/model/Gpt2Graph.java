@@ -18,7 +18,7 @@ import java.util.Map;
  *
  * <p>Layer normalisation is written out, so that its scale and its normalised rows are values.
  */
-final class Gpt2Graph {
+final class Gpt2Graph implements Activations.Writer {
   /** Name of the input of token ids, I64 [row, position]. */
   static final String INPUT = "input_ids";
 
@@ -305,34 +305,9 @@ final class Gpt2Graph {
 
   private String mlp(String at, String h, String x) {
     String pre = linear(at + "mlp.hook_pre", x, h + "mlp.c_fc");
-    String post = named(at + "mlp.hook_post", "Identity", activation(pre));
+    String post =
+        named(at + "mlp.hook_post", "Identity", Activations.write(config.activation(), pre, this));
     return linear(at + "hook_mlp_out", post, h + "mlp.c_proj");
-  }
-
-  private String activation(String x) {
-    return switch (config.activation()) {
-      case "gelu_new", "gelu_pytorch_tanh", "gelu_fast" -> geluTanh(x);
-      case "gelu" -> geluErf(x);
-      case "quick_gelu" -> op("Mul", x, op("Sigmoid", op("Mul", x, real(1.702))));
-      case "silu", "swish" -> op("Mul", x, op("Sigmoid", x));
-      case "relu" -> op("Relu", x);
-      case "tanh" -> op("Tanh", x);
-      default -> throw new IllegalArgumentException("activation " + config.activation());
-    };
-  }
-
-  /** {@code x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3)))}. */
-  private String geluTanh(String x) {
-    String cube = op("Mul", op("Mul", x, x), x);
-    String cubic = op("Add", x, op("Mul", cube, real(0.044715)));
-    String tanh = op("Tanh", op("Mul", cubic, real(Math.sqrt(2 / Math.PI))));
-    return op("Mul", op("Mul", x, real(0.5)), op("Add", tanh, real(1)));
-  }
-
-  /** {@code x/2 * (1 + erf(x / sqrt 2))}. */
-  private String geluErf(String x) {
-    String erf = op("Erf", op("Mul", x, real(Math.sqrt(0.5))));
-    return op("Mul", op("Mul", x, real(0.5)), op("Add", erf, real(1)));
   }
 
   /** {@code x W + b}, with {@code W} stored [in, out]. */
@@ -378,7 +353,8 @@ final class Gpt2Graph {
   }
 
   /** A scalar of the model's float type. */
-  private String real(double value) {
+  @Override
+  public String real(double value) {
     return shared("real " + value, Tensor.scalar(weights.dtype(), value));
   }
 
@@ -398,7 +374,8 @@ final class Gpt2Graph {
     return b.op(value, op, Map.of(), inputs);
   }
 
-  private String op(String op, String... inputs) {
+  @Override
+  public String op(String op, String... inputs) {
     return op(op, Map.of(), inputs);
   }
 

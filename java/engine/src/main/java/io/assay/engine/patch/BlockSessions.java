@@ -2,7 +2,6 @@ package io.assay.engine.patch;
 
 import io.assay.engine.Engine;
 import io.assay.engine.graph.Graph;
-import io.assay.engine.graph.PaddedProducts;
 import io.assay.engine.kernel.Matrix;
 import io.assay.engine.kernel.PatchRows;
 import io.assay.engine.kernel.SuffixAttention;
@@ -14,7 +13,6 @@ import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.util.Arrays;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -28,19 +26,11 @@ import java.util.function.Supplier;
 final class BlockSessions implements AutoCloseable {
   private record Compiled(Graph graph, Session session) {}
 
-  /** From so many rows on it pays to copy an MLP's weights into wider matrices. */
-  private static final int WIDE_ROWS = 512;
-
   private final Engine engine;
   private final LanguageModel model;
   private final BlockGraphs blocks;
   private final int width;
   private final Map<String, Compiled> open = new HashMap<>();
-
-  /** The weights of {@link #wideLayer} that the model has narrower. */
-  private final Map<String, Tensor> wide = new HashMap<>();
-
-  private int wideLayer = -1;
 
   /** By what it is used for. */
   private final Map<String, MemorySegment> scratch = new HashMap<>();
@@ -182,33 +172,7 @@ final class BlockSessions implements AutoCloseable {
 
   /** Rows of {@code hook_resid_mid} to rows behind the block. */
   void secondHalf(int layer, Tensor middle, Tensor out) {
-    if (middle.dim(0) < WIDE_ROWS || !blocks.widens()) {
-      run(compiled("second half", blocks::secondHalf), layer, middle, out);
-      return;
-    }
-    Compiled compiled = compiled("wide second half", blocks::wideSecondHalf);
-    if (layer != wideLayer) {
-      widen(compiled.graph(), layer);
-    }
-    Map<String, Tensor> in = new HashMap<>(wide);
-    in.put(BlockGraphs.IN, middle);
-    run(compiled, layer, in, Map.of(BlockGraphs.OUT, out));
-  }
-
-  private void widen(Graph graph, int layer) {
-    blocks
-        .weights(layer)
-        .forEach(
-            (name, narrow) -> {
-              long[] shape = graph.inputs().contains(name) ? graph.type(name).shape() : null;
-              if (shape != null && !Arrays.equals(shape, narrow.shape())) {
-                PaddedProducts.copy(
-                    narrow,
-                    wide.computeIfAbsent(
-                        name, _ -> Tensor.allocate(Arena.ofAuto(), narrow.dtype(), shape)));
-              }
-            });
-    wideLayer = layer;
+    run(compiled("second half", blocks::secondHalf), layer, middle, out);
   }
 
   Tensor secondHalf(Arena arena, int layer, Tensor middle) {

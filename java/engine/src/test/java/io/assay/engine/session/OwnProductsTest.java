@@ -2,12 +2,14 @@ package io.assay.engine.session;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.assay.engine.graph.Graph;
 import io.assay.engine.graph.Node;
 import io.assay.engine.graph.TensorType;
+import io.assay.engine.graph.TensorType.Dim;
 import io.assay.engine.kernel.CpuKernels;
 import io.assay.engine.tensor.DType;
 import io.assay.engine.tensor.Tensor;
@@ -74,7 +76,10 @@ class OwnProductsTest {
     "73, 114, 300, true, false, whole, true",
     "64, 1500, 70, true, false, row, false",
     "200, 700, 8, true, false, row, true",
-    "7, 65, 40000, true, false, row, false"
+    "7, 65, 40000, true, false, row, false",
+    "97, 70, 1300, false, false, both, false",
+    "150, 70, 1025, true, false, both, true",
+    "73, 130, 300, true, false, both, false"
   })
   void product(int m, int n, int k, boolean ta, boolean tb, String added, boolean relu) {
     Map<String, Tensor> in = new LinkedHashMap<>();
@@ -89,10 +94,16 @@ class OwnProductsTest {
         in.put("c", gaussian(n));
         nodes.add(node("Gemm", last, turned, "a", "b", "c"));
       }
-      default -> {
-        in.put("c", gaussian(m, n));
+      case "whole" -> {
+        in.put("more", gaussian(m, n));
         nodes.add(node("Gemm", "product", turned, "a", "b"));
-        nodes.add(node("Add", last, Map.of(), "c", "product"));
+        nodes.add(node("Add", last, Map.of(), "more", "product"));
+      }
+      default -> {
+        in.put("c", gaussian(n));
+        in.put("more", gaussian(m, n));
+        nodes.add(node("Gemm", "product", turned, "a", "b", "c"));
+        nodes.add(node("Add", last, Map.of(), "product", "more"));
       }
     }
     if (relu) {
@@ -107,10 +118,13 @@ class OwnProductsTest {
     Tensor a = in.get("a");
     Tensor b = in.get("b");
     Tensor c = in.get("c");
+    Tensor more = in.get("more");
     for (int i = 0; i < m; i++) {
       for (int j = 0; j < n; j++) {
-        double want = c == null ? 0 : c.rank() == 1 ? c.get(j) : c.get((long) i * n + j);
-        double size = Math.abs(want);
+        double bias = c == null ? 0 : c.get(j);
+        double other = more == null ? 0 : more.get((long) i * n + j);
+        double want = bias + other;
+        double size = Math.abs(bias) + Math.abs(other);
         for (int l = 0; l < k; l++) {
           double term =
               a.get(ta ? (long) l * m + i : (long) i * k + l)
@@ -118,9 +132,98 @@ class OwnProductsTest {
           want += term;
           size += Math.abs(term);
         }
-        double bound = (k + 1) * UNIT * size;
+        double bound = (k + 2) * UNIT * size;
         assertEquals(relu ? Math.max(0, want) : want, y.get((long) i * n + j), bound, i + ", " + j);
       }
+    }
+  }
+
+  private static TensorType rows(long columns) {
+    return new TensorType(DType.F32, List.of(Dim.symbol("rows"), Dim.of(columns)));
+  }
+
+  /**
+   * A block of which nobody says how many rows it has: x + gelu(x U + u) V + v, in two products.
+   */
+  private static Graph ofAnyRows(int width, int inner) {
+    Graph.Builder b = Graph.builder("rows").opset("", 17).opset("com.microsoft", 1);
+    b.input("x", rows(width)).input("before", rows(width));
+    b.input("U", TensorType.of(DType.F32, width, inner))
+        .input("u", TensorType.of(DType.F32, inner));
+    b.input("V", TensorType.of(DType.F32, inner, width))
+        .input("v", TensorType.of(DType.F32, width));
+    b.type(b.op("wide", "Gemm", Map.of(), "x", "U", "u"), rows(inner));
+    b.node(
+        new Node("gelu", "com.microsoft", "FastGelu", List.of("wide"), List.of("gelu"), Map.of()));
+    b.type("gelu", rows(inner));
+    b.type(b.op("moved", "Gemm", Map.of(), "gelu", "V", "v"), rows(width));
+    b.type(b.op("y", "Add", Map.of(), "before", "moved"), rows(width));
+    return b.output("y").build();
+  }
+
+  private static Tensor first(Tensor t, int rows) {
+    return Tensor.of(t.dtype(), t.data().asSlice(0, 4L * rows * t.dim(1)), rows, t.dim(1));
+  }
+
+  @Test
+  void ofAnyNumberOfRows() {
+    int width = 100;
+    int inner = 1200;
+    Graph g = ofAnyRows(width, inner);
+    assertEquals(2, g.withOwnOperators().nodes().size(), g.withOwnOperators().nodes()::toString);
+    assertEquals(2, count(g, "Product"));
+    Map<String, Tensor> in = new LinkedHashMap<>();
+    in.put("x", gaussian(700, width));
+    in.put("before", gaussian(700, width));
+    in.put("U", gaussian(width, inner));
+    in.put("u", gaussian(inner));
+    in.put("V", gaussian(inner, width));
+    in.put("v", gaussian(width));
+    in.get("U").set(0, 40);
+    Tensor all = run(g, in);
+    for (int rows : new int[] {1, 13, 200}) {
+      Map<String, Tensor> few = new LinkedHashMap<>(in);
+      few.replaceAll((_, t) -> t.dim(0) == 700 ? first(t, rows) : t);
+      Tensor y = run(g, few);
+      for (long i = 0; i < y.elements(); i++) {
+        assertEquals(all.get(i), y.get(i), "rows of " + rows + " at " + i);
+      }
+    }
+    for (int i : new int[] {0, 89, 350, 699}) {
+      double[] neurons = new double[inner];
+      for (int n = 0; n < inner; n++) {
+        double z = in.get("u").get(n);
+        for (int c = 0; c < width; c++) {
+          z += in.get("x").get((long) i * width + c) * in.get("U").get((long) c * inner + n);
+        }
+        double cubic = z + 0.044715 * z * z * z;
+        neurons[n] = z / 2 * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * cubic));
+      }
+      for (int c = 0; c < width; c++) {
+        double want = in.get("v").get(c) + in.get("before").get((long) i * width + c);
+        double size = Math.abs(want);
+        for (int n = 0; n < inner; n++) {
+          double term = neurons[n] * in.get("V").get((long) n * width + c);
+          want += term;
+          size += Math.abs(term);
+        }
+        assertEquals(want, all.get((long) i * width + c), 4e-7 * size, i + ", " + c);
+      }
+    }
+  }
+
+  /** Values whose rows have one name have as many rows, or nothing is read. */
+  @Test
+  void ofAnotherNumberOfRows() {
+    Map<String, Tensor> in = new LinkedHashMap<>();
+    in.put("x", gaussian(70, 32));
+    in.put("before", gaussian(69, 32));
+    in.put("U", gaussian(32, 2048));
+    in.put("u", gaussian(2048));
+    in.put("V", gaussian(2048, 32));
+    in.put("v", gaussian(32));
+    try (Session session = Session.compile(ofAnyRows(32, 2048), SessionOptions.cpu(2))) {
+      assertThrows(SessionException.class, () -> session.run(in));
     }
   }
 

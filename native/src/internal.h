@@ -274,6 +274,7 @@ struct EdgeJob {
 // it stays near. Of sums over rows: rows of a task, and, segment by segment, most rows and panels
 // of one.
 constexpr int64_t kProductBlock = 96;
+constexpr int64_t kProductFew = 288;
 constexpr int64_t kProductDepth = 128;
 constexpr int64_t kProductDeep = 1024;
 constexpr int64_t kProductTurned = 72;
@@ -391,7 +392,8 @@ struct Kernels {
   Task patch_rows;
   Task edge_scores;
   Task product_pack;    // task t: panel t
-  Task product_rows;    // task t: kProductBlock rows
+  Task product_rows;    // task t: block_rows rows and `panels` panels
+  Task product_panel;   // task t: panel t of at most kProductFew rows
   Task product_turned;  // task t: kProductTurned rows and `panels` panels
   Task product_sums;
   Task product_merge;   // task t: kProductMerged rows

@@ -12,18 +12,18 @@ using assay::kGrokPanel;
 using assay::kProductBlock;
 using assay::kProductDeep;
 using assay::kProductDepth;
+using assay::kProductFew;
 using assay::kProductMerged;
 using assay::kProductPanels;
 using assay::kProductRows;
 using assay::kProductTurned;
 
-// Panel `panel` of B: rows of 64 columns, zeros behind the last.
-void product_pack_task(const void* job, int64_t panel) {
-  const auto& j = *static_cast<const assay::ProductJob*>(job);
+// Some rows of a panel of B, each 64 columns, zeros behind the last.
+inline void pack(const assay::ProductJob& j, int64_t panel, int64_t first, int64_t rows,
+                 float* to) {
   const int64_t n = columns_left(panel, j.n);
-  float* to = j.packed + panel * j.k * kGrokPanel;
-  const float* from = j.b + panel * kGrokPanel * j.b_column;
-  for (int64_t l = 0; l < j.k; l++, from += j.b_row, to += kGrokPanel) {
+  const float* from = j.b + first * j.b_row + panel * kGrokPanel * j.b_column;
+  for (int64_t l = 0; l < rows; l++, from += j.b_row, to += kGrokPanel) {
     if (j.b_column == 1 && n == kGrokPanel) {
       __builtin_memcpy(to, from, kGrokPanel * sizeof(float));
       continue;
@@ -31,6 +31,12 @@ void product_pack_task(const void* job, int64_t panel) {
     for (int64_t c = 0; c < n; c++) to[c] = from[c * j.b_column];
     for (int64_t c = n; c < kGrokPanel; c++) to[c] = 0;
   }
+}
+
+// Panel `panel` of B.
+void product_pack_task(const void* job, int64_t panel) {
+  const auto& j = *static_cast<const assay::ProductJob*>(job);
+  pack(j, panel, 0, j.k, j.packed + panel * j.k * kGrokPanel);
 }
 
 // What the sums of a row's panel start at.
@@ -96,11 +102,30 @@ struct LinesAhead {
   }
 };
 
+// What rows of Y get from `depth` columns of A, from column l on, and the piece b of a panel that
+// they meet. Where Y has fewer columns than a panel, sums are in `edge` until the last of these.
+template <class Ask>
+inline void product_piece(const assay::ProductJob& j, int64_t first, int64_t rows, int64_t panel,
+                          int64_t l, int64_t depth, const float* b, float* edge, Ask ask) {
+  const bool whole = columns_left(panel, j.n) == kGrokPanel;
+  float* c = whole ? product_place(j, first, panel) : edge;
+  const int64_t stride = whole ? j.n : kGrokPanel;
+  for (int64_t i = first; i < first + rows; i += kGrokRows, c += kGrokRows * stride) {
+    const int64_t n = least(kGrokRows, first + rows - i);
+    ask();
+    for (int64_t r = 0; l == 0 && r < n; r++) product_start(j, i + r, panel, c + r * stride);
+    panel_product<Into::kAdded>(operand(j.a + i * j.k + l, j.k, 1), b, n, depth, c, stride);
+    for (int64_t r = 0; l + depth == j.k && r < n; r++) {
+      product_end(j, i + r, panel, c + r * stride);
+    }
+  }
+}
+
 // Task t: rows and panels of Y = C + A B. A piece of a panel stays in the first-level cache while
 // all rows of the task meet it, and of these rows kProductDeep columns in the second.
 void product_rows_task(const void* job, int64_t task) {
   const auto& j = *static_cast<const assay::ProductJob*>(job);
-  alignas(64) float block[kProductBlock * kGrokPanel];  // where Y has fewer columns than a panel
+  alignas(64) float edge[kProductBlock * kGrokPanel];
   const int64_t first = task % j.row_blocks * j.block_rows;
   const int64_t rows = least(j.block_rows, j.m - first);
   const int64_t from_panel = task / j.row_blocks * j.panels;
@@ -115,9 +140,6 @@ void product_rows_task(const void* job, int64_t task) {
                   : LinesAhead{j.a + (first + rows) * j.k, least(j.block_rows, j.m - first - rows),
                                least(kProductDeep, j.k), j.k};
     for (int64_t panel = from_panel; panel < to_panel; panel++) {
-      const bool whole = columns_left(panel, j.n) == kGrokPanel;
-      float* const to = whole ? product_place(j, first, panel) : block;
-      const int64_t stride = whole ? j.n : kGrokPanel;
       for (int64_t l = from; l < end; l += kProductDepth) {
         const int64_t depth = least(kProductDepth, end - l);
         const float* b = j.packed + (panel * j.k + l) * kGrokPanel;
@@ -125,22 +147,29 @@ void product_rows_task(const void* job, int64_t task) {
         LinesAhead next_right{more ? b + depth * kGrokPanel : b + (j.k - l + from) * kGrokPanel,
                               more || panel + 1 < to_panel ? kProductDepth : 0, kGrokPanel,
                               kGrokPanel};
-        for (int64_t i = 0; i < rows; i += kGrokRows) {
-          const int64_t n = least(kGrokRows, rows - i);
-          float* c = to + i * stride;
+        product_piece(j, first, rows, panel, l, depth, b, edge, [&] {
           next_left.lines(left_share);
           next_right.lines(right_share);
-          for (int64_t r = 0; l == 0 && r < n; r++) {
-            product_start(j, first + i + r, panel, c + r * stride);
-          }
-          panel_product<Into::kAdded>(operand(j.a + (first + i) * j.k + l, j.k, 1), b, n, depth, c,
-                                      stride);
-          for (int64_t r = 0; l + depth == j.k && r < n; r++) {
-            product_end(j, first + i + r, panel, c + r * stride);
-          }
-        }
+        });
       }
     }
+  }
+}
+
+// Task t: panel t of Y = C + A B where A has few rows: they meet a piece of B where it is copied
+// to.
+void product_panel_task(const void* job, int64_t panel) {
+  const auto& j = *static_cast<const assay::ProductJob*>(job);
+  alignas(64) float right[kProductDepth * kGrokPanel];
+  alignas(64) float edge[kProductFew * kGrokPanel];
+  const int64_t share = kProductDepth * kGrokPanel / 16 * kGrokRows / j.m + 1;
+  for (int64_t l = 0; l < j.k; l += kProductDepth) {
+    const int64_t depth = least(kProductDepth, j.k - l);
+    pack(j, panel, l, depth, right);
+    LinesAhead next{j.b + (l + depth) * j.b_row + panel * kGrokPanel,
+                    j.b_column == 1 ? least(kProductDepth, j.k - l - depth) : 0,
+                    columns_left(panel, j.n), j.b_row};
+    product_piece(j, 0, j.m, panel, l, depth, right, edge, [&] { next.lines(share); });
   }
 }
 

@@ -160,26 +160,31 @@ Status compute_product(void* kernel, void* context) {
     j.out = output(p.api, context, like);
     const int64_t panels = pieces(j.n, kGrokPanel);
     const assay::Kernels& kernels = assay::kernels();
-    if (p.trans_a) cut(j);
-    if (p.trans_a && (j.segments > 1 || j.k * j.n > kMostCopied)) {
-      j.sums = room.of(j.segments * panels * j.m * kGrokPanel);
-      run_all(p.api, context, kernels.product_sums, &j, j.segments * j.blocks);
-      run_all(p.api, context, kernels.product_merge, &j, pieces(j.m, assay::kProductMerged));
-    } else {
+    const auto run = [&](assay::Task task, int64_t count) {
+      run_all(p.api, context, task, &j, count);
+    };
+    const auto pack_all = [&] {
       j.packed = room.of(panels * j.k * kGrokPanel);
-      run_all(p.api, context, kernels.product_pack, &j, panels);
-      if (p.trans_a) {
-        j.row_blocks = pieces(j.m, assay::kProductTurned);
-        j.panels = pieces(panels, pieces(kTasks, j.row_blocks));
-        run_all(p.api, context, kernels.product_turned, &j,
-                j.row_blocks * pieces(panels, j.panels));
-      } else {
-        const int64_t tasks = even_shares(pieces(j.m, assay::kProductBlock));
-        j.block_rows = pieces(pieces(j.m, tasks), 12) * 12;
-        j.row_blocks = pieces(j.m, j.block_rows);
-        j.panels = pieces(panels, pieces(kRowTasks, j.row_blocks));
-        run_all(p.api, context, kernels.product_rows, &j, j.row_blocks * pieces(panels, j.panels));
-      }
+      run(kernels.product_pack, panels);
+    };
+    if (!p.trans_a && j.m <= assay::kProductFew) {
+      run(kernels.product_panel, panels);
+    } else if (!p.trans_a) {
+      pack_all();
+      const int64_t tasks = even_shares(pieces(j.m, assay::kProductBlock));
+      j.block_rows = pieces(pieces(j.m, tasks), 12) * 12;
+      j.row_blocks = pieces(j.m, j.block_rows);
+      j.panels = pieces(panels, pieces(kRowTasks, j.row_blocks));
+      run(kernels.product_rows, j.row_blocks * pieces(panels, j.panels));
+    } else if (cut(j); j.segments > 1 || j.k * j.n > kMostCopied) {
+      j.sums = room.of(j.segments * panels * j.m * kGrokPanel);
+      run(kernels.product_sums, j.segments * j.blocks);
+      run(kernels.product_merge, pieces(j.m, assay::kProductMerged));
+    } else {
+      pack_all();
+      j.row_blocks = pieces(j.m, assay::kProductTurned);
+      j.panels = pieces(panels, pieces(kTasks, j.row_blocks));
+      run(kernels.product_turned, j.row_blocks * pieces(panels, j.panels));
     }
     if (rows.data != nullptr) add_rows(j, rows, more.data);
   });

@@ -46,6 +46,7 @@ constexpr assay::Kernels all_kernels = {
     .edge_scores = edge_scores_task,
     .product_pack = product_pack_task,
     .product_rows = product_rows_task,
+    .product_panel = product_panel_task,
     .product_turned = product_turned_task,
     .product_sums = product_sums_task,
     .product_merge = product_merge_task,

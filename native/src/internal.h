@@ -343,7 +343,7 @@ enum class ChainOp : int32_t {
 };
 
 constexpr int64_t kChainPiece = 1024;    // elements at once where rows do not matter
-constexpr int64_t kChainRoom = 1 << 15;  // floats of all buffers
+constexpr int64_t kChainRoom = 1 << 15;  // floats of all buffers; of doubles half as many
 constexpr int64_t kChainValues = 256;    // inputs and steps
 
 struct ChainStep {
@@ -357,10 +357,11 @@ struct ChainStep {
 struct ChainJob {
   int64_t elements, columns, rows, task_rows;
   int64_t inputs, steps;
-  const ChainKind* kinds;     // [inputs]
-  const float* const* input;  // [inputs]
-  const ChainStep* step;      // [steps]
-  float* const* output;
+  bool wide;                 // elements are doubles, not floats
+  const ChainKind* kinds;    // [inputs]
+  const void* const* input;  // [inputs]
+  const ChainStep* step;     // [steps]
+  void* const* output;
 };
 
 using Task = void (*)(const void* job, int64_t task);

@@ -12,6 +12,7 @@ constexpr uint32_t kApi = 17;       // first version with parallel_for
 constexpr uint32_t kOperator = 16;  // first version whose kernels return a status
 constexpr int kFloat = 1;           // ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT
 constexpr int kInteger = 7;         // ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64
+constexpr int kDouble = 11;         // ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE
 constexpr int kMostAxes = 8;
 
 using Status = void*;  // NULL: success
@@ -134,9 +135,11 @@ inline void parallel(Table api, const void* context, void (*task)(void*, size_t)
   call(api, kParallelFor, context, task, n, each ? n : size_t{0}, job);
 }
 
-// "Product" and "SmallProducts", in runtime_product.cpp, "Chain", in runtime_chain.cpp.
+// "Product" and "SmallProducts", in runtime_product.cpp, "Chain" and "Chain64", in
+// runtime_chain.cpp.
 Operator product_operator();
 Operator small_operator();
 Operator chain_operator();
+Operator wide_chain_operator();
 
 }  // namespace assay::runtime

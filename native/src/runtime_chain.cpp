@@ -1,7 +1,8 @@
 // The operator "Chain" (domain "io.assay"): element-wise operators and sums over rows, many at
 // once.
 //
-//   Chain(inputs...) -> outputs..., float32. Of elements [..., columns]; attributes:
+//   Chain(inputs...) -> outputs..., float32, and Chain64, float64. Of elements [..., columns];
+//   attributes:
 //   columns: of a row; 0: rows do not matter, nothing is or reads a row or a column
 //   kinds [inputs]: ChainKind of each input, one at least of which has all elements
 //   steps [5 * steps]: ChainOp, two operands, which output it is or -1, its buffer. Operands are
@@ -27,6 +28,7 @@ using assay::ChainStep;
 
 struct Chain {
   Table api;
+  bool wide;
   int64_t columns;
   std::vector<ChainKind> kinds;
   std::vector<ChainStep> steps;
@@ -43,9 +45,10 @@ std::vector<int64_t> integers(Table api, const void* info, const char* name) {
 
 bool is_number(ChainKind kind) { return kind == ChainKind::kColumn || kind == ChainKind::kNumber; }
 
+template <bool Wide>
 Status create_chain(const Operator*, Table api, const void* info, void** kernel) {
   return guard(api, [&] {
-    Chain chain{api, 0, {}, {}, integers(api, info, "shape")};
+    Chain chain{api, Wide, 0, {}, {}, integers(api, info, "shape")};
     call(api, kAttributeInteger, info, "columns", &chain.columns);
     for (int64_t kind : integers(api, info, "kinds")) {
       chain.kinds.push_back(static_cast<ChainKind>(kind));
@@ -90,7 +93,7 @@ Status compute_chain(void* kernel, void* context) {
   const Chain& chain = *static_cast<const Chain*>(kernel);
   return guard(chain.api, [&] {
     Input like(chain.api, context, 0);
-    std::vector<const float*> inputs;
+    std::vector<const void*> inputs;
     std::vector<int64_t> sizes;
     for (size_t i = 0; i < chain.kinds.size(); i++) {
       const Input input(chain.api, context, i);
@@ -103,7 +106,7 @@ Status compute_chain(void* kernel, void* context) {
       std::copy(chain.shape.begin(), chain.shape.end(), like.dims);
     }
     check_sizes(chain, like, sizes);
-    std::vector<float*> outputs(chain.steps.size());
+    std::vector<void*> outputs(chain.steps.size());
     for (const ChainStep& step : chain.steps) {
       if (step.output < 0) continue;
       Input shape = like;
@@ -116,6 +119,7 @@ Status compute_chain(void* kernel, void* context) {
     j.columns = chain.columns == 0 ? assay::kChainPiece : chain.columns;
     j.rows = (j.elements + j.columns - 1) / j.columns;
     j.task_rows = std::max(int64_t{1}, kTask / j.columns);
+    j.wide = chain.wide;
     j.inputs = static_cast<int64_t>(inputs.size());
     j.kinds = chain.kinds.data();
     j.input = inputs.data();
@@ -126,18 +130,24 @@ Status compute_chain(void* kernel, void* context) {
   });
 }
 
-}  // namespace
-
-Operator assay::runtime::chain_operator() {
+template <bool Wide>
+Operator chain() {
   constexpr int kVariadic = 2;
   Operator o{};
-  o.name = [](const Operator*) { return "Chain"; };
+  o.name = [](const Operator*) { return Wide ? "Chain64" : "Chain"; };
   o.inputs = [](const Operator*) -> size_t { return 1; };
+  o.input_type = o.output_type = [](const Operator*, size_t) { return Wide ? kDouble : kFloat; };
   o.input_is_optional = [](const Operator*, size_t) { return kVariadic; };
   o.output_is_optional = [](const Operator*, size_t) { return kVariadic; };
   for (auto& of : o.variadic) of = [](const Operator*) { return 1; };
   o.destroy = [](void* kernel) { delete static_cast<Chain*>(kernel); };
-  o.create_with_status = create_chain;
+  o.create_with_status = create_chain<Wide>;
   o.compute_with_status = compute_chain;
   return o;
 }
+
+}  // namespace
+
+Operator assay::runtime::chain_operator() { return chain<false>(); }
+
+Operator assay::runtime::wide_chain_operator() { return chain<true>(); }

@@ -346,9 +346,9 @@ Operator sums_operator() {
 
 // The domain of this process; sessions keep pointers to it.
 void* domain(Table api) {
-  static const Operator operators[] = {pool_operator(),    mask_operator(),  norm_operator(),
-                                       product_operator(), small_operator(), sums_operator(),
-                                       chain_operator()};
+  static const Operator operators[] = {pool_operator(),    mask_operator(),      norm_operator(),
+                                       product_operator(), small_operator(),     sums_operator(),
+                                       chain_operator(),   wide_chain_operator()};
   static void* const made = [&] {
     void* domain = nullptr;
     call(api, kCreateDomain, "io.assay", &domain);

@@ -30,19 +30,29 @@ inline void small_rows(const SmallJob& j, const float* a, const float* b, float*
   }
 }
 
-// Y = A B, rows of A and columns of B in one piece.
+// Y = A B, rows of A and columns of B in one piece: four sums at a time.
 inline void small_dots(const SmallJob& j, const float* a, const float* b, float* y) {
   using V = Vec<float>;
   for (int64_t i = 0; i < j.m; i++) {
-    for (int64_t c = 0; c < j.n; c++) {
-      const float* x = a + i * j.a.row;
-      const float* z = b + c * j.b.column;
-      V lanes = V::zero();
+    const float* x = a + i * j.a.row;
+    for (int64_t c = 0; c < j.n; c += 4) {
+      const int64_t columns = least(4, j.n - c);
+      V lanes[4] = {V::zero(), V::zero(), V::zero(), V::zero()};
       int64_t l = 0;
-      for (; l + V::N <= j.k; l += V::N) lanes = lanes.fma(V::load(x + l), V::load(z + l));
-      float one = sum(lanes);
-      for (; l < j.k; l++) one += x[l] * z[l];
-      y[i * j.y.row + c * j.y.column] = one;
+      for (; l + V::N <= j.k; l += V::N) {
+        const V row = V::load(x + l);
+        for (int64_t d = 0; d < columns; d++) {
+          lanes[d] = lanes[d].fma(row, V::load(b + (c + d) * j.b.column + l));
+        }
+      }
+      alignas(16) float four[4];
+      sums(lanes, four);
+      for (int64_t d = 0; d < columns; d++) {
+        for (int64_t rest = l; rest < j.k; rest++) {
+          four[d] += x[rest] * b[(c + d) * j.b.column + rest];
+        }
+        y[i * j.y.row + (c + d) * j.y.column] = four[d];
+      }
     }
   }
 }

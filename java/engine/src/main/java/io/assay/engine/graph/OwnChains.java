@@ -24,6 +24,9 @@ import java.util.stream.Collectors;
 final class OwnChains {
   static final String OP = "Chain";
 
+  /** The same of float64, which has no tanh. */
+  static final String WIDE_OP = "Chain64";
+
   /** Of columns, where rows matter: below, a step costs more than its elements. */
   private static final long LEAST_COLUMNS = 16;
 
@@ -33,7 +36,9 @@ final class OwnChains {
   /** As in {@code native/src/internal.h}. */
   private static final int MOST_VALUES = 256;
 
-  private static final long ROOM = 1 << 15;
+  /** Bytes of all buffers. */
+  private static final long ROOM = 1 << 17;
+
   private static final long PIECE = 1024;
 
   /** Kinds of values and operations, in the order of {@code native/src/internal.h}. */
@@ -60,15 +65,16 @@ final class OwnChains {
     SPREAD
   }
 
-  /** Rows, of any number of axes, and columns. */
-  private record Form(List<Dim> rows, Dim columns) {
+  /** Rows, of any number of axes, and columns, of float32 or float64. */
+  private record Form(DType dtype, List<Dim> rows, Dim columns) {
     static Form of(TensorType type) {
-      return new Form(type.dims().subList(0, type.dims().size() - 1), type.dims().getLast());
+      List<Dim> dims = type.dims();
+      return new Form(type.dtype(), dims.subList(0, dims.size() - 1), dims.getLast());
     }
 
     /** What a value is beside those of this form, or null where it is nothing of them. */
     Kind kind(TensorType type) {
-      if (type == null || type.dtype() != DType.F32 || type.dims() == null) {
+      if (type == null || type.dtype() != dtype || type.dims() == null) {
         return null;
       }
       List<Dim> dims = type.dims();
@@ -172,6 +178,7 @@ final class OwnChains {
     TensorType type = g.type(isSum(node) ? node.input(0) : node.output(0));
     boolean columns =
         type != null
+            && (type.dtype() == DType.F32 || type.dtype() == DType.F64)
             && type.dims() != null
             && !type.dims().isEmpty()
             && type.dims().getLast().size() != 1;
@@ -214,13 +221,14 @@ final class OwnChains {
     }
     long columns = form.columns().size();
     return form.rows().size() < OwnOperators.MOST_AXES
-        && (!rows || columns >= LEAST_COLUMNS && columns <= ROOM / 2);
+        && (!rows || columns >= LEAST_COLUMNS && columns * form.dtype().bytes() <= ROOM / 2);
   }
 
   /** What a node reads as part of a chain, or null where it can be in none. */
   private List<String> operands(Node node, Form form) {
     return switch (node.qualifiedOp()) {
-      case "Add", "Sub", "Mul", "Div", "Neg", "Sqrt", "Tanh", "Exp" -> node.inputs();
+      case "Add", "Sub", "Mul", "Div", "Neg", "Sqrt", "Exp" -> node.inputs();
+      case "Tanh" -> form.dtype() == DType.F32 ? node.inputs() : null;
       case "Pow" -> isPower(node) ? List.of(node.input(0)) : null;
       case "Softmax", "LogSoftmax" ->
           g.opsets().getOrDefault("", 0L) >= OWN_AXIS && isLast(node.integer("axis", -1), form)
@@ -367,7 +375,7 @@ final class OwnChains {
           || outputs.isEmpty()
           || steps.size() < 2
           || inputs.size() + steps.size() > MOST_VALUES
-          || buffers * (rows ? form.columns().size() : PIECE) > ROOM) {
+          || buffers * (rows ? form.columns().size() : PIECE) * form.dtype().bytes() > ROOM) {
         return null;
       }
       Map<String, Object> attributes = new HashMap<>();
@@ -375,7 +383,8 @@ final class OwnChains {
       attributes.put("kinds", kinds.stream().map(k -> (long) k.ordinal()).toList());
       attributes.put("steps", code);
       attributes.put("shape", shape);
-      return new Node(outputs.getFirst(), OwnOperators.DOMAIN, OP, inputs, outputs, attributes);
+      String op = form.dtype() == DType.F64 ? WIDE_OP : OP;
+      return new Node(outputs.getFirst(), OwnOperators.DOMAIN, op, inputs, outputs, attributes);
     }
 
     /** Adds an input: the value itself, or what it is another shape of. */

@@ -166,6 +166,67 @@ class OwnChainsTest {
     }
   }
 
+  /** Of float64: one chain forward and backward. */
+  @ParameterizedTest
+  @CsvSource({"1, 16", "30, 114", "7, 2000"})
+  void wide(int rows, int columns) {
+    Map<String, Tensor> in = new LinkedHashMap<>();
+    in.put("x", Tensor.allocate(Arena.ofAuto(), DType.F64, rows, columns));
+    in.put("seed", Tensor.allocate(Arena.ofAuto(), DType.F64, rows, columns));
+    in.values().forEach(t -> fill(t, 20));
+    Graph.Builder g = Graph.builder("wide").opset("", 17);
+    g.input("x", TensorType.of(DType.F64, rows, columns));
+    g.op("y", "LogSoftmax", Map.of("axis", 1L), "x");
+    Graph made = fixed(g.output("y").build());
+    Graph gradient = made.differentiate(Map.of("y", "seed"), List.of("x")).graph();
+    Graph own = gradient.forRuntime().withOwnOperators();
+    assertEquals(1, own.nodes().size(), own.nodes()::toString);
+    assertEquals("Chain64", own.nodes().getFirst().op());
+    Map<String, Tensor> found = run(gradient, in);
+    for (int row = 0; row < rows; row++) {
+      double[] x = row(in.get("x"), row, columns);
+      double max = DoubleStream.of(x).max().getAsDouble();
+      double sum = DoubleStream.of(x).map(v -> Math.exp(v - max)).sum();
+      double seeds = DoubleStream.of(row(in.get("seed"), row, columns)).sum();
+      for (int c = 0; c < columns; c++) {
+        long at = (long) row * columns + c;
+        double want = x[c] - max - Math.log(sum);
+        assertEquals(want, found.get("y").get(at), 1e-13, "y, " + at);
+        want = in.get("seed").get(at) - Math.exp(want) * seeds;
+        assertEquals(want, found.get("x.grad").get(at), 1e-11, "gradient, " + at);
+      }
+    }
+  }
+
+  private void fill(Tensor t, double scale) {
+    for (long i = 0; i < t.elements(); i++) {
+      t.set(i, scale * random.nextGaussian());
+    }
+  }
+
+  /** Steps of float64 have the runtime's bits; a tanh, of which there is none, is the runtime's. */
+  @Test
+  void wideSteps() {
+    Map<String, Tensor> in = new LinkedHashMap<>();
+    in.put("x", Tensor.allocate(Arena.ofAuto(), DType.F64, 9, 1500));
+    in.put("column", Tensor.allocate(Arena.ofAuto(), DType.F64, 9, 1));
+    in.values().forEach(t -> fill(t, 1));
+    Graph.Builder g = Graph.builder("wide").opset("", 17);
+    in.forEach((name, t) -> g.input(name, TensorType.of(DType.F64, t.shape())));
+    g.constant("three", Tensor.scalar(DType.F64, 3));
+    g.op("p", "Div", Map.of(), "x", "three");
+    g.op("q", "Mul", Map.of(), "p", "column");
+    g.op("t", "Tanh", Map.of(), "q");
+    g.op("r", "Mul", Map.of(), "t", "t");
+    g.op("s", "Sqrt", Map.of(), "r");
+    g.op("z", "Sub", Map.of(), "s", "p");
+    Graph made = fixed(g.output("z").build());
+    assertEquals(
+        List.of("Chain64", "Tanh", "Chain64"),
+        made.withOwnOperators().nodes().stream().map(Node::op).toList());
+    assertSame(byRuntime(made, in), run(made, in));
+  }
+
   /** With a fifth masked, and a number near the largest. */
   @ParameterizedTest
   @CsvSource({"1, 16, true", "30, 114, true", "7, 1000, true", "30, 114, false", "9, 33, false"})

@@ -270,9 +270,9 @@ struct EdgeJob {
   double* sums;    // [E, S]
 };
 
-// Most rows of a task of a matrix product, what of the inner dimension meets at once, and what of
-// it stays near. Of sums over rows: rows of a task, and, segment by segment, most rows and panels
-// of one.
+// Of a matrix product: most rows of a task, most of a left matrix for which the right one is copied
+// piece by piece, what of the inner dimension meets at once, and what of it stays near. Of sums
+// over rows: rows of a task, and, segment by segment, most rows and panels of one.
 constexpr int64_t kProductBlock = 96;
 constexpr int64_t kProductFew = 288;
 constexpr int64_t kProductDepth = 128;
@@ -295,10 +295,10 @@ struct ProductJob {
   const float* more;      // NULL: 0; [m, n], added to C
   Activation activation;  // of Y
   const float* gate;      // NULL: none; [m, n]: where it is not above 0, Y is 0
-  float* packed;          // [panel, k, kGrokPanel]: B, unless A^T B is summed by segments
-  // Task t has block_rows rows from t % row_blocks * block_rows on, and `panels` panels. Where A^T
-  // B is summed by segments, it sums `segment` rows from t / blocks * segment on of block t %
-  // blocks, which has kProductPanels panels.
+  float* packed;          // [panel, k, kGrokPanel]: B, where all of it is copied first
+  // Task t of product_rows has block_rows rows from t % row_blocks * block_rows on, and `panels`
+  // panels; of product_turned, kProductTurned rows. Task t of product_sums sums `segment` rows from
+  // t / blocks * segment on of block t % blocks: block_rows rows and kProductPanels panels.
   int64_t segments, segment, blocks, row_blocks, block_rows, panels;
   float* sums;  // [segment, panel, m, kGrokPanel]
 };

@@ -43,16 +43,16 @@ void product_pack_task(const void* job, int64_t panel) {
 inline void product_start(const assay::ProductJob& j, int64_t row, int64_t panel, float* to) {
   using V = Vec<float>;
   const int64_t n = columns_left(panel, j.n);
-  const float* from = j.c + row * j.c_row + panel * kGrokPanel;
   if (j.c == nullptr) {
     for (int64_t c = 0; c < kGrokPanel; c += V::N) V::zero().store(to + c);
-  } else if (n == kGrokPanel) {
+  } else if (const float* from = j.c + row * j.c_row + panel * kGrokPanel; n == kGrokPanel) {
     for (int64_t c = 0; c < kGrokPanel; c += V::N) V::load(from + c).store(to + c);
   } else {
     for (int64_t c = 0; c < kGrokPanel; c++) to[c] = c < n ? from[c] : 0;
   }
+  if (j.more == nullptr) return;
   const float* more = j.more + row * j.n + panel * kGrokPanel;
-  for (int64_t c = 0; j.more != nullptr && c < n; c++) to[c] += more[c];
+  for (int64_t c = 0; c < n; c++) to[c] += more[c];
 }
 
 // x/2 (1 + tanh y), y = sqrt(2/pi) (x + 0.044715 x^3): x / (1 + e^-2y).

@@ -59,6 +59,9 @@ Status create_chain(const Operator*, Table api, const void* info, void** kernel)
       const ChainOp op = static_cast<ChainOp>(code[i]);
       const ChainKind a = kinds.at(static_cast<size_t>(code[i + 1]));
       const ChainKind b = kinds.at(static_cast<size_t>(code[i + 2]));
+      if (Wide && op == ChainOp::kTanh) {
+        throw Failure{status_of(api, "io.assay: Chain64 has no tanh")};
+      }
       const bool sum = op == ChainOp::kSum || op == ChainOp::kMean || op == ChainOp::kLargest;
       const bool number = sum || (op != ChainOp::kSpread && is_number(a) && is_number(b));
       kinds.push_back(number ? ChainKind::kColumn : ChainKind::kFull);

@@ -65,12 +65,21 @@ class Room {
 
 int64_t pieces(int64_t n, int64_t of) { return (n + of - 1) / of; }
 
+// Symbols of a graph may stand for one size and values have another; nothing else has shown that.
+void require(Table api, bool fits) {
+  if (!fits) {
+    throw Failure{status_of(api, "io.assay: what meets in a product has shapes that do not fit")};
+  }
+}
+
 // Adds rows of `more` to some of Y.
-void add_rows(const ProductJob& j, const Input& rows, const float* more) {
+void add_rows(Table api, const ProductJob& j, const Input& rows, const float* more) {
   for (int64_t i = 0; i < rows.elements(); i++, more += j.n) {
     int64_t row = reinterpret_cast<const int64_t*>(rows.data)[i];
     if (row < 0) row += j.m;
-    if (row < 0 || row >= j.m) throw std::out_of_range("a row that is not there");
+    if (row < 0 || row >= j.m) {
+      throw Failure{status_of(api, "io.assay: a row that is not there is added to a product")};
+    }
     float* to = j.out + row * j.n;
     for (int64_t c = 0; c < j.n; c++) to[c] += more[c];
   }
@@ -95,6 +104,9 @@ void run_all(Table api, const void* context, assay::Task task, const void* job, 
 constexpr int64_t kTasks = 16;
 constexpr int64_t kRowTasks = 32;
 
+// Panels from which on they are tasks enough where the left matrix has few rows.
+constexpr int64_t kFewPanels = 4;
+
 // Elements of a right matrix of which a copy is made for sums over rows; io.assay.engine.graph
 // .OwnProducts knows it too.
 constexpr int64_t kMostCopied = 1 << 24;
@@ -111,9 +123,6 @@ void cut(ProductJob& j) {
   j.segment = pieces(j.k, j.segments);
   j.segments = pieces(j.k, j.segment);
 }
-
-// So many tasks or some more, of which threads get equal shares.
-int64_t even_shares(int64_t tasks) { return tasks > 4 ? pieces(tasks, 4) * 4 : tasks; }
 
 Status create_product(const Operator*, Table api, const void* info, void** kernel) {
   return guard(api, [&] {
@@ -151,13 +160,14 @@ Status compute_product(void* kernel, void* context) {
     const auto fits = [&](const Input& x) {
       return x.data == nullptr || x.elements() == j.m * j.n;
     };
-    if ((j.c_row > 0 && !fits(c)) || (rows.data == nullptr && !fits(more)) || !fits(gate)) {
-      throw std::length_error("what is added to a product, or its gate, has another shape");
-    }
+    require(p.api, b.rank == 2 && b.dims[p.trans_b ? 1 : 0] == j.k);
+    require(p.api, (j.c_row == 0 || fits(c)) && fits(gate));
+    require(p.api, rows.data == nullptr ? fits(more) : more.elements() == rows.elements() * j.n);
     Input like = a;
     if (p.trans_a) like.dims[0] = j.m;
     like.dims[like.rank - 1] = j.n;
     j.out = output(p.api, context, like);
+    if (j.m == 0 || j.n == 0) return;
     const int64_t panels = pieces(j.n, kGrokPanel);
     const assay::Kernels& kernels = assay::kernels();
     const auto run = [&](assay::Task task, int64_t count) {
@@ -167,12 +177,14 @@ Status compute_product(void* kernel, void* context) {
       j.packed = room.of(panels * j.k * kGrokPanel);
       run(kernels.product_pack, panels);
     };
-    if (!p.trans_a && j.m <= assay::kProductFew) {
+    if (!p.trans_a && j.m <= assay::kProductFew && panels >= kFewPanels) {
       run(kernels.product_panel, panels);
     } else if (!p.trans_a) {
       pack_all();
-      const int64_t tasks = even_shares(pieces(j.m, assay::kProductBlock));
-      j.block_rows = pieces(pieces(j.m, tasks), 12) * 12;
+      const int64_t blocks = pieces(j.m, assay::kProductBlock);
+      const int64_t shares =
+          blocks > 4 ? pieces(blocks, 4) * 4 : blocks;  // about equal for threads
+      j.block_rows = pieces(pieces(j.m, shares), 12) * 12;
       j.row_blocks = pieces(j.m, j.block_rows);
       j.panels = pieces(panels, pieces(kRowTasks, j.row_blocks));
       run(kernels.product_rows, j.row_blocks * pieces(panels, j.panels));
@@ -186,7 +198,7 @@ Status compute_product(void* kernel, void* context) {
       j.panels = pieces(panels, pieces(kTasks, j.row_blocks));
       run(kernels.product_turned, j.row_blocks * pieces(panels, j.panels));
     }
-    if (rows.data != nullptr) add_rows(j, rows, more.data);
+    if (rows.data != nullptr) add_rows(p.api, j, rows, more.data);
   });
 }
 

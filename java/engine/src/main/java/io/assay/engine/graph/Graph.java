@@ -277,10 +277,11 @@ public final class Graph {
   }
 
   /**
-   * The same computation with Assay's own operators of the domain {@code io.assay}, float32 and on
-   * the processor, where standard ones do the same slowly: chains of element-wise operators, norms
-   * of layers, the gradients of MaxPool and Relu, products with matrices that change, sums over
-   * rows. Only a runtime that took them from the native library can compile it.
+   * The same computation with Assay's own operators of the domain {@code io.assay}, of float32,
+   * chains of float64 too, and on the processor, where standard ones do the same slowly: chains of
+   * element-wise operators, norms of layers, the gradients of MaxPool and Relu, products with
+   * matrices that change, sums over rows. Only a runtime that took them from the native library can
+   * compile it.
    */
   public Graph withOwnOperators() {
     return OwnOperators.replace(this);

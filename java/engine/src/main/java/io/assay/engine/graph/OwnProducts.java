@@ -11,7 +11,7 @@ import java.util.Objects;
 
 /**
  * Puts the operator {@code Product} of {@code native/src/runtime_product.cpp} in place of large
- * products whose right matrix is no constant: weights that are trained, and gradients of weights,
+ * products whose right matrix is no constant: weights that are trained or inputs, and gradients,
  * {@code X^T G}. The runtime reads the left matrix as often as the right one has pieces, adds a
  * bias in a pass of its own, and turns around what it sums over rows. A bias or a value of the
  * result's shape that is added, rows that are added to some of its rows (the gradient of a table
@@ -43,12 +43,15 @@ final class OwnProducts {
 
   private static final long LEAST_SUMMED = 8;
 
-  /** Elements of a right matrix that stays in the second-level cache, and of sums over rows. */
+  /**
+   * Elements of a right matrix that stays in the second-level cache, where rows are counted, and of
+   * sums over rows.
+   */
   private static final long MOST_RIGHT = 1 << 19;
 
   private static final long MOST_SUMS = 1 << 22;
 
-  /** Elements of a right matrix of which a copy is made for sums over rows, as in C++. */
+  /** Elements of a right matrix of which a copy is made for any rows; for their sums as in C++. */
   private static final long MOST_COPIED = 1 << 24;
 
   private final Graph g;
@@ -114,6 +117,7 @@ final class OwnProducts {
         || !OwnOperators.isFloat(b)
         || a.dims().size() < 2
         || b.shape().length != 2
+        || !ta && !a.dims().getLast().equals(b.dims().get(tb ? 1 : 0))
         || !ta && g.constant(node.input(1)) != null
         || ta && tb
         || node.real("alpha", 1) != 1
@@ -266,7 +270,7 @@ final class OwnProducts {
   /** Whether a value is one row for all rows of a result, or has its shape. */
   private boolean isAddend(String value, TensorType result) {
     TensorType type = g.type(value);
-    if (type != null && isOfAnyRows(type) && type.equals(result)) {
+    if (result.equals(type)) {
       return true;
     }
     if (!OwnOperators.isFloat(type)) {
@@ -274,12 +278,10 @@ final class OwnProducts {
     }
     long[] shape = type.shape();
     List<Dim> whole = result.dims();
-    boolean row =
-        shape.length > 0
-            && shape.length <= whole.size()
-            && shape[shape.length - 1] == whole.getLast().size()
-            && Arrays.stream(shape, 0, shape.length - 1).allMatch(d -> d == 1);
-    return row || type.equals(result);
+    return shape.length > 0
+        && shape.length <= whole.size()
+        && shape[shape.length - 1] == whole.getLast().size()
+        && Arrays.stream(shape, 0, shape.length - 1).allMatch(d -> d == 1);
   }
 
   private static Node of(Node node, List<String> inputs, Map<String, Object> attributes) {

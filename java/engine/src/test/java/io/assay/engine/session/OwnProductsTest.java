@@ -78,6 +78,9 @@ class OwnProductsTest {
     "200, 700, 8, true, false, row, true",
     "7, 65, 40000, true, false, row, false",
     "97, 70, 1300, false, false, both, false",
+    "300, 270, 1100, false, true, both, false",
+    "290, 500, 1030, false, false, row, true",
+    "100, 300, 300, false, true, none, true",
     "150, 70, 1025, true, false, both, true",
     "73, 130, 300, true, false, both, false"
   })
@@ -181,7 +184,7 @@ class OwnProductsTest {
     in.put("v", gaussian(width));
     in.get("U").set(0, 40);
     Tensor all = run(g, in);
-    for (int rows : new int[] {1, 13, 200}) {
+    for (int rows : new int[] {0, 1, 13, 200}) {
       Map<String, Tensor> few = new LinkedHashMap<>(in);
       few.replaceAll((_, t) -> t.dim(0) == 700 ? first(t, rows) : t);
       Tensor y = run(g, few);
@@ -223,7 +226,8 @@ class OwnProductsTest {
     in.put("V", gaussian(2048, 32));
     in.put("v", gaussian(32));
     try (Session session = Session.compile(ofAnyRows(32, 2048), SessionOptions.cpu(2))) {
-      assertThrows(SessionException.class, () -> session.run(in));
+      SessionException e = assertThrows(SessionException.class, () -> session.run(in));
+      assertTrue(e.getMessage().contains("shapes that do not fit"), e.getMessage());
     }
   }
 

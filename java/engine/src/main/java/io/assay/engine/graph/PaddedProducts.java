@@ -93,20 +93,10 @@ public final class PaddedProducts {
     long rows = columns ? t.dim(0) : columns(t.dim(0));
     long width = columns ? columns(t.dim(1)) : t.dim(1);
     Tensor out = Tensor.allocate(arena, t.dtype(), rows, width);
-    copy(t, out);
-    return out;
-  }
-
-  /** Copies a matrix or a vector into the beginning of each row of a larger one. */
-  private static void copy(Tensor from, Tensor to) {
-    long width = from.dim(from.rank() - 1);
-    for (long row = 0; row < from.elements() / width; row++) {
-      MemorySegment.copy(
-          from.data(),
-          row * width * from.dtype().bytes(),
-          to.data(),
-          row * to.dim(to.rank() - 1) * to.dtype().bytes(),
-          width * from.dtype().bytes());
+    long bytes = t.dim(1) * t.dtype().bytes();
+    for (long row = 0; row < t.dim(0); row++) {
+      MemorySegment.copy(t.data(), row * bytes, out.data(), row * width * t.dtype().bytes(), bytes);
     }
+    return out;
   }
 }

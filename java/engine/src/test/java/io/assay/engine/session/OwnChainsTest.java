@@ -171,9 +171,8 @@ class OwnChainsTest {
   @CsvSource({"1, 16", "30, 114", "7, 2000"})
   void wide(int rows, int columns) {
     Map<String, Tensor> in = new LinkedHashMap<>();
-    in.put("x", Tensor.allocate(Arena.ofAuto(), DType.F64, rows, columns));
-    in.put("seed", Tensor.allocate(Arena.ofAuto(), DType.F64, rows, columns));
-    in.values().forEach(t -> fill(t, 20));
+    in.put("x", OwnRuns.gaussian(random, DType.F64, 20, rows, columns));
+    in.put("seed", OwnRuns.gaussian(random, DType.F64, 20, rows, columns));
     Graph.Builder g = Graph.builder("wide").opset("", 17);
     g.input("x", TensorType.of(DType.F64, rows, columns));
     g.op("y", "LogSoftmax", Map.of("axis", 1L), "x");
@@ -198,19 +197,12 @@ class OwnChainsTest {
     }
   }
 
-  private void fill(Tensor t, double scale) {
-    for (long i = 0; i < t.elements(); i++) {
-      t.set(i, scale * random.nextGaussian());
-    }
-  }
-
   /** Steps of float64 have the runtime's bits; a tanh, of which there is none, is the runtime's. */
   @Test
   void wideSteps() {
     Map<String, Tensor> in = new LinkedHashMap<>();
-    in.put("x", Tensor.allocate(Arena.ofAuto(), DType.F64, 9, 1500));
-    in.put("column", Tensor.allocate(Arena.ofAuto(), DType.F64, 9, 1));
-    in.values().forEach(t -> fill(t, 1));
+    in.put("x", OwnRuns.gaussian(random, DType.F64, 1, 9, 1500));
+    in.put("column", OwnRuns.gaussian(random, DType.F64, 1, 9, 1));
     Graph.Builder g = Graph.builder("wide").opset("", 17);
     in.forEach((name, t) -> g.input(name, TensorType.of(DType.F64, t.shape())));
     g.constant("three", Tensor.scalar(DType.F64, 3));

@@ -164,6 +164,17 @@ class OwnProductsTest {
     return b.output("y").build();
   }
 
+  private Map<String, Tensor> inputsOfRows(int rows, int before, int width, int inner) {
+    Map<String, Tensor> in = new LinkedHashMap<>();
+    in.put("x", gaussian(rows, width));
+    in.put("before", gaussian(before, width));
+    in.put("U", gaussian(width, inner));
+    in.put("u", gaussian(inner));
+    in.put("V", gaussian(inner, width));
+    in.put("v", gaussian(width));
+    return in;
+  }
+
   private static Tensor first(Tensor t, int rows) {
     return Tensor.of(t.dtype(), t.data().asSlice(0, 4L * rows * t.dim(1)), rows, t.dim(1));
   }
@@ -175,13 +186,7 @@ class OwnProductsTest {
     Graph g = ofAnyRows(width, inner);
     assertEquals(2, g.withOwnOperators().nodes().size(), g.withOwnOperators().nodes()::toString);
     assertEquals(2, count(g, "Product"));
-    Map<String, Tensor> in = new LinkedHashMap<>();
-    in.put("x", gaussian(700, width));
-    in.put("before", gaussian(700, width));
-    in.put("U", gaussian(width, inner));
-    in.put("u", gaussian(inner));
-    in.put("V", gaussian(inner, width));
-    in.put("v", gaussian(width));
+    Map<String, Tensor> in = inputsOfRows(700, 700, width, inner);
     in.get("U").set(0, 40);
     Tensor all = run(g, in);
     for (int rows : new int[] {0, 1, 13, 200}) {
@@ -218,13 +223,7 @@ class OwnProductsTest {
   /** Values whose rows have one name have as many rows, or nothing is read. */
   @Test
   void ofAnotherNumberOfRows() {
-    Map<String, Tensor> in = new LinkedHashMap<>();
-    in.put("x", gaussian(70, 32));
-    in.put("before", gaussian(69, 32));
-    in.put("U", gaussian(32, 2048));
-    in.put("u", gaussian(2048));
-    in.put("V", gaussian(2048, 32));
-    in.put("v", gaussian(32));
+    Map<String, Tensor> in = inputsOfRows(70, 69, 32, 2048);
     try (Session session = Session.compile(ofAnyRows(32, 2048), SessionOptions.cpu(2))) {
       SessionException e = assertThrows(SessionException.class, () -> session.run(in));
       assertTrue(e.getMessage().contains("shapes that do not fit"), e.getMessage());

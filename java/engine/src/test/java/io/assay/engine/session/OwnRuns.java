@@ -15,9 +15,13 @@ final class OwnRuns {
   private OwnRuns() {}
 
   static Tensor gaussian(Random random, long... shape) {
-    Tensor t = Tensor.allocate(Arena.ofAuto(), DType.F32, shape);
+    return gaussian(random, DType.F32, 1, shape);
+  }
+
+  static Tensor gaussian(Random random, DType dtype, double scale, long... shape) {
+    Tensor t = Tensor.allocate(Arena.ofAuto(), dtype, shape);
     for (long i = 0; i < t.elements(); i++) {
-      t.set(i, random.nextGaussian());
+      t.set(i, scale * random.nextGaussian());
     }
     return t;
   }
